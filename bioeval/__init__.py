@@ -1,0 +1,1 @@
+"""Scores one can trust: probes, sequence-validation metrics, leaderboards."""

@@ -1,0 +1,1 @@
+"""Pretraining: one compact torch loop for every backbone, objective and loss."""

@@ -1,0 +1,1 @@
+"""The `seqloom` command line, which joins biodata, biotrain and bioeval."""
