@@ -1,0 +1,35 @@
+"""Causal language modelling: each token is predicted from those before it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from biotrain.objectives import IGNORE
+from biotrain.objectives.config import ObjectiveConfig
+
+
+class CausalLM:
+    """Targets are the ids moved one place to the left.
+
+    Every real token but the first is predicted, `<eos>` included; padding never is (HELM's release counts
+    padding in its loss).
+    """
+
+    causal = True
+
+    def prepare(self, ids: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """See `Objective.prepare`; draws nothing.
+
+        >>> ids = torch.tensor([[1, 7, 2, 0]])
+        >>> CausalLM().prepare(ids, ids != 0, torch.Generator())[1].tolist()
+        [[7, 2, -100, -100]]
+        """
+        targets = torch.full_like(ids, IGNORE)
+        targets[:, :-1] = ids[:, 1:].masked_fill(~mask[:, 1:], IGNORE)
+        return ids, targets
+
+
+def build(config: ObjectiveConfig, vocab_size: int) -> CausalLM:
+    """The same for every vocabulary."""
+    return CausalLM()

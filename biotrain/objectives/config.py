@@ -1,0 +1,70 @@
+"""Which pretraining objectives there are and how they are set. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from biodata.catalog import Catalog
+from biodata.errors import ConfigError
+from biotrain.ranges import check_range
+
+OBJECTIVES = Catalog(
+    "objective", {"clm": "biotrain.objectives.clm:build", "mlm": "biotrain.objectives.mlm:build"}
+)
+"""Name to `build(config, vocab_size)`."""
+
+MODEL_OF = {"clm": "gpt2", "mlm": "bert"}
+"""The model that an objective trains."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ObjectiveConfig:
+    """What the model has to predict. The fields after `name` belong to `mlm`.
+
+    Raises:
+        ConfigError: a value out of range.
+
+    >>> ObjectiveConfig(name="mlm", masked_share=0.8, random_share=0.1).mask_rate
+    0.15
+    """
+
+    name: str = field(
+        default="clm", metadata={"help": "clm (predict the next token) or mlm (predict masked tokens)"}
+    )
+    mask_rate: float = field(
+        default=0.15, metadata={"help": "mlm: share of the non-special tokens to predict, over 0 to 1"}
+    )
+    masked_share: float = field(
+        default=1.0,
+        metadata={"help": "mlm: share of those that become <mask> (HELM 1; BERT 0.8), 0 to 1"},
+    )
+    random_share: float = field(
+        default=0.0,
+        metadata={"help": "mlm: share that becomes a random token (HELM 0; BERT 0.1); the rest stays"},
+    )
+
+    def __post_init__(self) -> None:
+        OBJECTIVES.resolve(self.name)
+        check_range("objective mask_rate", self.mask_rate, low=1e-6, high=1)
+        for name in ("masked_share", "random_share"):
+            check_range(f"objective {name}", getattr(self, name), low=0, high=1)
+        if self.masked_share + self.random_share > 1 + 1e-9:
+            shares = f"{self.masked_share!r} + {self.random_share!r}"
+            raise ConfigError(f"objective masked_share + random_share must be at most 1, got {shares}")
+
+
+def check_compatible(model_name: str, objective: str) -> None:
+    """Refuses pairs that would train something senseless: a model that sees what it has to predict.
+
+    Raises:
+        ConfigError: such a pair, with the model or objective that fits.
+
+    >>> check_compatible("bert", "clm")
+    Traceback (most recent call last):
+    biodata.errors.ConfigError: objective 'clm' needs model 'gpt2', got 'bert' (or take objective 'mlm')
+    """
+    needed = MODEL_OF[OBJECTIVES.resolve(objective)]
+    if model_name != needed:
+        other = {model: name for name, model in MODEL_OF.items()}.get(model_name)
+        advice = f" (or take objective {other!r})" if other else ""
+        raise ConfigError(f"objective {objective!r} needs model {needed!r}, got {model_name!r}{advice}")

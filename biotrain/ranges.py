@@ -1,0 +1,23 @@
+"""Checks of configuration values: one line that quotes the value and says what is allowed."""
+
+from __future__ import annotations
+
+import math
+
+from biodata.errors import ConfigError
+
+
+def check_range(name: str, value: float, *, low: float = -math.inf, high: float = math.inf) -> None:
+    """Demands `low <= value <= high`, both ends included.
+
+    Raises:
+        ConfigError: outside, or not a number.
+
+    >>> check_range("dropout", 1.5, low=0, high=1)
+    Traceback (most recent call last):
+    biodata.errors.ConfigError: dropout must be from 0 to 1, got 1.5
+    """
+    if low <= value <= high:
+        return
+    allowed = f"from {low:g} to {high:g}" if math.isfinite(high) else f"{low:g} or more"
+    raise ConfigError(f"{name} must be {allowed}, got {value!r}")
