@@ -1,0 +1,1 @@
+"""A seeded simulator of gene families, so that clusters, splits and probes can be checked against truth."""
