@@ -1,0 +1,130 @@
+"""Makes a typer command from a configuration class and the function that runs it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from biodata.configs import to_dict
+from seqloom_cli.options import Leaf, build, leaves, merge
+from seqloom_cli.output import one_line_errors, show
+
+Run = Callable[[Any], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Positional:
+    """A field given by position instead of by option.
+
+    Attributes:
+        path: the field.
+        metavar: how it is shown.
+        many: whether it takes one or more values.
+        complete: names to complete shell words with.
+    """
+
+    path: str
+    metavar: str
+    help: str
+    many: bool = False
+    complete: Callable[[], list[str]] | None = None
+
+
+def add_command(
+    app: typer.Typer,
+    name: str,
+    config: type,
+    run: Run,
+    *,
+    help: str,
+    positional: tuple[Positional, ...] = (),
+    plan: Run | None = None,
+) -> None:
+    """Adds the command `name` whose options are the fields of `config`.
+
+    Args:
+        run: takes the configuration, returns what is shown (one JSON object with `--json`).
+        positional: fields given by position.
+        plan: adds `--dry-run`; takes the configuration, returns what would be done.
+    """
+    taken = frozenset(p.path for p in positional)
+    options = leaves(config, skip=taken)
+
+    def command(**values: Any) -> None:
+        as_json, dry = values.pop("as_json"), values.pop("dry_run", False)
+        print_config = values.pop("print_config")
+        given = {leaf.path: values[leaf.parameter] for leaf in options}
+        given |= {p.path: values[_identifier(p)] for p in positional}
+        merged, origin = merge(
+            config, given, config=values["config_file"], settings=values["set_"] or [], command=name
+        )
+        built = build(config, merged, where=str(values["config_file"] or "options"))
+        if print_config:
+            show({"config": to_dict(built), "origin": origin}, as_json=as_json)
+            return
+        chosen = plan if dry and plan else run
+        show(chosen(built), as_json=as_json)
+
+    parameters = [_argument(p) for p in positional] + [_option(leaf) for leaf in options]
+    parameters += _common(bool(plan))
+    command.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    command.__doc__ = help
+    app.command(name, help=help)(one_line_errors(command))
+
+
+def json_option() -> Any:
+    """The `--json` option of commands written by hand."""
+    return typer.Option("--json", help="print one JSON object on standard output and nothing else there")
+
+
+def _identifier(positional: Positional) -> str:
+    return "argument_" + positional.path.replace(".", "_")
+
+
+def _argument(positional: Positional) -> inspect.Parameter:
+    kind = Optional[list[str]] if positional.many else Optional[str]  # noqa: UP045
+    argument = typer.Argument(
+        help=positional.help, metavar=positional.metavar, autocompletion=_completer(positional),
+        show_default=False,
+    )  # fmt: skip
+    return _parameter(_identifier(positional), Annotated[kind, argument])
+
+
+def _completer(positional: Positional) -> Callable[[str], list[str]] | None:
+    names = positional.complete
+    if names is None:
+        return None
+    return lambda incomplete: [name for name in names() if name.startswith(incomplete)]
+
+
+def _option(leaf: Leaf) -> inspect.Parameter:
+    kind, option = leaf.annotation()
+    return _parameter(leaf.parameter, Annotated[Optional[kind], option])  # noqa: UP045
+
+
+def _common(dry_run: bool) -> list[inspect.Parameter]:
+    config = typer.Option("--config", help="YAML file with these settings", metavar="FILE")
+    setting = typer.Option(
+        "--set", help="any setting by its path, for example model.layers=4", metavar="A.B=C"
+    )
+    shown = typer.Option("--print-config", help="print the resolved settings and where each came from, stop")
+    parameters = [
+        _parameter("config_file", Annotated[Optional[Path], config]),  # noqa: UP045
+        _parameter("set_", Annotated[Optional[list[str]], setting]),  # noqa: UP045
+        _parameter("print_config", Annotated[bool, shown], False),
+        _parameter("as_json", Annotated[bool, json_option()], False),
+    ]
+    if dry_run:
+        dry = typer.Option("--dry-run", help="say what would be done and do nothing")
+        parameters.append(_parameter("dry_run", Annotated[bool, dry], False))
+    return parameters
+
+
+def _parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

@@ -1,0 +1,73 @@
+"""What a command says: results on standard output (one JSON object with `--json`), the rest on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+import typer
+
+from biodata.errors import SeqloomError
+from biodata.progress import say
+
+
+def show(result: Mapping[str, Any], *, as_json: bool) -> None:
+    """Prints a result: one JSON object, or aligned lines for people."""
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False, default=str, allow_nan=False))
+        return
+    flat = _flatten(result)
+    width = max((len(name) for name, _ in flat), default=0)
+    for name, value in flat:
+        print(f"{name:<{width}}  {value}")
+
+
+def one_line_errors(run: Callable[..., None]) -> Callable[..., None]:
+    """Turns what a user can act on into one line on standard error and its exit code."""
+
+    @wraps(run)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            run(*args, **kwargs)
+        except SeqloomError as error:
+            _fail(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            _fail("interrupted; the same command goes on where it stopped", 130)
+        except BrokenPipeError:
+            # the reader of our output has left (`| head`): nothing to tell, nobody to tell it to
+            sys.stderr.close()
+            raise typer.Exit(0) from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            _fail(f"{where}{error.strerror or error}", 1)
+
+    return wrapped
+
+
+def _fail(message: str, code: int) -> None:
+    say("error: " + " ".join(message.split()))
+    raise typer.Exit(code) from None
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            rows += _flatten(item, f"{prefix}{key}.")
+        elif isinstance(item, list) and item and all(isinstance(entry, Mapping) for entry in item):
+            for number, entry in enumerate(item):
+                rows += _flatten(entry, f"{prefix}{key}[{number}].")
+        else:
+            rows.append((f"{prefix}{key}", _text(item)))
+    return rows
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return ", ".join(map(_text, value)) or "-"
+    return "-" if value is None else str(value)

@@ -1,0 +1,123 @@
+"""Options made from dataclasses: names, layers, types, errors."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from biodata.errors import ConfigError
+from seqloom_cli.commands import Positional, add_command
+from seqloom_cli.options import leaves, merge
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    name: str = field(default="xe", metadata={"help": "which"})
+    alpha: float = 0.2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Other:
+    name: str = "cosine"
+    alpha: float = 1.0
+    steps: int = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Whole:
+    inputs: tuple[str, ...] = ()
+    out: Path = Path("x")
+    loss: Part = field(default_factory=Part)
+    schedule: Other = field(default_factory=Other)
+    mode: Literal["a", "b"] = "a"
+    fast: bool = False
+
+
+@pytest.fixture
+def app() -> typer.Typer:
+    app = typer.Typer()
+    inputs = Positional(path="inputs", metavar="INPUT...", help="files", many=True)
+
+    def run(config: Whole) -> dict:
+        return {"inputs": list(config.inputs), "loss": config.loss.name, "alpha": config.loss.alpha,
+                "steps": config.schedule.steps, "mode": config.mode, "fast": config.fast,
+                "out": str(config.out)}  # fmt: skip
+
+    add_command(app, "work", Whole, run, help="Works.", positional=(inputs,), plan=lambda c: {"plan": c.mode})
+    app.command("other")(lambda: None)
+    return app
+
+
+def invoke(app: typer.Typer, *args: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["work", *args])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_groups_give_their_name_and_clashes_are_prefixed():
+    options = {leaf.path: leaf.option for leaf in leaves(Whole)}
+    assert options == {
+        "inputs": "inputs", "out": "out", "loss.name": "loss", "loss.alpha": "loss-alpha",
+        "schedule.name": "schedule", "schedule.alpha": "schedule-alpha", "schedule.steps": "steps",
+        "mode": "mode", "fast": "fast",
+    }  # fmt: skip
+
+
+def test_every_kind_of_value_arrives(app: typer.Typer):
+    code, out, _ = invoke(
+        app, "a.fa", "b.fa", "--loss", "hxe", "--loss-alpha", "1e-3", "--steps", "7", "--fast", "--mode", "b",
+        "--output", "here", "--json",
+    )  # fmt: skip
+    expected = {"inputs": ["a.fa", "b.fa"], "loss": "hxe", "alpha": 0.001, "steps": 7, "mode": "b",
+                "fast": True, "out": "here"}  # fmt: skip
+    assert (code, json.loads(out)) == (0, expected)
+
+
+def test_layers_win_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "c.yaml"
+    file.write_text("schedule:\n  steps: 10\nmode: b\nloss: {alpha: 1e-3}\n")
+    monkeypatch.setenv("SEQLOOM_WORK_STEPS", "20")
+    values, origin = merge(Whole, {}, config=file, settings=[], command="work")
+    assert (values["schedule"]["steps"], values["mode"]) == ("20", "b")
+    values, origin = merge(Whole, {}, config=file, settings=["schedule.steps=30"], command="work")
+    assert values["schedule"]["steps"] == 30
+    values, origin = merge(
+        Whole, {"schedule.steps": "40"}, config=file, settings=["schedule.steps=30"], command="work"
+    )
+    assert values["schedule"]["steps"] == "40"
+    assert origin == {"schedule.steps": "option", "mode": str(file), "loss.alpha": str(file)}
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--set", "schedule.stepz=1"], ["stepz", "steps"]),
+        (["--steps", "many"], ["steps", "many", "whole number"]),
+        (["--mode", "c"], ["mode", "'c'", "a, b"]),
+        (["--set", "nonsense"], ["name=value", "nonsense"]),
+        (["--config", "missing.yaml"], ["missing.yaml"]),
+    ],
+)
+def test_wrong_values_give_one_line_and_exit_2(app: typer.Typer, args: list[str], words: list[str]):
+    code, out, err = invoke(app, *args)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ") and err.count("\n") == 1
+    for word in words:
+        assert word in err
+
+
+def test_dry_run_and_print_config(app: typer.Typer):
+    assert json.loads(invoke(app, "--dry-run", "--json", "--mode", "b")[1]) == {"plan": "b"}
+    shown = json.loads(invoke(app, "--print-config", "--json", "--steps", "5")[1])
+    assert shown["config"]["schedule"]["steps"] == 5
+    assert shown["origin"] == {"schedule.steps": "option"}
+
+
+def test_setting_without_a_name():
+    with pytest.raises(ConfigError, match="'=3'"):
+        merge(Whole, {}, config=None, settings=["=3"], command="work")
