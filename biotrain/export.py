@@ -1,0 +1,172 @@
+"""Writes a trained model as the folder that `AutoModel...from_pretrained` reads, and reads it back.
+
+Nothing here imports transformers, and nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import biodata
+from biodata.errors import ConfigError, DataError
+from biodata.files import atomic_path, read_json, write_json, write_text
+from biodata.tokenizers.special import BOS, EOS, PAD
+from biotrain.layers.transformer import Transformer
+from biotrain.layout import MODELING_FILE, from_hf, from_hf_config, to_hf, to_hf_config
+from biotrain.models import build_model
+
+CONFIG_FILE, WEIGHTS_FILE, OWN_FILE = "config.json", "model.safetensors", "biotrain.json"
+_OURS = {CONFIG_FILE, WEIGHTS_FILE, OWN_FILE, MODELING_FILE, "generation_config.json", "README.md"}
+
+
+def export_model(
+    model: Transformer, tokenizer_dir: Path, out: Path, *, metadata: Mapping[str, Any] | None = None
+) -> Path:
+    """Writes `config.json`, `model.safetensors`, the tokenizer, a model card and `biotrain.json`.
+
+    Each file is written atomically and `config.json` last, so a folder that has it is complete.
+
+    Args:
+        model: the bare module (not wrapped for parallel training).
+        tokenizer_dir: folder of the tokenizer; its files are copied.
+        out: folder to write, `RUN/model` for a run.
+        metadata: provenance that JSON can hold; goes to `biotrain.json` and the card.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ConfigError: `tokenizer_dir` holds no `tokenizer.json`.
+    """
+    config, out, metadata = model.config, Path(out), dict(metadata or {})
+    out.mkdir(parents=True, exist_ok=True)
+    (out / CONFIG_FILE).unlink(missing_ok=True)
+    _copy_tokenizer(Path(tokenizer_dir), out)
+    with atomic_path(out / WEIGHTS_FILE) as part:
+        save_file(to_hf(model.state_dict(), config), part, metadata={"format": "pt"})
+    if config.name == "bert":
+        source = Path(__file__).with_name(MODELING_FILE)
+        write_text(out / MODELING_FILE, source.read_text(encoding="utf-8"))
+    else:
+        ids = {"bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD}
+        write_json(out / "generation_config.json", ids)
+    own = {
+        "seqloom": biodata.__version__,
+        "model": asdict(config),
+        "vocab_size": model.vocab_size,
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+    write_json(out / OWN_FILE, {**own, **metadata})
+    write_text(out / "README.md", _card(config.name, own, metadata))
+    write_json(out / CONFIG_FILE, to_hf_config(config, model.vocab_size))
+    return out
+
+
+def load_model(path: Path) -> Transformer:
+    """The model of a run folder or an exported folder, on the CPU, in float32 and evaluation mode.
+
+    Args:
+        path: `RUN`, `RUN/model`, or a folder of `GPT2LMHeadModel` weights in safetensors.
+
+    Raises:
+        DataError: no model there, a damaged or foreign file; pickled weights are never read.
+    """
+    folder = model_folder(path)
+    config, vocab_size = from_hf_config(_read_config(folder / CONFIG_FILE), folder / CONFIG_FILE)
+    weights = folder / WEIGHTS_FILE
+    if not weights.is_file():
+        raise DataError("no model.safetensors there", where=folder, hint="pickled weights are never read")
+    model = build_model(config, vocab_size=vocab_size)
+    try:
+        model.load_state_dict(from_hf(_read_tensors(weights), model.state_dict(), config))
+    except DataError as error:
+        raise DataError(str(error), where=weights) from None
+    return model.eval()
+
+
+def model_folder(path: Path) -> Path:
+    """The folder with the model's `config.json`: the path itself or its `model`.
+
+    Raises:
+        DataError: neither has one.
+    """
+    for folder in (Path(path) / "model", Path(path)):
+        if (folder / CONFIG_FILE).is_file():
+            return folder
+    hint = "give a run folder of `seqloom train` whose training has ended, or an exported model"
+    raise DataError("no exported model there", where=path, hint=hint)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        values = read_json(path)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"not JSON: {error}", where=path) from None
+    if not isinstance(values, dict):
+        raise DataError("not a JSON object", where=path)
+    return values
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError) as error:
+        hint = "the file is damaged or no safetensors file; export the model again"
+        raise DataError(f"cannot be read: {str(error).splitlines()[0]}", where=path, hint=hint) from None
+
+
+def _copy_tokenizer(source: Path, out: Path) -> None:
+    if not (source / "tokenizer.json").is_file():
+        raise ConfigError(f"no tokenizer.json in {source} (make one with `seqloom tokenizer train`)")
+    for file in sorted(source.iterdir()):
+        if file.is_file() and file.name not in _OURS and not file.name.startswith("."):
+            with atomic_path(out / file.name) as part:
+                shutil.copyfile(file, part)
+
+
+def _card(name: str, own: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
+    causal = name == "gpt2"
+    task, auto = (
+        ("text-generation", "AutoModelForCausalLM") if causal else ("fill-mask", "AutoModelForMaskedLM")
+    )
+    trust = "" if causal else ", trust_remote_code=True"
+    shape = "\n".join(f"| {key} | {value} |" for key, value in own["model"].items())
+    made = json.dumps(dict(metadata), indent=2, ensure_ascii=False, default=str)
+    return f"""---
+library_name: transformers
+pipeline_tag: {task}
+tags: [biology, seqloom]
+---
+
+# {"Causal" if causal else "Masked"} language model of biological sequences
+
+Trained with seqloom {own["seqloom"]}; {own["parameters"]:,} parameters, {own["vocab_size"]} tokens.
+
+```python
+from transformers import {auto}, AutoTokenizer
+
+model = {auto}.from_pretrained("."{trust})
+tokenizer = AutoTokenizer.from_pretrained(".")
+```
+
+## Shape
+
+| | |
+|---|---|
+{shape}
+
+## Where it comes from
+
+```json
+{made}
+```
+"""
