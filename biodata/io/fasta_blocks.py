@@ -1,0 +1,101 @@
+"""FASTA text cut into blocks of whole records, with one kind of line end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from biodata.errors import DataError
+
+HEADER = 62
+"""The byte `>`, which begins the header line of a record."""
+
+_LEADING = re.compile(rb"(?:(?:[ \t]*|[;#!][^\n]*)\n)*(?:(?:[ \t]*|[;#!][^\n]*)\Z)?")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def record_blocks(stream: BinaryIO, size: int, *, where: Path | str) -> Iterator[bytes]:
+    """Cuts a stream so that every block but the first begins with a header.
+
+    Args:
+        stream: decompressed bytes, with LF, CRLF or CR line ends, perhaps with a byte order mark.
+        size: bytes that are read at once; a block is longer where a record is.
+        where: the file, for messages.
+
+    Yields:
+        Blocks of whole records in which a line feed is the only line end and ends the last line, too. The
+        first may begin with blank lines and comments.
+
+    Raises:
+        DataError: text before the first header, naming the line.
+    """
+    return _blocks(_normalised(stream, size), where=where)
+
+
+def _normalised(stream: BinaryIO, size: int) -> Iterator[bytes]:
+    """Chunks of about `size` bytes whose only line end is a line feed; the last line has one, too."""
+    held = last = b""
+    first = True
+    while data := stream.read(max(size, len(_BYTE_ORDER_MARK))):
+        chunk = held + data if held else data
+        if first:
+            chunk, first = chunk.removeprefix(_BYTE_ORDER_MARK), False
+        held = b""
+        if b"\r" in chunk:
+            # a CR at the very end may be the first half of CRLF
+            chunk, held = (chunk[:-1], b"\r") if chunk.endswith(b"\r") else (chunk, b"")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if chunk:
+            last = chunk[-1:]
+            yield chunk
+    if held or last not in (b"", b"\n"):
+        yield b"\n"
+
+
+def _blocks(chunks: Iterator[bytes], *, where: Path | str) -> Iterator[bytes]:
+    """Cuts chunks so that every block but the first begins with a header; the first may have comments."""
+    parts: list[bytes] = []
+    started = False
+    for chunk in chunks:
+        if not started:
+            chunk = b"".join((*parts, chunk))
+            parts = []
+            started = _starts_with_header(chunk, where)
+        cut = chunk.rfind(b"\n>") + 1
+        at_seam = chunk.startswith(b">") and bool(parts) and parts[-1].endswith(b"\n")
+        if cut or at_seam:
+            block = b"".join((*parts, memoryview(chunk)[:cut]))
+            parts = [chunk[cut:]]
+            yield block
+            del block  # a long record should not be held while the next is read
+        else:
+            parts.append(chunk)
+    if started:
+        block = b"".join(parts)
+        parts.clear()
+        yield block
+
+
+def _starts_with_header(text: bytes, where: Path | str) -> bool:
+    """Whether the first line that is neither blank nor a comment is there, and is a header."""
+    match = _LEADING.match(text)
+    end = match.end() if match else 0
+    if end == len(text) or text[end:].isspace():
+        return False
+    if text[end] != HEADER:
+        line = text.count(b"\n", 0, end) + 1
+        found = text[end : end + 30].split(b"\n")[0].decode("utf-8", "replace")
+        refuse_nul(text[:4096], line=1, where=where)
+        raise DataError(
+            f"'>' expected, found {found!r}", where=f"{where}:{line}", hint="is this a FASTA file?"
+        )
+    return True
+
+
+def refuse_nul(text: bytes, *, line: int, where: Path | str) -> None:
+    """Raises `DataError` with the line of the first NUL byte; the text begins at `line`."""
+    if (at := text.find(b"\0")) >= 0:
+        line += text.count(b"\n", 0, at)
+        raise DataError("NUL byte", where=f"{where}:{line}", hint="binary or UTF-16 is no FASTA file")
