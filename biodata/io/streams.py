@@ -2,7 +2,8 @@
 
 The compression is read from the first bytes, never from the suffix. A file that ends too early, whose
 checksum is wrong, or that is a web page where data should be is a `DataError` that names it: silently
-shortened input is the worst thing a reader can hand on (pyfastx returned 1,196 of 2,000 records of a truncated .gz).
+shortened input is the worst thing a reader can hand on (pyfastx returned 1,196 of 2,000 records of a
+truncated .gz).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 import zstandard
-from isal import igzip
+from isal import igzip, isal_zlib
 
 from biodata.errors import ConfigError, DataError
 
@@ -36,8 +37,8 @@ _REFUSED = {
 # bgzip ends a whole file with this empty block (SAM specification, section 4.1.2)
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _BUFFER = 1 << 20
-# isal_zlib.error is zlib.error
-_BROKEN = (EOFError, zlib.error, zstandard.ZstdError, OSError)
+_ISAL_ERROR = cast(type[Exception], isal_zlib.error)
+_BROKEN = (EOFError, zlib.error, _ISAL_ERROR, zstandard.ZstdError, OSError)
 _RELOAD = "the file is damaged or incomplete: get it again"
 
 
