@@ -1,0 +1,84 @@
+"""`seqloom data`: files to verified datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from biodata.build import BuildConfig
+from biodata.errors import DataError
+from seqloom_cli.commands import Positional, add_command, json_option
+from seqloom_cli.output import one_line_errors, show
+
+app = typer.Typer(help="Files and archives to verified datasets.", no_args_is_help=True)
+
+INPUTS = Positional(path="read.inputs", metavar="INPUT...", help="files, folders or globs", many=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildCommand(BuildConfig):
+    """`BuildConfig` with the folder it is written to."""
+
+    out: Path = field(metadata={"help": "dataset folder to write"})
+
+
+def _build(config: BuildCommand) -> Mapping[str, Any]:
+    from biodata.build import build_dataset
+
+    return build_dataset(BuildConfig(read=config.read, split=config.split), config.out)
+
+
+add_command(
+    app, "build", BuildCommand, _build, positional=(INPUTS,),
+    help="Reads, checks, deduplicates, splits by similarity, proves that nothing leaks, writes a dataset.",
+)  # fmt: skip
+
+
+@app.command(
+    help="Checks a dataset, ours or any CSV/Parquet with a sequence and a split column. Exit 3: not ok."
+)
+@one_line_errors
+def verify(
+    path: Annotated[Path, typer.Argument(help="dataset folder, CSV or Parquet", metavar="DIR")],
+    alphabet: Annotated[
+        str | None, typer.Option(help="dna, rna or protein; needed for a CSV or Parquet file")
+    ] = None,
+    identity: Annotated[
+        float | None, typer.Option(help="0 to 1; default: the dataset's own, else 0.9")
+    ] = None,
+    coverage: Annotated[
+        float | None, typer.Option(help="0 to 1; default: the dataset's own, else 0.8")
+    ] = None,
+    as_json: Annotated[bool, json_option()] = False,
+) -> None:
+    from biodata.verify import verify_dataset
+
+    result = verify_dataset(path, alphabet=alphabet, identity=identity, coverage=coverage)
+    show(result, as_json=as_json)
+    if not result["ok"]:
+        raise typer.Exit(DataError.exit_code)
+
+
+@app.command(help="Says what a file, folder or dataset holds.")
+@one_line_errors
+def inspect(
+    path: Annotated[Path, typer.Argument(help="file, folder or dataset", metavar="PATH")],
+    as_json: Annotated[bool, json_option()] = False,
+) -> None:
+    from biodata.inspect import inspect_path
+
+    show(inspect_path(path), as_json=as_json)
+
+
+@app.command(help="Where data can come from.")
+@one_line_errors
+def sources(as_json: Annotated[bool, json_option()] = False) -> None:
+    from biodata.io import READERS
+
+    show(
+        {"formats": list(READERS), "compression": ["none", "gzip", "bgzip", "bzip2", "zstd"]}, as_json=as_json
+    )

@@ -1,0 +1,121 @@
+"""The `seqloom` command. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from biodata import __version__
+from seqloom_cli import data, evaluate, tokenizer, train
+from seqloom_cli.commands import json_option
+from seqloom_cli.output import one_line_errors, show
+
+app = typer.Typer(
+    name="seqloom",
+    help="Data, pretraining and honest evaluation for language models of biological sequences.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode=None,
+)
+app.add_typer(data.app, name="data")
+app.add_typer(tokenizer.app, name="tokenizer")
+app.add_typer(evaluate.app, name="eval")
+train.add_commands(app)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line; long options may be written with `-` or `_`."""
+    given = sys.argv[1:] if arguments is None else arguments
+    app(args=[_spelt(argument) for argument in given], prog_name="seqloom")
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    shown: Annotated[bool, typer.Option("--version", help="print the version and stop")] = False,
+) -> None:
+    if shown:
+        print(f"seqloom {__version__}")
+        raise typer.Exit
+
+
+def _recipes(incomplete: str) -> list[str]:
+    from seqloom_cli.recipe import recipe_names
+
+    return [name for name in recipe_names() if name.startswith(incomplete)]
+
+
+@app.command(help="The whole way of a recipe: data to report. Finished stages are skipped.")
+@one_line_errors
+def run(
+    recipe: Annotated[
+        str, typer.Argument(help="recipe file, or the name of one that ships", autocompletion=_recipes)
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "--output", help="folder of everything made (default: runs/NAME)")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="any setting, for example train.max_steps=50", metavar="A.B=C"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved plan, do nothing")] = False,
+    as_json: Annotated[bool, json_option()] = False,
+) -> None:
+    _run(recipe, out, set_ or [], dry_run=dry_run, as_json=as_json)
+
+
+@app.command(help="The whole way on the embedded sample: simulated gene families with known truth.")
+@one_line_errors
+def demo(
+    out: Annotated[Path, typer.Option("--out", "--output", help="folder of everything made")] = Path("demo"),
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="any setting, for example train.max_steps=50", metavar="A.B=C"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved plan, do nothing")] = False,
+    as_json: Annotated[bool, json_option()] = False,
+) -> None:
+    _run("quickstart", out, set_ or [], dry_run=dry_run, as_json=as_json)
+
+
+@app.command(help="What is installed, what would work, what is missing and how to get it.")
+@one_line_errors
+def doctor(as_json: Annotated[bool, json_option()] = False) -> None:
+    from seqloom_cli.doctor import describe, examine
+
+    report = examine()
+    if as_json:
+        show(report, as_json=True)
+    else:
+        print(describe(report))
+    raise typer.Exit(0 if report["ok"] else 1)
+
+
+def _run(recipe: str, out: Path | None, settings: list[str], *, dry_run: bool, as_json: bool) -> None:
+    from seqloom_cli.pipeline import describe_plan, run_recipe
+    from seqloom_cli.recipe import Places, check_recipe, read_recipe
+
+    values = read_recipe(recipe, settings)
+    places = Places.under(out or Path("runs") / str(values.get("name", Path(recipe).stem)))
+    checked = check_recipe(values, places, where=recipe)
+    if dry_run:
+        show(describe_plan(checked, places), as_json=as_json)
+        return
+    result = run_recipe(checked, places)
+    if as_json:
+        show(result, as_json=True)
+    else:
+        print(f"report: {places.report}")
+        print(f"next: open {places.report} in a browser; your own files: see 'Your own files' in README.md")
+
+
+def _spelt(argument: str) -> str:
+    name = re.match(r"--[A-Za-z0-9_]+(?:[-_][A-Za-z0-9_]+)*", argument)
+    return name.group().replace("_", "-") + argument[name.end() :] if name else argument
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""`seqloom tokenizer`: make, look at and apply tokenizers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from biodata.tokenizers import TOKENIZERS
+from biodata.tokenizers.config import TokenizerConfig
+from seqloom_cli.commands import Positional, add_command, json_option
+from seqloom_cli.output import one_line_errors, show
+
+app = typer.Typer(help="Make and apply tokenizers.", no_args_is_help=True)
+
+
+@app.command(help="The kinds of tokenizers.")
+@one_line_errors
+def kinds(as_json: Annotated[bool, json_option()] = False) -> None:
+    show({"kinds": list(TOKENIZERS), "aliases": dict(TOKENIZERS.aliases)}, as_json=as_json)
+
+
+def _train(config: TokenizerConfig) -> Mapping[str, Any]:
+    from biodata.tokenizers import train_tokenizer
+
+    return train_tokenizer(config)
+
+
+KIND = Positional(
+    path="kind", metavar="KIND", help=f"one of {', '.join(TOKENIZERS)}", complete=lambda: list(TOKENIZERS)
+)
+add_command(
+    app, "train", TokenizerConfig, _train, positional=(KIND,),
+    help="Makes a tokenizer, measures it on data and writes it so that AutoTokenizer opens it.",
+)  # fmt: skip
+
+
+@app.command(help="Encodes sequences: ids to a Parquet file, or the first records as text.")
+@one_line_errors
+def encode(
+    tokenizer: Annotated[Path, typer.Argument(help="tokenizer folder", metavar="TOK")],
+    path: Annotated[Path, typer.Argument(help="FASTA or GenBank file, or dataset folder", metavar="PATH")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "--output", help="Parquet file with columns id, ids")
+    ] = None,
+    as_json: Annotated[bool, json_option()] = False,
+) -> None:
+    from biodata.tokenizers.apply import encode_path
+
+    show(encode_path(tokenizer, path, out=out), as_json=as_json)

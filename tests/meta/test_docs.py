@@ -1,0 +1,77 @@
+"""The README keeps its promises: every command it names exists, every file it links to is there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SEQLOOM = str(Path(sys.executable).with_name("seqloom"))
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/benchmarks.md", "docs/data.md",
+         "docs/training.md", "docs/evaluation.md")  # fmt: skip
+
+
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"```(?:bash|console|sh)\n(.*?)```", page.read_text(), re.S)
+
+
+def commands(page: Path) -> list[list[str]]:
+    lines = "\n".join(blocks(page)).replace("\\\n", " ").splitlines()
+    words = [line.split("#")[0].split() for line in lines]
+    return [w for w in words if w and w[0] == "seqloom"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name: str, project: Path):
+    page = project / name
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{name} links to {target}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_commands_and_their_options_exist(name: str, project: Path):
+    help_of: dict[tuple[str, ...], str] = {}
+    for words in commands(project / name):
+        names = tuple(w for w in words[1:3] if re.fullmatch(r"[a-z]+", w))
+        names = (
+            names[:1] if names[:1] in {("train",), ("run",), ("demo",), ("doctor",), ("generate",)} else names
+        )
+        if names not in help_of:
+            run = subprocess.run([SEQLOOM, *names, "--help"], capture_output=True, text=True, timeout=60,
+                                 env={"COLUMNS": "200", "PATH": "/usr/bin"})  # fmt: skip
+            assert run.returncode == 0, f"{name}: {' '.join(words)}: {run.stderr}"
+            help_of[names] = run.stdout
+        for option in (w.split("=")[0] for w in words if w.startswith("--")):
+            assert option in help_of[names], f"{name}: {' '.join(words)}: no {option}"
+
+
+def test_make_targets_named_in_the_readme_exist(project: Path):
+    makefile = (project / "Makefile").read_text()
+    for target in re.findall(r"make ([a-z]+)", (project / "README.md").read_text()):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_changelog_names_the_version(project: Path):
+    from biodata import __version__
+
+    assert f"## {__version__}" in (project / "CHANGELOG.md").read_text()
+
+
+def test_every_pinned_version_is_what_is_installed(project: Path):
+    from importlib.metadata import distributions
+
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    lines = [x for x in (project / "constraints.txt").read_text().splitlines() if x and x[0] != "#"]
+    pins = [Requirement(line) for line in lines]
+    active = {canonicalize_name(r.name): r for r in pins if r.marker is None or r.marker.evaluate()}
+    assert str(active["torch"].specifier) == "==2.13.0"
+    installed = {canonicalize_name(d.metadata["Name"]): d.version for d in distributions()}
+    wrong = {n: installed[n] for n, r in active.items() if n in installed
+             and not r.specifier.contains(installed[n], prereleases=True)}  # fmt: skip
+    assert not wrong
