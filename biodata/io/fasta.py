@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from gzip import GzipFile
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ from biodata.io.raw import RAW_SCHEMA
 from biodata.io.streams import open_binary
 
 Int64s = npt.NDArray[np.int64]
+Bytes: TypeAlias = "bytes | bytearray"
 Count = Callable[[str, int], None]
 
 MAX_ROWS = 65_536
@@ -36,6 +37,7 @@ MAX_ROWS = 65_536
 
 _NEWLINE, _COMMENTS = 10, (59, 35, 33)  # ; # !
 _BLANKS = b" \t"
+_STEP = 1 << 18  # bytes that stay in the cache between two passes
 
 
 def read_fasta(
@@ -62,14 +64,15 @@ def read_fasta(
     """
     if batch_bytes < 1:
         raise ValueError(f"batch_bytes is {batch_bytes}, at least 1 is needed")
+    _keep_freed_blocks()
     line = 1
     with open_binary(path) as stream:
         for block in record_blocks(stream, batch_bytes, where=path):
             batch, lines = _parse(block, line=line, where=path, count=on_change or _ignore)
             line += lines
-            del block  # a long record should not be held while the next is read
             for start in range(0, batch.num_rows, MAX_ROWS):
                 yield batch.slice(start, MAX_ROWS)
+            del block, batch  # a long record should not be held while the next is read
 
 
 def write_fasta(
@@ -104,7 +107,7 @@ def write_fasta(
             out.write("\n".join([header, *lines, ""]).encode())
 
 
-def _parse(block: bytes, *, line: int, where: Path | str, count: Count) -> tuple[pa.RecordBatch, int]:
+def _parse(block: Bytes, *, line: int, where: Path | str, count: Count) -> tuple[pa.RecordBatch, int]:
     """The records of a block whose first line has number `line`, and the number of its lines."""
     refuse_nul(block, line=line, where=where)
     starts, ends, first = _lines(block)
@@ -128,24 +131,26 @@ def _parse(block: bytes, *, line: int, where: Path | str, count: Count) -> tuple
     return pa.record_batch([ids, letters, descriptions, numbers, *nulls], schema=RAW_SCHEMA), n_lines
 
 
-def _lines(block: bytes) -> tuple[Int64s, Int64s, npt.NDArray[np.uint8]]:
+def _lines(block: Bytes) -> tuple[Int64s, Int64s, npt.NDArray[np.uint8]]:
     """Start, end (its line feed) and first byte of every line; every line ends with a line feed."""
     data = np.frombuffer(block, np.uint8)
-    ends = np.flatnonzero(data == _NEWLINE)
+    steps = range(0, len(data), _STEP)
+    found = [np.flatnonzero(data[i : i + _STEP] == _NEWLINE) + i for i in steps]
+    ends = np.concatenate(found) if found else np.empty(0, np.int64)
     starts = np.empty_like(ends)
     starts[:1] = 0
     starts[1:] = ends[:-1] + 1
     return starts, ends, data[starts]
 
 
-def _without(block: bytes, starts: Int64s, ends: Int64s) -> bytes:
+def _without(block: Bytes, starts: Int64s, ends: Int64s) -> bytes:
     view = memoryview(block)
     kept = zip([0, *ends.tolist()], [*starts.tolist(), len(block)])
     return b"".join(view[a:b] for a, b in kept)
 
 
 def _headers_and_sequences(
-    block: bytes, starts: Int64s, ends: Int64s, lines: Int64s
+    block: Bytes, starts: Int64s, ends: Int64s, lines: Int64s
 ) -> tuple[pa.Array, pa.Array]:
     """Header texts (with `>`) and sequences without line ends, as large_binary."""
     joined = block.replace(b"\n", b"")
@@ -161,7 +166,7 @@ def _headers_and_sequences(
     return texts, pieces.slice(1, 1) if len(texts) == 1 else pieces.take(pa.array(even + 1))
 
 
-def _pieces(kind: pa.DataType, offsets: npt.NDArray[np.integer], data: pa.Buffer | bytes) -> pa.Array:
+def _pieces(kind: pa.DataType, offsets: npt.NDArray[np.integer], data: pa.Buffer | Bytes) -> pa.Array:
     return pa.Array.from_buffers(kind, len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
 
 
@@ -220,6 +225,16 @@ def _decode(text: bytes) -> tuple[str, bool]:
         return text.decode(), False
     except UnicodeDecodeError:
         return text.decode("latin-1"), True
+
+
+def _keep_freed_blocks() -> None:
+    """Makes glibc keep freed blocks up to 32 MiB for the next batch instead of unmapping them.
+
+    Its threshold rises to the largest mapped block freed so far (mallopt(3), M_MMAP_THRESHOLD), so one
+    untouched block that is freed at once will do; page faults were half of the reader's time. No effect
+    with another allocator.
+    """
+    bytearray((32 << 20) - (64 << 10))
 
 
 def _ignore(rule: str, n: int) -> None:

@@ -16,7 +16,7 @@ _LEADING = re.compile(rb"(?:(?:[ \t]*|[;#!][^\n]*)\n)*(?:(?:[ \t]*|[;#!][^\n]*)\
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-def record_blocks(stream: BinaryIO, size: int, *, where: Path | str) -> Iterator[bytes]:
+def record_blocks(stream: BinaryIO, size: int, *, where: Path | str) -> Iterator[bytearray]:
     """Cuts a stream so that every block but the first begins with a header.
 
     Args:
@@ -54,28 +54,25 @@ def _normalised(stream: BinaryIO, size: int) -> Iterator[bytes]:
         yield b"\n"
 
 
-def _blocks(chunks: Iterator[bytes], *, where: Path | str) -> Iterator[bytes]:
+def _blocks(chunks: Iterator[bytes], *, where: Path | str) -> Iterator[bytearray]:
     """Cuts chunks so that every block but the first begins with a header; the first may have comments."""
-    parts: list[bytes] = []
+    pending = bytearray()  # grows in place: a chromosome is held once
     started = False
     for chunk in chunks:
         if not started:
-            chunk = b"".join((*parts, chunk))
-            parts = []
+            chunk = bytes(pending) + chunk
+            pending.clear()
             started = _starts_with_header(chunk, where)
         cut = chunk.rfind(b"\n>") + 1
-        at_seam = chunk.startswith(b">") and bool(parts) and parts[-1].endswith(b"\n")
+        at_seam = chunk.startswith(b">") and pending.endswith(b"\n")
         if cut or at_seam:
-            block = b"".join((*parts, memoryview(chunk)[:cut]))
-            parts = [chunk[cut:]]
-            yield block
-            del block  # a long record should not be held while the next is read
+            pending += memoryview(chunk)[:cut]
+            yield pending
+            pending = bytearray(memoryview(chunk)[cut:])
         else:
-            parts.append(chunk)
+            pending += chunk
     if started:
-        block = b"".join(parts)
-        parts.clear()
-        yield block
+        yield pending
 
 
 def _starts_with_header(text: bytes, where: Path | str) -> bool:
@@ -94,7 +91,7 @@ def _starts_with_header(text: bytes, where: Path | str) -> bool:
     return True
 
 
-def refuse_nul(text: bytes, *, line: int, where: Path | str) -> None:
+def refuse_nul(text: bytes | bytearray, *, line: int, where: Path | str) -> None:
     """Raises `DataError` with the line of the first NUL byte; the text begins at `line`."""
     if (at := text.find(b"\0")) >= 0:
         line += text.count(b"\n", 0, at)
