@@ -1,0 +1,87 @@
+"""Sets of sequences from what people have: FASTA, Parquet, a dataset folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from biodata.errors import ConfigError, DataError
+from biodata.files import fingerprint, read_json, sha256_file
+from biodata.io.fasta import read_fasta
+from bioeval.metrics.sequence_set import SequenceSet
+
+
+def read_set(path: Path, *, split: str, limit: int, seed: int) -> tuple[SequenceSet, int]:
+    """Reads nucleotide sequences.
+
+    Args:
+        path: FASTA of any compression, Parquet with a column `sequence`, or a dataset folder.
+        split: which split of a dataset folder: `train`, `validation` or `test`.
+        limit: at most so many sequences, drawn at random without replacement, in file order; 0 takes all.
+        seed: of that draw.
+
+    Returns:
+        The set and the number of sequences that were there.
+
+    Raises:
+        ConfigError: no such file or folder.
+        DataError: no sequences, or letters that are no nucleotides.
+    """
+    table = _read_table(Path(path), split)
+    total = table.num_rows
+    if limit and total > limit:
+        rows = np.sort(np.random.default_rng(seed).choice(total, size=limit, replace=False))
+        table = table.take(rows)
+    sequences = ["".join(text.split()) for text in table["sequence"].to_pylist()]
+    return SequenceSet.from_strings(sequences, table["id"].to_pylist(), where=path), total
+
+
+def input_fingerprint(path: Path) -> dict[str, str]:
+    """Name and SHA-256 of a file, or of a dataset folder its own fingerprint; no folder names."""
+    path = Path(path)
+    if path.is_file():
+        return {"name": path.name, "sha256": sha256_file(path)}
+    manifest = read_json(path / "manifest.json") if (path / "manifest.json").is_file() else {}
+    shards = [sha256_file(shard) for shard in sorted((path / "data").glob("*.parquet"))]
+    return {"name": path.name, "fingerprint": manifest.get("fingerprint") or fingerprint(shards)}
+
+
+def _read_table(path: Path, split: str) -> pa.Table:
+    if not path.exists():
+        raise ConfigError(f"{path}: no such file or folder (give FASTA, Parquet or a dataset folder)")
+    if path.is_dir():
+        shards = sorted((path / "data").glob(f"{split}-*.parquet"))
+        if not shards:
+            raise DataError(f"no data/{split}-*.parquet here", where=path, hint="is this a dataset folder?")
+        return pa.concat_tables([_read_parquet(shard) for shard in shards])
+    with open(path, "rb") as handle:
+        parquet = handle.read(4) == b"PAR1"
+    return _read_parquet(path) if parquet else _read_fasta(path)
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    try:
+        names = pq.read_schema(path).names
+    except pa.ArrowInvalid as error:
+        raise DataError(f"cannot be read as Parquet: {error}", where=path) from None
+    if "sequence" not in names:
+        raise DataError(f"no column 'sequence' (has: {', '.join(names)})", where=path)
+    table = pq.read_table(path, columns=[name for name in ("id", "sequence") if name in names])
+    if "id" not in names:
+        table = table.append_column("id", pa.array([str(i + 1) for i in range(table.num_rows)]))
+    if table["sequence"].null_count:
+        raise DataError(f"{table['sequence'].null_count} rows have no sequence", where=path)
+    return table.select(["id", "sequence"]).cast(_COLUMNS)
+
+
+def _read_fasta(path: Path) -> pa.Table:
+    batches = [batch.select(["id", "sequence"]) for batch in read_fasta(path)]
+    if not batches:
+        return _COLUMNS.empty_table()
+    return pa.Table.from_batches(batches).cast(_COLUMNS)
+
+
+_COLUMNS = pa.schema([pa.field("id", pa.string()), pa.field("sequence", pa.large_string())])
