@@ -1,0 +1,86 @@
+"""What a file is, by its content, and which files a list of inputs names."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from biodata.errors import ConfigError, DataError
+from biodata.io.streams import open_binary
+
+_LOOK = 1 << 16  # bytes; the release header of a GenBank division file is shorter than a page
+_LOCUS = re.compile(rb"^LOCUS {2,}\S", re.MULTILINE)
+_EMBL = re.compile(rb"\AID   \S.*\bBP\.", re.MULTILINE)
+_FASTA_COMMENT = (b";", b"#", b"!")
+
+
+def detect_format(path: Path | str) -> str:
+    """The format of a file of any compression: `fasta`, `genbank` or `embl`.
+
+    Blank lines, a byte order mark, the comments of old FASTA dialects and the release header of a GenBank
+    division file may come first. Protein GenPept is `genbank`.
+
+    Raises:
+        ConfigError: there is no such file.
+        DataError: an empty file, or none of these formats; quotes the first line.
+    """
+    with open_binary(path) as stream:
+        head = stream.read(_LOOK).removeprefix(b"\xef\xbb\xbf").lstrip().replace(b"\r\n", b"\n")
+    if not head:
+        raise DataError("the file is empty", where=path)
+    if _EMBL.match(head):
+        return "embl"
+    if _is_fasta(head):
+        return "fasta"
+    if _LOCUS.search(head):
+        return "genbank"
+    shown = head.splitlines()[0][:60].decode("utf-8", "replace")
+    raise DataError(f"not a known format, the first line is {shown!r}", where=path,
+                    hint="FASTA begins with '>', GenBank with 'LOCUS', EMBL with 'ID'")  # fmt: skip
+
+
+def _is_fasta(head: bytes) -> bool:
+    lines = [line for line in re.split(rb"[\r\n]+", head) if line.strip()]
+    text = [line for line in lines if not line.startswith(_FASTA_COMMENT)]
+    return bool(text) and text[0].startswith(b">")
+
+
+def expand_inputs(inputs: Iterable[str | Path]) -> list[Path]:
+    """The files that inputs name, sorted, each once.
+
+    Args:
+        inputs: files, folders (everything below them, hidden files and folders left out) and glob patterns
+            (`**` goes into folders).
+
+    Raises:
+        ConfigError: an input that names no file.
+    """
+    found: dict[str, Path] = {}
+    for entry in inputs:
+        paths = [path for path in _expand(Path(entry)) if path.is_file()]
+        if not paths:
+            what = "an empty folder" if Path(entry).is_dir() else "no such file, folder or pattern"
+            raise ConfigError(f"input {str(entry)!r}: {what}")
+        for path in paths:
+            found.setdefault(str(path.resolve()), path)
+    return sorted(found.values(), key=str)
+
+
+def is_explicit(path: Path, inputs: Iterable[str | Path]) -> bool:
+    """Whether an input names this very file, rather than a folder or pattern that contains it."""
+    return any(Path(entry).is_file() and Path(entry).resolve() == path.resolve() for entry in inputs)
+
+
+def _expand(entry: Path) -> list[Path]:
+    if entry.is_file():
+        return [entry]
+    if entry.is_dir():
+        below = (path for path in entry.rglob("*") if path.is_file())
+        return [path for path in below if not _is_hidden(path.relative_to(entry))]
+    return [Path(name) for name in glob.glob(str(entry), recursive=True)]
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)

@@ -1,0 +1,159 @@
+"""Flat files (GenBank, EMBL) cut into records, and their annotation as Arrow columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from biodata.io.locations import hull, write_out_wraps
+from biodata.io.raw import RAW_SCHEMA
+from biodata.schema import ATTRIBUTE_TYPE, FEATURE_TYPE
+
+Qualifiers = list[tuple[str, str]]
+FeatureText = tuple[str, str, Qualifiers]  # key, location, qualifiers
+
+_BLOCK = 1 << 20
+_END = re.compile(rb"^//[^\n]*(?:\n|\Z)", re.MULTILINE)
+
+
+class FlatText(NamedTuple):
+    """The text of one record.
+
+    Attributes:
+        text: UTF-8, with LF line ends, `//` line included.
+        line: 1-based number of its first line in the decompressed file.
+        ended: whether the `//` line is there.
+        latin: whether it was not UTF-8 and was taken as latin-1.
+    """
+
+    text: bytes
+    line: int
+    ended: bool
+    latin: bool
+
+
+class FlatRecord(NamedTuple):
+    """One parsed record; `length` is what its first line promises, `None` if it does not say."""
+
+    id: str
+    description: str
+    organism: str
+    molecule: str
+    circular: bool
+    length: int | None
+    sequence: str
+    features: list[FeatureText]
+
+
+def split_records(stream: BinaryIO) -> Iterator[FlatText]:
+    """Cuts a flat file at its `//` lines; text that is white space only is no record."""
+    pending, line = bytearray(), 1
+    at_end = False
+    while not at_end:
+        block = stream.read(_BLOCK)
+        at_end = not block
+        searched = pending.rfind(b"\n") + 1
+        pending += block
+        begin = 0
+        for match in _END.finditer(pending, searched):
+            if not at_end and not match[0].endswith(b"\n"):
+                break  # the line may go on in the next block
+            text = bytes(pending[begin : match.end()])
+            yield from _record(text, line, ended=True)
+            line += text.count(b"\n")
+            begin = match.end()
+        del pending[:begin]
+    yield from _record(bytes(pending), line, ended=False)
+
+
+def _record(text: bytes, line: int, *, ended: bool) -> Iterator[FlatText]:
+    if not text.strip():
+        return
+    blank = len(text) - len(text.lstrip(b"\r\n"))
+    line += text.count(b"\n", 0, blank)
+    text = text[blank:].removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    try:
+        text.decode()
+        yield FlatText(text, line, ended, False)
+    except UnicodeDecodeError:
+        yield FlatText(text.decode("latin-1").encode(), line, ended, True)
+
+
+def unquote(key: str, value: str | None) -> str:
+    """The value of a qualifier on one line, without its quotation marks; `""` for a flag."""
+    if value is None:
+        return ""
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        value = value[1:-1].replace('""', '"')
+    return "".join(value.split()) if key == "translation" else " ".join(value.split())
+
+
+class RawRows:
+    """Collects records and gives them as a batch of `RAW_SCHEMA`, without dictionaries on the way."""
+
+    def __init__(self) -> None:
+        self.letters = 0
+        self._rows: list[tuple[str, str, str, int, str | None, int | None]] = []
+        self._feature_counts: list[int] = []
+        self._features: list[tuple[str, int, int, int]] = []
+        self._attribute_counts: list[int] = []
+        self._keys: list[str] = []
+        self._values: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, record: FlatRecord, line: int) -> None:
+        """Takes one record; ranges over the origin of a circular one are written as two parts."""
+        organism, taxon = _source(record)
+        self._rows.append((record.id, record.sequence, record.description, line, organism, taxon))
+        self._feature_counts.append(len(record.features))
+        self.letters += len(record.sequence)
+        for kind, location, qualifiers in record.features:
+            if record.circular:
+                location = write_out_wraps(location, len(record.sequence))
+            start, end, strand = hull(location)
+            self._features.append((kind, start, end, 0 if record.molecule == "protein" else strand))
+            merged: dict[str, str] = {"location": location}
+            for key, value in qualifiers:
+                merged[key] = f"{merged[key]}; {value}" if key in merged else value
+            self._attribute_counts.append(len(merged))
+            self._keys += merged
+            self._values += merged.values()
+
+    def batch(self) -> pa.RecordBatch:
+        """The rows collected so far."""
+        columns = list(zip(*self._rows)) or [[]] * 6
+        names = ("id", "sequence", "description", "line", "organism", "taxon_id")
+        arrays = [pa.array(c, RAW_SCHEMA.field(name).type) for c, name in zip(columns, names)]
+        return pa.record_batch([*arrays, self._feature_column()], schema=RAW_SCHEMA)
+
+    def _feature_column(self) -> pa.Array:
+        pairs = pa.StructArray.from_arrays(
+            [pa.array(self._keys, pa.string()), pa.array(self._values, pa.string())],
+            fields=list(ATTRIBUTE_TYPE),
+        )
+        attributes = pa.ListArray.from_arrays(_offsets(self._attribute_counts), pairs)
+        columns = list(zip(*self._features)) or [[]] * 4
+        simple = [pa.array(c, FEATURE_TYPE.field(i).type) for i, c in enumerate(columns)]
+        features = pa.StructArray.from_arrays([*simple, attributes], fields=list(FEATURE_TYPE))
+        return pa.ListArray.from_arrays(_offsets(self._feature_counts), features)
+
+
+def _offsets(counts: Sequence[int]) -> pa.Array:
+    return pa.array(np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int32))
+
+
+def _source(record: FlatRecord) -> tuple[str | None, int | None]:
+    """Organism and taxon of the `source` feature, else of the header."""
+    for kind, _, qualifiers in record.features:
+        if kind == "source":
+            values = dict(reversed(qualifiers))  # the first of a repeated key counts
+            taxa = [v[6:] for k, v in qualifiers if k == "db_xref" and v.startswith("taxon:")]
+            number = int(taxa[0]) if taxa and taxa[0].isdigit() else None
+            return values.get("organism") or record.organism or None, number
+    return record.organism or None, None
