@@ -1,0 +1,140 @@
+"""Byte-pair encoding learnt from data, through `tokenizers`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tokenizers import Tokenizer, models, trainers
+
+from biodata.alphabet import PROTEIN
+from biodata.errors import ConfigError, DataError
+from biodata.tokenizers.columns import chunks_of, join
+from biodata.tokenizers.corpus import Corpus, Sample
+from biodata.tokenizers.kinds import Kind
+from biodata.tokenizers.portable import (
+    encode_portably,
+    normalizer,
+    save_folder,
+    tokens_by_id,
+    tokens_text,
+    with_special_tokens,
+)
+from biodata.tokenizers.protocol import Encoded, SequenceColumn, id_type
+from biodata.tokenizers.special import SPECIAL_TOKENS, UNK
+
+if TYPE_CHECKING:
+    from biodata.tokenizers.config import TokenizerConfig
+
+DEFAULT_SIZE = 4096
+LETTERS: Mapping[str, str] = {"dna": "ACGT", "protein": PROTEIN.letters}
+
+
+class BpeTokenizer:
+    """Pieces of sequences by byte-pair encoding (Sennrich et al. 2016, doi:10.18653/v1/P16-1162).
+
+    Lower case is read as upper case and, in nucleotides, U as T. Every letter of the alphabet has a
+    token (A, C, G, T; or all residues, ambiguity codes and `*`), whether the data had it or not; any
+    other symbol, N among nucleotides included, is one `<unk>` and ends a piece. Sequences are
+    encoded whole, however long; they are cut only while learning (see `Sample`). A special token
+    written out in the text is that token.
+
+    Args:
+        portable: a `tokenizers.Tokenizer` as `train_bpe` builds it.
+        alphabet: `dna` or `protein`.
+    """
+
+    kind = "bpe"
+
+    def __init__(self, portable: Tokenizer, *, alphabet: str) -> None:
+        self.portable = portable
+        self.alphabet = alphabet
+        self.letters = LETTERS[alphabet]
+        self.tokens = tokens_by_id(portable)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens, special ones included."""
+        return len(self.tokens)
+
+    def encode(self, sequence: str, *, add_special_tokens: bool = True) -> list[int]:
+        """Ids of one sequence."""
+        return self.portable.encode(sequence, add_special_tokens=add_special_tokens).ids
+
+    def encode_column(self, column: SequenceColumn, *, add_special_tokens: bool = True) -> Encoded:
+        """Ids of a column (see `Tokenizer`)."""
+        parts = (encode_portably(self.portable, c, special=add_special_tokens) for c in chunks_of(column))
+        return join(parts, id_type(self.vocab_size))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The letters of ids, special tokens left out."""
+        return tokens_text(self.tokens, ids)
+
+    def save(self, path: Path) -> None:
+        """Writes the folder (see `Tokenizer`)."""
+        save_folder(path, self.portable, {"kind": self.kind, "alphabet": self.alphabet})
+
+
+def train_bpe(pieces: Iterable[str], *, alphabet: str, vocab_size: int = DEFAULT_SIZE) -> BpeTokenizer:
+    """Learns merges from pieces of sequences that hold letters of the alphabet only.
+
+    Equal pieces give equal merges, whatever the number of threads. Ids: special tokens 0 to 5, the letters
+    alphabetically, then merges in the order learnt. Little data gives fewer tokens than asked for.
+
+    Raises:
+        ConfigError: a vocabulary smaller than special tokens and letters.
+
+    >>> t = train_bpe(["ATGATGATG"], alphabet="dna", vocab_size=12)
+    >>> t.tokens[6:], t.decode(t.encode("atgaug"))
+    (('A', 'C', 'G', 'T', 'AT', 'ATG'), 'ATGATG')
+    """
+    smallest = len(SPECIAL_TOKENS) + len(LETTERS[alphabet])
+    if vocab_size < smallest:
+        raise ConfigError(
+            f"vocab_size = {vocab_size}, allowed: {smallest} or more (6 special, the {alphabet} letters)"
+        )
+    learner = Tokenizer(models.BPE(unk_token=SPECIAL_TOKENS[UNK], fuse_unk=False))
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=list(LETTERS[alphabet]),
+        show_progress=False,
+    )
+    learner.train_from_iterator(pieces, trainer)
+    learner.normalizer = normalizer(alphabet)
+    return BpeTokenizer(with_special_tokens(learner, SPECIAL_TOKENS), alphabet=alphabet)
+
+
+def _make_bpe(config: TokenizerConfig, corpus: Corpus) -> BpeTokenizer:
+    alphabet = config.alphabet or corpus.alphabet()
+    if alphabet is None or alphabet not in LETTERS:
+        found = (
+            f"the dataset's alphabet is {alphabet!r}"
+            if alphabet
+            else f"{config.data} does not say its alphabet"
+        )
+        raise ConfigError(f"{found}: give alphabet = dna or protein")
+    pieces = _known_letters(Sample.of(config).pieces(corpus), alphabet)
+    return train_bpe(pieces, alphabet=alphabet, vocab_size=config.vocab_size or DEFAULT_SIZE)
+
+
+def _known_letters(pieces: Iterable[bytes], alphabet: str) -> Iterator[str]:
+    runs = re.compile(b"[" + re.escape(LETTERS[alphabet]).encode() + b"]+")
+    for piece in pieces:
+        upper = piece.upper()
+        for run in runs.findall(upper.replace(b"U", b"T") if alphabet == "dna" else upper):
+            yield run.decode("ascii")
+
+
+def _load_bpe(path: Path, fields: Mapping[str, Any]) -> BpeTokenizer:
+    from biodata.tokenizers.load import read_portable
+
+    if fields.get("alphabet") not in LETTERS:
+        where = path / "tokenizer_config.json"
+        raise DataError(f"alphabet {fields.get('alphabet')!r}", where=where, hint="allowed: dna, protein")
+    return BpeTokenizer(read_portable(path / "tokenizer.json"), alphabet=fields["alphabet"])
+
+
+BPE = Kind(make=_make_bpe, load=_load_bpe, learns=True)

@@ -1,0 +1,20 @@
+"""The table of tokenizer kinds. To add one: one file with a `kinds.Kind`, one line here."""
+
+from __future__ import annotations
+
+from biodata.catalog import Catalog
+
+TOKENIZERS = Catalog(
+    "tokenizer kind",
+    {
+        "aa": "biodata.tokenizers.letters:AA",
+        "bpe": "biodata.tokenizers.bpe:BPE",
+        "codon": "biodata.tokenizers.kmer:CODON",
+        "6mer": "biodata.tokenizers.kmer:SIX_MER",
+        "kmer": "biodata.tokenizers.kmer:KMER",
+        "nuc": "biodata.tokenizers.letters:NUC",
+        "nuc16": "biodata.tokenizers.letters:NUC16",
+    },
+    aliases={"3mer": "codon"},
+)
+"""Name to a `biodata.tokenizers.kinds.Kind`."""

@@ -1,0 +1,90 @@
+"""What every tokenizer of the catalog must do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tokenizers
+
+from biodata.errors import DataError
+from biodata.files import read_json
+from biodata.tokenizers import SPECIAL_TOKENS, Tokenizer, load_tokenizer
+from biodata.tokenizers.special import BOS, EOS
+
+DNA_ROWS = ["", "A", "AC", "ATG", "ATGGCC", "ATGGCCA", "acgtu", "ATGNNNGCC", "AUGGCU", "ACRYKM", "A C G", "AT\nG",
+            "ATG-GCC", "ACGTACGTACGTACGTACGTA", "é", "ATGéGCC", "NNNNNNN", "<", "a<b>c"]  # fmt: skip
+PROTEIN_ROWS = ["", "M", "MKV", "mkvUO", "MK*", "BZJX", "M-K", "M K", "MKTAYIAKQRQISFVKSHFSRQ", "é", "<", "1"]
+
+
+def check_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Runs every check; `folder` is an empty place to save into."""
+    rows = DNA_ROWS if tokenizer.alphabet == "dna" else PROTEIN_ROWS
+    check_vocabulary(tokenizer)
+    check_columns(tokenizer, rows)
+    check_round_trip(tokenizer, rows)
+    check_folder(tokenizer, rows, folder)
+
+
+def check_vocabulary(tokenizer: Tokenizer) -> None:
+    """Special ids, distinct tokens, one for each letter's reading."""
+    assert tokenizer.tokens[: len(SPECIAL_TOKENS)] == SPECIAL_TOKENS
+    assert len(set(tokenizer.tokens)) == len(tokenizer.tokens) == tokenizer.vocab_size
+
+
+def check_columns(tokenizer: Tokenizer, rows: list[str]) -> None:
+    """A column gives what its rows give, in every Arrow shape."""
+    column = pa.array(rows, pa.large_string())
+    for special in (True, False):
+        expected = [tokenizer.encode(row, add_special_tokens=special) for row in rows]
+        shapes = {
+            "large": (column, expected),
+            "small": (pa.array(rows, pa.string()), expected),
+            "slice": (column.slice(2, 5), expected[2:7]),
+            "chunked": (
+                pa.chunked_array([column.slice(0, 3), column.slice(3, 0), column.slice(3)]),
+                expected,
+            ),
+            "empty": (column.slice(0, 0), []),
+        }
+        for name, (shape, ids) in shapes.items():
+            encoded = tokenizer.encode_column(shape, add_special_tokens=special)
+            assert [encoded.row(i).tolist() for i in range(len(shape))] == ids, name
+            assert encoded.offsets.dtype == np.int64 and encoded.offsets[-1] == len(encoded.ids)
+            assert encoded.ids.dtype == np.min_scalar_type(tokenizer.vocab_size - 1)
+        assert not special or all((ids[0], ids[-1]) == (BOS, EOS) for ids in expected)
+    with pytest.raises(DataError, match="row 1 .* null"):
+        tokenizer.encode_column(pa.array(["A", None], pa.string()))
+
+
+def check_round_trip(tokenizer: Tokenizer, rows: list[str]) -> None:
+    """What is read without `<unk>` comes back, upper case, U as T in nucleotides."""
+    for row in rows:
+        ids = tokenizer.encode(row)
+        upper = row.upper().replace("U", "T") if tokenizer.alphabet == "dna" else row.upper()
+        assert tokenizer.encode(upper) == ids or not row.isascii()
+        if SPECIAL_TOKENS.index("<unk>") not in ids:
+            assert tokenizer.decode(ids) == upper
+    for wrong in (-1, tokenizer.vocab_size):
+        with pytest.raises(DataError, match=f"id {wrong} is not in this tokenizer"):
+            tokenizer.decode([wrong])
+
+
+def check_folder(tokenizer: Tokenizer, rows: list[str], folder: Path) -> None:
+    """The saved folder is read back, is the same each time, and its `tokenizer.json` gives the same ids."""
+    for name in ("one", "two"):
+        tokenizer.save(folder / name)
+    files = sorted(path.name for path in (folder / "one").iterdir())
+    assert {"tokenizer.json", "tokenizer_config.json"} <= set(files)
+    assert all((folder / "one" / f).read_bytes() == (folder / "two" / f).read_bytes() for f in files)
+    loaded = load_tokenizer(folder / "one")
+    assert (loaded.kind, loaded.tokens) == (tokenizer.kind, tokenizer.tokens)
+    assert all(loaded.encode(row) == tokenizer.encode(row) for row in rows)
+    config = read_json(folder / "one" / "tokenizer_config.json")
+    assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
+    if "auto_map" not in config:
+        portable = tokenizers.Tokenizer.from_file(str(folder / "one" / "tokenizer.json"))
+        rows = [*rows, "A<mask>C", "<pad><eos>AC<sep"]
+        assert [e.ids for e in portable.encode_batch(rows)] == [tokenizer.encode(row) for row in rows]
