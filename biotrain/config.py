@@ -1,0 +1,185 @@
+"""What a training run is: every setting with its default, unit and range. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from biodata.errors import ConfigError
+from biotrain.losses.config import LossConfig
+from biotrain.models.config import ModelConfig
+from biotrain.objectives.config import ObjectiveConfig, check_compatible
+from biotrain.ranges import check_range
+from biotrain.schedule import SCHEDULES
+
+__all__ = ["OptimConfig", "ScheduleConfig", "TrainConfig", "TrainPaths"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimConfig:
+    """AdamW (arXiv:1711.05101): decoupled weight decay, and clipping of the gradient's norm.
+
+    Raises:
+        ConfigError: a value out of range.
+
+    >>> OptimConfig(lr=-1)
+    Traceback (most recent call last):
+    biodata.errors.ConfigError: lr must be 0 or more, got -1
+    """
+
+    lr: float = field(default=3e-4, metadata={"help": "peak learning rate, >= 0"})
+    betas: tuple[float, float] = field(
+        default=(0.9, 0.95), metadata={"help": "decay rates of the two moments, each 0 to 1"}
+    )
+    weight_decay: float = field(
+        default=0.1, metadata={"help": "decay of weights with two or more dimensions, >= 0"}
+    )
+    eps: float = field(default=1e-8, metadata={"help": "added to the root of the second moment, > 0"})
+    clip_norm: float = field(
+        default=1.0, metadata={"help": "largest norm of the whole gradient; 0 = no clipping"}
+    )
+
+    def __post_init__(self) -> None:
+        check_range("lr", self.lr, low=0)
+        for beta in self.betas:
+            check_range("betas", beta, low=0, high=1 - 1e-9)
+        check_range("weight_decay", self.weight_decay, low=0)
+        check_range("eps", self.eps, low=1e-30)
+        check_range("clip_norm", self.clip_norm, low=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScheduleConfig:
+    """The learning rate over the run: up from 0 in a straight line, then down to `min_lr`.
+
+    Raises:
+        ConfigError: an unknown name or a value out of range.
+    """
+
+    name: str = field(default="cosine", metadata={"help": "cosine, linear or constant, after the warm-up"})
+    warmup_steps: int | None = field(
+        default=None, metadata={"help": "steps of warm-up, >= 0; none = by warmup_fraction"}
+    )
+    warmup_fraction: float = field(default=0.05, metadata={"help": "warm-up as a share of all steps, 0 to 1"})
+    min_lr: float | None = field(
+        default=None, metadata={"help": "learning rate at the end, 0 to lr; none = a tenth of lr"}
+    )
+
+    def __post_init__(self) -> None:
+        SCHEDULES.resolve(self.name)
+        check_range("warmup_steps", self.warmup_steps or 0, low=0)
+        check_range("warmup_fraction", self.warmup_fraction, low=0, high=1)
+        check_range("min_lr", self.min_lr or 0.0, low=0)
+
+
+class TrainPaths(NamedTuple):
+    """The three folders of a run."""
+
+    data: Path
+    tokenizer: Path
+    out: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """A whole training run.
+
+    `data`, `tokenizer` and `out` may be left out of a recipe and of a dry run, which then takes
+    `vocab_size`; training needs them.
+
+    Raises:
+        ConfigError: a value out of range, or settings that contradict one another.
+    """
+
+    data: Path | None = field(default=None, metadata={"help": "dataset folder, from `seqloom data build`"})
+    tokenizer: Path | None = field(
+        default=None, metadata={"help": "tokenizer folder, from `seqloom tokenizer train`"}
+    )
+    out: Path | None = field(default=None, metadata={"help": "run folder to write"})
+    model: ModelConfig = field(default_factory=ModelConfig, metadata={"help": "shape of the model"})
+    objective: ObjectiveConfig = field(
+        default_factory=ObjectiveConfig, metadata={"help": "what is predicted: clm or mlm"}
+    )
+    loss: LossConfig = field(default_factory=LossConfig, metadata={"help": "training loss: xe or hxe"})
+    optim: OptimConfig = field(default_factory=OptimConfig, metadata={"help": "optimizer"})
+    schedule: ScheduleConfig = field(
+        default_factory=ScheduleConfig, metadata={"help": "learning rate over the steps"}
+    )
+    batch_size: int = field(
+        default=32, metadata={"help": "sequences that pass the model at once (memory), >= 1"}
+    )
+    accumulate: int = field(
+        default=1, metadata={"help": "such batches per step; same result as one batch as large, >= 1"}
+    )
+    max_steps: int | None = field(default=None, metadata={"help": "optimizer steps, >= 1; none = by epochs"})
+    epochs: int = field(default=1, metadata={"help": "passes over the training split, without max_steps"})
+    context: int | None = field(
+        default=None,
+        metadata={"help": "tokens of a sample, longer sequences are cut; none = the model's context"},
+    )
+    eval_every: int = field(default=200, metadata={"help": "steps between validations; 0 = only at the end"})
+    eval_batches: int = field(
+        default=20,
+        metadata={"help": "batches of a validation on the way (the last one takes all); 0 = all"},
+    )
+    checkpoint_every: int = field(
+        default=200, metadata={"help": "steps between checkpoints; 0 = only at the end"}
+    )
+    keep_checkpoints: int = field(default=2, metadata={"help": "newest checkpoints to keep, >= 1; 0 = all"})
+    log_every: int = field(default=10, metadata={"help": "steps between lines of training_log.jsonl, >= 1"})
+    seed: int = field(default=0, metadata={"help": "of weights, order, masks and dropout, >= 0"})
+    precision: Literal["auto", "fp32", "bf16"] = field(
+        default="auto", metadata={"help": "bf16 = autocast; auto = bf16 where the hardware has it"}
+    )
+    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1 ..."})
+    threads: int = field(default=0, metadata={"help": "CPU threads; 0 = every core this process may use"})
+    vocab_size: int | None = field(
+        default=None, metadata={"help": "for a dry run without a tokenizer; else the tokenizer's own"}
+    )
+    resume: bool = field(default=False, metadata={"help": "go on from the newest checkpoint in out"})
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "accumulate", "epochs", "log_every"):
+            check_range(name, getattr(self, name), low=1)
+        for name in ("eval_every", "eval_batches", "checkpoint_every", "keep_checkpoints", "seed", "threads"):
+            check_range(name, getattr(self, name), low=0)
+        check_range("max_steps", 1 if self.max_steps is None else self.max_steps, low=1)
+        check_range("vocab_size", 7 if self.vocab_size is None else self.vocab_size, low=7)
+        if self.context is None:
+            object.__setattr__(self, "context", self.model.context)
+        check_range("context", self.window, low=2, high=self.model.context)
+        check_range("min_lr", self.min_lr, low=0, high=self.optim.lr)
+        check_compatible(self.model.name, self.objective.name)
+
+    @property
+    def window(self) -> int:
+        """Tokens of a sample, special ones included."""
+        return self.context or self.model.context
+
+    @property
+    def min_lr(self) -> float:
+        """Learning rate at the end of the schedule."""
+        return self.optim.lr / 10 if self.schedule.min_lr is None else self.schedule.min_lr
+
+    @property
+    def rows_per_step(self) -> int:
+        """Sequences of one optimizer step."""
+        return self.batch_size * self.accumulate
+
+    def paths(self) -> TrainPaths:
+        """The folders, all three given.
+
+        Raises:
+            ConfigError: one is missing.
+
+        >>> TrainConfig(data=Path("d"), tokenizer=Path("t")).paths()
+        Traceback (most recent call last):
+        biodata.errors.ConfigError: training needs 'out' (run folder to write): give --out DIR
+        """
+        for name in TrainPaths._fields:
+            if getattr(self, name) is None:
+                about = type(self).__dataclass_fields__[name].metadata["help"]
+                raise ConfigError(f"training needs {name!r} ({about}): give --{name} DIR")
+        assert self.data and self.tokenizer and self.out
+        return TrainPaths(self.data, self.tokenizer, self.out)

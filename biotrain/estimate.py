@@ -1,0 +1,76 @@
+"""What a run will cost, before anything is built. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from biodata.dataset import open_dataset
+from biodata.errors import ConfigError
+from biodata.tokenizers import load_tokenizer
+from biotrain.config import TrainConfig
+from biotrain.loader import Samples, encode_split
+from biotrain.models import count_parameters, flops_per_token
+
+
+def dry_run(config: TrainConfig) -> dict[str, Any]:
+    """The numbers of a run.
+
+    Args:
+        config: `tokenizer` or `vocab_size` must be given; with `data` steps and tokens are exact, without
+            it `tokens_per_step` assumes samples as long as the context, and `steps` is `max_steps`.
+
+    Returns:
+        `parameters` {total, active, embedding}; `flops_per_token`; `tokens_per_step`, padding not counted;
+        `steps` (`None` when that depends on data not given); `memory_bytes`, an estimate: 16 per parameter
+        (fp32 weight, gradient, two moments) and 4 x batch_size x context x (layers x (8 width + 2 ffn) +
+        3 vocabulary) for what backward needs in fp32.
+
+    Raises:
+        ConfigError: no vocabulary.
+        DataError: data or tokenizer cannot be read.
+    """
+    vocab_size, samples = _vocabulary(config), None
+    if config.data is not None and config.tokenizer is not None:
+        samples = _train_samples(config, config.data, config.tokenizer)
+    steps = config.max_steps
+    tokens_per_step = config.rows_per_step * config.window
+    if samples is not None:
+        steps = steps_of(config, samples=len(samples))
+        per_epoch = -(-len(samples) // config.rows_per_step)
+        tokens_per_step = round(samples.tokens / per_epoch)
+    parameters = count_parameters(config.model, vocab_size=vocab_size)
+    model = config.model
+    saved = model.layers * (8 * model.width + 2 * model.ffn) + 3 * vocab_size
+    activations = 4 * config.batch_size * config.window * saved
+    return {
+        "parameters": parameters,
+        "flops_per_token": flops_per_token(model, vocab_size=vocab_size, length=config.window),
+        "tokens_per_step": tokens_per_step,
+        "steps": steps,
+        "memory_bytes": 16 * parameters["total"] + activations,
+    }
+
+
+def steps_of(config: TrainConfig, *, samples: int) -> int:
+    """Optimizer steps: `max_steps`, else `epochs` passes, whose last step may be smaller.
+
+    >>> steps_of(TrainConfig(epochs=2, batch_size=4, accumulate=2), samples=17)
+    6
+    """
+    return config.max_steps or config.epochs * -(-samples // config.rows_per_step)
+
+
+def _vocabulary(config: TrainConfig) -> int:
+    if config.tokenizer is not None:
+        return load_tokenizer(config.tokenizer).vocab_size
+    if config.vocab_size is None:
+        raise ConfigError("how large is the vocabulary? give --tokenizer DIR, or --vocab_size N to estimate")
+    return config.vocab_size
+
+
+def _train_samples(config: TrainConfig, data: Path, tokenizer: Path) -> Samples:
+    column = open_dataset(data).table("train", columns=["sequence"]).column("sequence")
+    overlap = int(config.objective.name == "clm")
+    loaded = load_tokenizer(tokenizer)
+    return encode_split(column, loaded, context=config.window, overlap=overlap, where=f"{data} (train)")

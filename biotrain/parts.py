@@ -1,0 +1,123 @@
+"""What a run is made of, built from its configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import nn
+
+from biodata.errors import ConfigError
+from biodata.progress import say
+from biodata.tokenizers import Tokenizer, load_tokenizer
+from biotrain.config import TrainConfig
+from biotrain.device import Hardware
+from biotrain.estimate import steps_of
+from biotrain.layers.transformer import Transformer
+from biotrain.loader import Samples, encode_split
+from biotrain.losses import build_loss
+from biotrain.models import build_model, flops_per_token
+from biotrain.objectives import Objective, build_objective
+from biotrain.optim import build_optimizer
+
+UNKNOWN_LIMIT = 0.01
+STREAMS = {"masks": 1, "dropout": 2, "validation": 3}
+
+
+class SplitTables(Protocol):
+    """What is needed of a dataset."""
+
+    def table(self, split: str, columns: list[str] | None = None) -> pa.Table:
+        """The rows of a split."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything a training step touches.
+
+    Attributes:
+        steps: optimizer steps of the whole run.
+        flops: floating-point operations per token of a training step, at the mean length of the samples.
+    """
+
+    config: TrainConfig
+    hardware: Hardware
+    tokenizer: Tokenizer
+    train: Samples
+    validation: Samples
+    model: Transformer
+    objective: Objective
+    loss: nn.Module
+    optimizer: torch.optim.Optimizer
+    steps: int
+    flops: int
+
+
+def build_parts(config: TrainConfig, dataset: SplitTables, hardware: Hardware) -> Parts:
+    """Reads and encodes the data, builds model, loss, objective and optimizer on the device.
+
+    Raises:
+        DataError: an empty split, or one without usable sequences.
+        ConfigError: parts that do not fit one another.
+    """
+    paths = config.paths()
+    tokenizer = load_tokenizer(paths.tokenizer)
+    size = tokenizer.vocab_size
+    if config.vocab_size not in (None, size):
+        raise ConfigError(f"vocab_size is {config.vocab_size}, but {paths.tokenizer} has {size} tokens")
+    loss = build_loss(config.loss, tokens=tokenizer.tokens).to(hardware.device)
+    objective = build_objective(config.objective, vocab_size=size)
+    train, validation = (
+        _samples(dataset, split, config, tokenizer, overlap=int(objective.causal))
+        for split in ("train", "validation")
+    )
+    model = build_model(config.model, vocab_size=size, seed=config.seed).to(hardware.device)
+    mean_length = max(1, round(train.tokens / len(train)))
+    return Parts(
+        config=config,
+        hardware=hardware,
+        tokenizer=tokenizer,
+        train=train,
+        validation=validation,
+        model=model,
+        objective=objective,
+        loss=loss,
+        optimizer=build_optimizer(model, config.optim),
+        steps=steps_of(config, samples=len(train)),
+        flops=flops_per_token(config.model, vocab_size=size, length=mean_length),
+    )
+
+
+def random_stream(seed: int, name: str, number: int) -> int:
+    """The seed of one use of randomness: a function of these three alone, so that nothing is to be saved.
+
+    Args:
+        seed: of the run.
+        name: key of `STREAMS`.
+        number: step or batch.
+    """
+    state = np.random.SeedSequence([seed, STREAMS[name], number]).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))
+
+
+def _samples(
+    dataset: SplitTables, split: str, config: TrainConfig, tokenizer: Tokenizer, *, overlap: int
+) -> Samples:
+    where = f"{config.data} ({split})"
+    column = dataset.table(split, columns=["sequence"]).column("sequence")
+    samples = encode_split(column, tokenizer, context=config.window, overlap=overlap, where=where)
+    if samples.unknown > UNKNOWN_LIMIT:
+        say(
+            f"{where}: {samples.unknown:.1%} of the tokens are <unk>: is {tokenizer.kind!r} the tokenizer "
+            "for these sequences (alphabet, whole codons)?"
+        )
+    if samples.cut:
+        say(
+            f"{where}: {samples.cut:,} of {samples.sequences:,} sequences are longer than the context of "
+            f"{config.window} tokens and are read in several windows"
+        )
+    return samples

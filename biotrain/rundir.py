@@ -1,0 +1,134 @@
+"""The run folder: who may write into it, what is in it already, and how a run begins and ends.
+
+config.yaml  training_log.jsonl  checkpoints/step-N/  model/  summary.json
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from biodata.configs import from_dict, read_yaml, to_dict, write_yaml
+from biodata.errors import ConfigError, SeqloomError
+from biodata.files import fingerprint, read_json, sha256_file
+from biotrain.config import TrainConfig
+
+CONFIG_FILE = "config.yaml"
+SUMMARY_FILE = "summary.json"
+LOCK_FILE = ".lock"
+CHECKPOINTS = "checkpoints"
+MODEL = "model"
+
+FREE = ("data", "tokenizer", "out", "resume", "threads", "keep_checkpoints", "checkpoint_every", "vocab_size")
+"""Settings that a resumed run may change: places (the content is compared instead), and what leaves the
+weights as they are."""
+
+FIELDS = (
+    "run",
+    "step",
+    "tokens",
+    "train_loss",
+    "val_loss",
+    "val_perplexity",
+    "val_objective",
+    "tokens_per_s",
+    "mfu",
+)
+"""What `train` returns; `summary.json` has it too, and more."""
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Keeps other processes from training into the same folder; the lock ends with the process.
+
+    Raises:
+        SeqloomError: another process holds it.
+        ConfigError: the folder cannot be made, or is not empty and no run.
+    """
+    import fcntl
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot make this folder: {error.strerror}") from error
+    foreign = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
+    if foreign and not (out / CONFIG_FILE).exists():
+        raise ConfigError(f"{out} holds {foreign[0]!r} and is no run folder: choose another --out")
+    with open(out / LOCK_FILE, "a", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SeqloomError(f"{out}: another process is training into this run folder") from error
+        yield
+
+
+def fingerprints(manifest: Mapping[str, Any], tokenizer: Path) -> dict[str, str]:
+    """What a run was trained on, by content."""
+    dataset = manifest.get("fingerprint") or fingerprint(manifest)
+    return {"dataset": str(dataset), "tokenizer": sha256_file(tokenizer / "tokenizer.json")}
+
+
+def finished(config: TrainConfig, out: Path) -> dict[str, Any] | None:
+    """The summary of a run that has ended, if `out` holds one.
+
+    Raises:
+        ConfigError: it was another run, or one that has not ended and `config.resume` is off.
+    """
+    if not (out / CONFIG_FILE).exists():
+        return None
+    _same_config(config, out)
+    if (out / SUMMARY_FILE).exists():
+        return {**read_json(out / SUMMARY_FILE), "run": str(out)}
+    if has_checkpoint(out) and not config.resume:
+        raise ConfigError(f"{out} holds a run that has not ended: give --resume, or choose another --out")
+    return None
+
+
+def same_inputs(now: Mapping[str, str], before: Mapping[str, str], out: Path) -> None:
+    """Compares fingerprints.
+
+    Raises:
+        ConfigError: the dataset or the tokenizer is not the one that the run began with.
+    """
+    for name, value in now.items():
+        if before.get(name, value) != value:
+            was, got = before[name][:12], value[:12]
+            raise ConfigError(f"{out} was trained on another {name} ({was}, now {got}): choose another --out")
+
+
+def has_checkpoint(out: Path) -> bool:
+    """Whether there is work that a fresh start would lose."""
+    return any((out / CHECKPOINTS).glob("step-*"))
+
+
+def begin(config: TrainConfig, out: Path) -> None:
+    """Writes `config.yaml`, after everything that can fail for a wrong setting."""
+    write_yaml(out / CONFIG_FILE, to_dict(config))
+
+
+def result(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a summary that `train` returns."""
+    return {name: summary[name] for name in FIELDS}
+
+
+def _same_config(config: TrainConfig, out: Path) -> None:
+    where = out / CONFIG_FILE
+    before = _flat(to_dict(from_dict(TrainConfig, read_yaml(where), where=str(where))))
+    now = _flat(to_dict(config))
+    different = [key for key in now if before.get(key) != now[key] and key.split(".")[0] not in FREE]
+    if not different or not (has_checkpoint(out) or (out / SUMMARY_FILE).exists()):
+        return
+    changes = ", ".join(f"{key} {before.get(key)!r} -> {now[key]!r}" for key in different)
+    raise ConfigError(f"{out} holds a run with another configuration ({changes}): choose another --out")
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

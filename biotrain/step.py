@@ -1,0 +1,125 @@
+"""One training step, and validation.
+
+Shapes: B rows of a step, T tokens, N predicted tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from biotrain.loader import Rows, fixed_batches
+from biotrain.log import StepResult, perplexity
+from biotrain.objectives import IGNORE
+from biotrain.optim import clip_gradient
+from biotrain.parts import Parts, random_stream
+
+
+class Batch(NamedTuple):
+    """A batch on its way through the model.
+
+    Attributes:
+        inputs: [B, T] ids the model reads.
+        mask: [B, T], True at real tokens; `None` when there is no padding.
+        rows: [B, T], True where a token is predicted.
+        targets: [N] the tokens to predict there, in reading order.
+    """
+
+    inputs: Tensor
+    mask: Tensor | None
+    rows: Tensor
+    targets: Tensor
+
+
+def train_step(parts: Parts, rows: Rows, step: int) -> StepResult:
+    """Forward, backward and update on one step's rows.
+
+    The rows pass in micro-batches of `batch_size`. Each one's mean loss counts by its share of the step's
+    targets, so the gradient is that of one large batch. Masks and dropout depend on (seed, step) alone.
+
+    Args:
+        parts: of the run; `parts.optimizer` has this step's learning rate already.
+        rows: the whole step.
+        step: 1-based.
+    """
+    config = parts.config
+    parts.model.train()
+    parts.optimizer.zero_grad(set_to_none=True)
+    torch.manual_seed(random_stream(config.seed, "dropout", step))
+    ids, mask = torch.from_numpy(rows.ids), torch.from_numpy(rows.mask)
+    generator = torch.Generator().manual_seed(random_stream(config.seed, "masks", step))
+    inputs, targets = parts.objective.prepare(ids, mask, generator)
+    count = int((targets != IGNORE).sum())
+    total = torch.zeros(2, device=parts.hardware.device)
+    for batch in _micro_batches(parts, inputs, targets, mask):
+        share = len(batch.targets) / max(1, count)
+        loss, xe = _losses(parts, batch)
+        (loss * share).backward()
+        total += torch.stack((loss.detach(), xe)) * share
+    norm = clip_gradient(parts.model.parameters(), config.optim.clip_norm)
+    parts.optimizer.step()
+    return StepResult(loss=total[0], xe=total[1], grad_norm=norm.to(total.device), targets=count,
+                      tokens=int(rows.mask.sum()))  # fmt: skip
+
+
+def validate(parts: Parts, *, batches: int, stopped: Callable[[], bool]) -> dict[str, float] | None:
+    """Losses on the validation split, with the same batches and masks at every call.
+
+    Args:
+        parts: of the run.
+        batches: how many batches, 0 = the whole split.
+        stopped: asked before each batch.
+
+    Returns:
+        `val_loss`, plain cross-entropy per token in nats whatever the training loss; `val_perplexity`, its
+        exp; `val_objective`, the training loss's own value; `val_tokens`, the number of predicted tokens.
+        `None` when stopped.
+    """
+    config, device = parts.config, parts.hardware.device
+    parts.model.eval()
+    total, count = torch.zeros(2, dtype=torch.float64, device=device), 0
+    fixed = fixed_batches(parts.validation, size=config.batch_size, count=batches, seed=config.seed)
+    with torch.inference_mode():
+        for number, rows in enumerate(fixed):
+            if stopped():
+                return None
+            generator = torch.Generator().manual_seed(random_stream(config.seed, "validation", number))
+            ids, mask = torch.from_numpy(rows.ids), torch.from_numpy(rows.mask)
+            inputs, targets = parts.objective.prepare(ids, mask, generator)
+            for batch in _micro_batches(parts, inputs, targets, mask):
+                total += torch.stack(_losses(parts, batch)).double() * len(batch.targets)
+                count += len(batch.targets)
+    objective, xe = (total / max(1, count)).tolist()
+    return {"val_loss": xe, "val_perplexity": perplexity(xe), "val_objective": objective, "val_tokens": count}
+
+
+def _losses(parts: Parts, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Training loss, and plain cross-entropy without gradient; the mean over the batch's targets."""
+    with parts.hardware.autocast():
+        logits = parts.model(batch.inputs, mask=batch.mask, rows=batch.rows)
+    loss = parts.loss(logits.float(), batch.targets)
+    if parts.config.loss.name == "xe":
+        return loss, loss.detach()
+    return loss, F.cross_entropy(logits.detach().float(), batch.targets)
+
+
+def _micro_batches(parts: Parts, inputs: Tensor, targets: Tensor, mask: Tensor) -> Iterator[Batch]:
+    """Slices of `batch_size` rows on the device, each cut to its longest row; without targets, none."""
+    device = parts.hardware.device
+    for begin in range(0, len(inputs), parts.config.batch_size):
+        part = slice(begin, begin + parts.config.batch_size)
+        width = int(mask[part].sum(1).max())
+        wanted = targets[part, :width]
+        rows = wanted != IGNORE
+        if rows.any():
+            real = mask[part, :width]
+            yield Batch(
+                inputs=inputs[part, :width].to(device, non_blocking=True),
+                mask=None if real.all() else real.to(device, non_blocking=True),
+                rows=rows.to(device, non_blocking=True),
+                targets=wanted[rows].to(device, non_blocking=True),
+            )
