@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from biodata.tokenizers.kinds import Kind
 from biodata.tokenizers.portable import (
     encode_portably,
     normalizer,
+    read_model,
     save_folder,
     tokens_by_id,
     tokens_text,
@@ -42,17 +44,29 @@ class BpeTokenizer:
     written out in the text is that token.
 
     Args:
-        portable: a `tokenizers.Tokenizer` as `train_bpe` builds it.
+        tokens: all tokens by id: special ones, letters, merges.
+        merges: pairs of tokens in the order learnt.
         alphabet: `dna` or `protein`.
+
+    Raises:
+        DataError: a letter without a token, or a merge of or into something that is no token.
     """
 
     kind = "bpe"
 
-    def __init__(self, portable: Tokenizer, *, alphabet: str) -> None:
-        self.portable = portable
+    def __init__(self, tokens: tuple[str, ...], merges: Sequence[tuple[str, str]], *, alphabet: str) -> None:
         self.alphabet = alphabet
         self.letters = LETTERS[alphabet]
-        self.tokens = tokens_by_id(portable)
+        self.tokens = tokens
+        vocabulary = {token: index for index, token in enumerate(tokens)}
+        merged = {part for pair in merges for part in (*pair, "".join(pair))}
+        missing = sorted({*SPECIAL_TOKENS, *self.letters, *merged}.difference(vocabulary))
+        if missing:
+            raise DataError(f"a {alphabet} bpe vocabulary needs {missing[0]!r}, which it does not have")
+        model = models.BPE(vocabulary, list(merges), unk_token=SPECIAL_TOKENS[UNK], fuse_unk=False)
+        portable = Tokenizer(model)
+        portable.normalizer = normalizer(alphabet)
+        self.portable = with_special_tokens(portable, SPECIAL_TOKENS)
 
     @property
     def vocab_size(self) -> int:
@@ -95,7 +109,7 @@ def train_bpe(pieces: Iterable[str], *, alphabet: str, vocab_size: int = DEFAULT
         raise ConfigError(
             f"vocab_size = {vocab_size}, allowed: {smallest} or more (6 special, the {alphabet} letters)"
         )
-    learner = Tokenizer(models.BPE(unk_token=SPECIAL_TOKENS[UNK], fuse_unk=False))
+    learner = Tokenizer(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=list(SPECIAL_TOKENS),
@@ -103,8 +117,8 @@ def train_bpe(pieces: Iterable[str], *, alphabet: str, vocab_size: int = DEFAULT
         show_progress=False,
     )
     learner.train_from_iterator(pieces, trainer)
-    learner.normalizer = normalizer(alphabet)
-    return BpeTokenizer(with_special_tokens(learner, SPECIAL_TOKENS), alphabet=alphabet)
+    model = json.loads(learner.to_str())["model"]
+    return _of_model(model, tokens_by_id(model["vocab"]), alphabet)
 
 
 def _make_bpe(config: TokenizerConfig, corpus: Corpus) -> BpeTokenizer:
@@ -129,12 +143,24 @@ def _known_letters(pieces: Iterable[bytes], alphabet: str) -> Iterator[str]:
 
 
 def _load_bpe(path: Path, fields: Mapping[str, Any]) -> BpeTokenizer:
-    from biodata.tokenizers.load import read_portable
-
     if fields.get("alphabet") not in LETTERS:
         where = path / "tokenizer_config.json"
         raise DataError(f"alphabet {fields.get('alphabet')!r}", where=where, hint="allowed: dna, protein")
-    return BpeTokenizer(read_portable(path / "tokenizer.json"), alphabet=fields["alphabet"])
+    file = path / "tokenizer.json"
+    model, tokens = read_model(file)
+    if not isinstance(model.get("merges"), list):
+        raise DataError("no merges: this is not a bpe tokenizer", where=file)
+    return _of_model(model, tokens, fields["alphabet"])
+
+
+def _of_model(model: Mapping[str, Any], tokens: tuple[str, ...], alphabet: str) -> BpeTokenizer:
+    merges = []
+    for merge in model["merges"]:
+        pair = merge.split(" ") if isinstance(merge, str) else merge
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise DataError(f"merge {merge!r} of a bpe tokenizer is no pair of tokens")
+        merges.append((str(pair[0]), str(pair[1])))
+    return BpeTokenizer(tokens, merges, alphabet=alphabet)
 
 
 BPE = Kind(make=_make_bpe, load=_load_bpe, learns=True)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from biodata.errors import DataError
-from biodata.files import write_json, write_text
+from biodata.files import read_json, write_json, write_text
 from biodata.tokenizers.protocol import Encoded, id_type
 from biodata.tokenizers.special import BOS, EOS, SPECIAL_TOKENS
 
@@ -101,10 +101,37 @@ def _is_special(token: str) -> bool:
     return token.startswith("<") and token.endswith(">")
 
 
-def tokens_by_id(tokenizer: Tokenizer) -> tuple[str, ...]:
-    """All tokens of a portable tokenizer, by id."""
-    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+def read_model(file: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The model of a `tokenizer.json` and its tokens by id.
+
+    Raises:
+        DataError: no JSON, no model, or ids that are not 0 to the number of tokens.
+    """
+    content = read_json_file(file)
+    model = content.get("model") if isinstance(content, dict) else None
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    if not isinstance(model, dict) or not isinstance(vocabulary, dict):
+        raise DataError("no vocabulary: this is not a tokenizer", where=file)
+    if sorted(vocabulary.values()) != list(range(len(vocabulary))):
+        raise DataError(f"ids are not 0 to {len(vocabulary) - 1}, each once", where=file)
+    return model, tokens_by_id(vocabulary)
+
+
+def tokens_by_id(vocabulary: Mapping[str, int]) -> tuple[str, ...]:
+    """The tokens of a vocabulary in the order of their ids."""
     return tuple(sorted(vocabulary, key=vocabulary.__getitem__))
+
+
+def read_json_file(file: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        DataError: it is not JSON.
+    """
+    try:
+        return read_json(file)
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise DataError(f"not JSON: {error}", where=file) from error
 
 
 def save_folder(

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biodata.errors import ConfigError, DataError
+from biodata.files import read_json, write_json
 from biodata.tokenizers import TokenizerConfig, load_tokenizer, train_tokenizer
 from biodata.tokenizers.bpe import train_bpe
 
@@ -61,8 +62,15 @@ def test_a_sample_is_drawn_by_seed_from_all_over_the_data(tmp_path: Path) -> Non
     write(tmp_path / "x.parquet", rows, "dna")
     tokens = []
     for number, seed in enumerate((1, 1, 2)):
-        config = TokenizerConfig(kind="bpe", data=tmp_path / "x.parquet", out=tmp_path / str(number),
-                                 vocab_size=100, sample_letters=5000, piece_letters=100, seed=seed)  # fmt: skip
+        config = TokenizerConfig(
+            kind="bpe",
+            data=tmp_path / "x.parquet",
+            out=tmp_path / str(number),
+            vocab_size=100,
+            sample_letters=5000,
+            piece_letters=100,
+            seed=seed,
+        )
         assert train_tokenizer(config)["letters"] == 5000
         tokens.append((tmp_path / str(number) / "tokenizer.json").read_bytes())
     assert tokens[0] == tokens[1] != tokens[2]
@@ -94,6 +102,17 @@ def test_changed_alphabet_field_is_refused(tmp_path: Path) -> None:
     config.write_text(config.read_text().replace('"alphabet": "dna"', '"alphabet": "rna"'))
     with pytest.raises(DataError, match="alphabet 'rna'"):
         load_tokenizer(tmp_path)
+
+
+def test_broken_merges_are_refused(tmp_path: Path) -> None:
+    train_bpe(["ATG"], alphabet="dna", vocab_size=12).save(tmp_path)
+    file = tmp_path / "tokenizer.json"
+    content = read_json(file)
+    for merges, message in ([["A", "X"]], "needs 'AX'"), ([["A"]], "is no pair"), (None, "no merges"):
+        content["model"]["merges"] = merges
+        write_json(file, content)
+        with pytest.raises(DataError, match=message):
+            load_tokenizer(tmp_path)
 
 
 def write(path: Path, rows: list[str], alphabet: str | None) -> None:
