@@ -7,7 +7,7 @@ to `manifest.json`, the rows to a Parquet listing of `LISTING_SCHEMA`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -85,6 +85,16 @@ class RuleLog:
         for action, counts in other._counts.items():
             self._counts[action].update(counts)
         self._rows.extend(other._rows)
+
+    def add_counts(self, counts: Mapping[str, Mapping[str, int]]) -> None:
+        """Adds the counts of an earlier `as_dict`, without rows."""
+        for action, by_rule in counts.items():
+            self._counts[action].update(by_rule)
+
+    def take_rows(self) -> pa.Table:
+        """The rows listed since the last call, which are then forgotten; the counts stay."""
+        rows, self._rows = self._rows, []
+        return pa.Table.from_batches(rows, schema=LISTING_SCHEMA)
 
     def as_dict(self) -> dict[str, dict[str, int]]:
         """`{"dropped": {reason: n}, "changed": {rule: n}}`, sorted by name, without zeros."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
+from biodata.io.features import FeatureColumn
 from biodata.io.locations import hull, write_out_wraps
 from biodata.io.raw import RAW_SCHEMA
-from biodata.schema import ATTRIBUTE_TYPE, FEATURE_TYPE
 
 Qualifiers = list[tuple[str, str]]
 FeatureText = tuple[str, str, Qualifiers]  # key, location, qualifiers
@@ -84,12 +83,16 @@ def _record(text: bytes, line: int, *, ended: bool) -> Iterator[FlatText]:
 
 
 def unquote(key: str, value: str | None) -> str:
-    """The value of a qualifier on one line, without its quotation marks; `""` for a flag."""
-    if value is None:
-        return ""
-    if len(value) > 1 and value[0] == value[-1] == '"':
+    """The value of a qualifier as written in the file, on one line and without its quotation marks."""
+    if value and len(value) > 1 and value[0] == value[-1] == '"':
         value = value[1:-1].replace('""', '"')
-    return "".join(value.split()) if key == "translation" else " ".join(value.split())
+    return one_line(key, value)
+
+
+def one_line(key: str, value: str | None) -> str:
+    """The value of a qualifier on one line; `""` for a flag; a translation without blanks."""
+    words = (value or "").split()
+    return "".join(words) if key == "translation" else " ".join(words)
 
 
 class RawRows:
@@ -98,11 +101,7 @@ class RawRows:
     def __init__(self) -> None:
         self.letters = 0
         self._rows: list[tuple[str, str, str, int, str | None, int | None]] = []
-        self._feature_counts: list[int] = []
-        self._features: list[tuple[str, int, int, int]] = []
-        self._attribute_counts: list[int] = []
-        self._keys: list[str] = []
-        self._values: list[str] = []
+        self._features = FeatureColumn()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -111,41 +110,24 @@ class RawRows:
         """Takes one record; ranges over the origin of a circular one are written as two parts."""
         organism, taxon = _source(record)
         self._rows.append((record.id, record.sequence, record.description, line, organism, taxon))
-        self._feature_counts.append(len(record.features))
         self.letters += len(record.sequence)
         for kind, location, qualifiers in record.features:
             if record.circular:
                 location = write_out_wraps(location, len(record.sequence))
             start, end, strand = hull(location)
-            self._features.append((kind, start, end, 0 if record.molecule == "protein" else strand))
-            merged: dict[str, str] = {"location": location}
+            attributes: dict[str, str] = {"location": location}
             for key, value in qualifiers:
-                merged[key] = f"{merged[key]}; {value}" if key in merged else value
-            self._attribute_counts.append(len(merged))
-            self._keys += merged
-            self._values += merged.values()
+                attributes[key] = f"{attributes[key]}; {value}" if key in attributes else value
+            span = (start, end, 0 if record.molecule == "protein" else strand)
+            self._features.add(kind, span, attributes)
+        self._features.end_row()
 
     def batch(self) -> pa.RecordBatch:
         """The rows collected so far."""
         columns = list(zip(*self._rows)) or [[]] * 6
         names = ("id", "sequence", "description", "line", "organism", "taxon_id")
         arrays = [pa.array(c, RAW_SCHEMA.field(name).type) for c, name in zip(columns, names)]
-        return pa.record_batch([*arrays, self._feature_column()], schema=RAW_SCHEMA)
-
-    def _feature_column(self) -> pa.Array:
-        pairs = pa.StructArray.from_arrays(
-            [pa.array(self._keys, pa.string()), pa.array(self._values, pa.string())],
-            fields=list(ATTRIBUTE_TYPE),
-        )
-        attributes = pa.ListArray.from_arrays(_offsets(self._attribute_counts), pairs)
-        columns = list(zip(*self._features)) or [[]] * 4
-        simple = [pa.array(c, FEATURE_TYPE.field(i).type) for i, c in enumerate(columns)]
-        features = pa.StructArray.from_arrays([*simple, attributes], fields=list(FEATURE_TYPE))
-        return pa.ListArray.from_arrays(_offsets(self._feature_counts), features)
-
-
-def _offsets(counts: Sequence[int]) -> pa.Array:
-    return pa.array(np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int32))
+        return pa.record_batch([*arrays, self._features.array()], schema=RAW_SCHEMA)
 
 
 def _source(record: FlatRecord) -> tuple[str | None, int | None]:

@@ -20,7 +20,7 @@ from Bio.GenBank.Scanner import EmblScanner, GenBankScanner
 
 from biodata.curate.rules import RuleLog
 from biodata.errors import DataError
-from biodata.io.flatfile import FeatureText, FlatRecord, FlatText, RawRows, split_records, unquote
+from biodata.io.flatfile import FeatureText, FlatRecord, FlatText, RawRows, one_line, split_records, unquote
 from biodata.io.streams import open_binary
 
 BATCH_LETTERS = 16 << 20
@@ -169,7 +169,7 @@ def _body(
             why = f"gb-io found {len(record.features)} features, the text has {len(locations)}"
         else:
             return sequence, [
-                (f.kind, where, [(q.key, unquote(q.key, q.value)) for q in f.qualifiers])
+                (f.kind, where, [(q.key, one_line(q.key, q.value)) for q in f.qualifiers])
                 for f, where in zip(record.features, locations)
             ]
     except (RuntimeError, ValueError, StopIteration, OSError) as error:

@@ -1,0 +1,312 @@
+"""Coding sequences: cut from annotated records, checked against their own translation and reading frame.
+
+Two ways in: records with features (GenBank, EMBL), from which `extract_cds` cuts every CDS; and rows that are
+coding sequences already (FASTA). Both pass through `check_frames`. What leaves or is kept in spite of a rule
+is counted and listed in the `RuleLog`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from biodata.alphabet import reverse_complement
+from biodata.codon import genetic_code
+from biodata.curate.frame import CodonFacts, codon_facts
+from biodata.curate.rules import RuleLog
+from biodata.curate.translation import exempt_codons, translation_problem
+from biodata.errors import ConfigError
+from biodata.io.features import FeatureColumn
+from biodata.io.locations import LocationError, parse_location
+from biodata.io.raw import RAW_SCHEMA
+
+CDS_SCHEMA = RAW_SCHEMA.append(pa.field("record", pa.string()))
+"""`RAW_SCHEMA` and the accession of the record that a CDS was cut from (null for CDS given as such)."""
+
+# qualifiers that are of no use once the translation is checked
+_CHECKED = ("translation", "codon_start", "transl_except")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CdsPolicy:
+    """What happens to coding sequences that break a rule; each is counted and listed.
+
+    >>> CdsPolicy(inner_stop="kep")
+    Traceback (most recent call last):
+    biodata.errors.ConfigError: inner_stop is 'kep', allowed: drop, keep
+    """
+
+    partial_codon: Literal["drop", "trim", "keep"] = field(
+        default="drop", metadata={"help": "length not divisible by three; trim cuts the last one or two"}
+    )
+    inner_stop: Literal["drop", "keep"] = field(
+        default="drop", metadata={"help": "a stop codon before the last codon"}
+    )
+    missing_start: Literal["drop", "keep"] = field(
+        default="keep", metadata={"help": "the first codon is no start codon of the translation table"}
+    )
+    missing_stop: Literal["drop", "keep"] = field(
+        default="keep", metadata={"help": "the last codon is no stop codon"}
+    )
+    ambiguous_codon: Literal["drop", "keep"] = field(
+        default="keep", metadata={"help": "a codon with N or another IUPAC code; kept, it becomes <unk>"}
+    )
+    translation_mismatch: Literal["drop", "keep"] = field(
+        default="drop", metadata={"help": "the sequence does not give the record's own /translation"}
+    )
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            allowed = ("drop", "trim", "keep") if name == "partial_codon" else ("drop", "keep")
+            if (value := getattr(self, name)) not in allowed:
+                raise ConfigError(f"{name} is {value!r}, allowed: {', '.join(allowed)}")
+
+
+# --- cutting ---------------------------------------------------------------------------------------------
+
+
+def extract_cds(batch: pa.RecordBatch, *, log: RuleLog) -> pa.RecordBatch:
+    """Every CDS of the records of a batch, cut out and reverse complemented as its location says.
+
+    The letters before `/codon_start` are cut off. Dropped and counted: `no-cds` (a record without any),
+    `pseudo`, `remote-location`, `bad-location`, `bad-codon-start`.
+
+    Args:
+        batch: `RAW_SCHEMA` with features, nucleotides in upper case.
+        log: the book of the file.
+
+    Returns:
+        `CDS_SCHEMA`: id = protein_id, else locus_tag, else `record:start..end` (0-based, half-open);
+        description = product; the features hold the CDS alone, with all its qualifiers.
+    """
+    features = batch["features"]
+    flat, parents = features.flatten(), pc.call_function("list_parent_indices", [features])
+    is_cds = pc.call_function("equal", [flat.field("type"), pa.scalar("CDS")])
+    found = flat.filter(is_cds).to_pylist()
+    of_record = parents.filter(is_cds).to_pylist()
+    _log_without_cds(batch, set(of_record), log)
+    rows, features_out = [], FeatureColumn()
+    records: dict[int, dict[str, Any]] = {}
+    for feature, at in zip(found, of_record):
+        if at not in records:
+            records = {at: _record(batch, at, log)}
+        attributes = {a["key"]: a["value"] for a in feature["attributes"]}
+        row = _cut(records[at], feature, attributes, log)
+        if row is not None:
+            rows.append(row)
+            features_out.add("CDS", (0, len(row["sequence"]), 1), attributes)
+            features_out.end_row()
+    columns = [pa.array([r[f.name] for r in rows], f.type) for f in CDS_SCHEMA if f.name != "features"]
+    columns.insert(CDS_SCHEMA.get_field_index("features"), features_out.array())
+    return pa.record_batch(columns, schema=CDS_SCHEMA)
+
+
+def _log_without_cds(batch: pa.RecordBatch, with_cds: set[int], log: RuleLog) -> None:
+    none = [i for i in range(batch.num_rows) if i not in with_cds]
+    if none:
+        at = pa.array(none, pa.int64())
+        log.drop("no-cds", batch["id"].take(at), lines=batch["line"].take(at), detail="no CDS feature")
+
+
+def _record(batch: pa.RecordBatch, at: int, log: RuleLog) -> dict[str, Any]:
+    record = {name: batch[name][at].as_py() for name in RAW_SCHEMA.names if name != "features"}
+    if "U" in record["sequence"]:
+        record["sequence"] = record["sequence"].replace("U", "T")
+        log.change("u-to-t")
+    return record
+
+
+def _cut(
+    record: Mapping[str, Any], feature: Mapping[str, Any], attributes: Mapping[str, str], log: RuleLog
+) -> dict[str, Any] | None:  # fmt: skip
+    """The row of one CDS, or `None` after writing down why not."""
+    place = f"{record['id']}:{feature['start']}..{feature['end']}"
+    id = (attributes.get("protein_id") or attributes.get("locus_tag") or place).split(";")[0]
+    where = attributes["location"]
+    if "pseudo" in attributes or "pseudogene" in attributes:
+        log.drop("pseudo", id, lines=record["line"], detail=f"{record['id']}: {where}")
+        return None
+    try:
+        letters = _letters(record["sequence"], where)
+    except LocationError as error:
+        log.drop(error.reason, id, lines=record["line"], detail=f"{record['id']}: {error}")
+        return None
+    skip = attributes.get("codon_start", "1")
+    if skip not in ("1", "2", "3"):
+        log.drop("bad-codon-start", id, lines=record["line"], detail=f"/codon_start={skip}")
+        return None
+    if skip != "1":
+        log.change("codon-start-applied", ids=id, lines=record["line"], detail=f"/codon_start={skip}")
+    kept = {name: record[name] for name in ("line", "organism", "taxon_id")}
+    return {**kept, "id": id, "sequence": letters[int(skip) - 1 :], "record": record["id"],
+            "description": attributes.get("product", "")}  # fmt: skip
+
+
+def _letters(sequence: str, where: str) -> str:
+    pieces = []
+    for start, end, strand, _, _ in parse_location(where).parts:
+        if end > len(sequence):
+            raise LocationError("bad-location", f"{where} ends after the last of {len(sequence)} letters")
+        piece = sequence[start:end]
+        pieces.append(piece if strand > 0 else reverse_complement(piece))
+    return "".join(pieces)
+
+
+# --- checking --------------------------------------------------------------------------------------------
+
+
+def check_frames(
+    batch: pa.RecordBatch, *, policy: CdsPolicy, log: RuleLog, transl_table: int = 1
+) -> pa.RecordBatch:
+    """Applies the rules of `CdsPolicy` to coding sequences; qualifiers that were checked are removed.
+
+    Rules by name: `partial-codon` / `trimmed-to-codons`, `no-codon`, `inner-stop` (stops that
+    `/transl_except` or a U or O in `/translation` explain are none), `ambiguous-codon`, `missing-start`,
+    `missing-stop`, `unknown-transl-table`, `translation-mismatch`, `translation-unchecked`.
+
+    Args:
+        batch: `CDS_SCHEMA` or `RAW_SCHEMA`; valid letters of DNA or RNA in upper case.
+        policy: what to do with each.
+        log: the book of the file.
+        transl_table: NCBI translation table of rows that do not name their own.
+    """
+    qualifiers = _qualifiers(batch)
+    batch, tables, qualifiers = _with_known_tables(batch, qualifiers, transl_table, log)
+    keep = _divisible(batch, policy, log)
+    batch, tables = batch.filter(pa.array(keep)), tables[keep]
+    qualifiers = qualifiers and [q for q, kept in zip(qualifiers, keep) if kept]
+    batch = _trimmed(batch, log) if policy.partial_codon == "trim" else batch
+    facts = codon_facts(batch["sequence"], tables=tables)
+    rules = _Rules(batch, log)
+    rules.apply("no-codon", facts.codons == 0, "drop", "fewer than three letters")
+    inner = _unexplained_inner_stops(batch, facts, tables, qualifiers)
+    rules.apply("inner-stop", inner, policy.inner_stop)
+    rules.apply("ambiguous-codon", facts.ambiguous > 0, policy.ambiguous_codon)
+    rules.apply("missing-start", ~facts.starts, policy.missing_start)
+    rules.apply("missing-stop", ~facts.stops, policy.missing_stop)
+    if qualifiers:
+        _check_translations(rules, tables, qualifiers, policy)
+        batch = _without_checked(batch, qualifiers)
+    return batch if rules.keep.all() else batch.filter(pa.array(rules.keep))
+
+
+class _Rules:
+    """Applies one rule after the other; a row that one dropped is not looked at by the next."""
+
+    def __init__(self, batch: pa.RecordBatch, log: RuleLog) -> None:
+        self.batch, self.log = batch, log
+        self.keep = np.ones(batch.num_rows, bool)
+
+    def apply(self, rule: str, broken: npt.NDArray[np.bool_], action: str, detail: Any = "") -> None:
+        at = np.flatnonzero(broken & self.keep)
+        if not len(at):
+            return
+        rows = pa.array(at)
+        ids, lines = self.batch["id"].take(rows), self.batch["line"].take(rows)
+        if action == "drop":
+            self.log.drop(rule, ids, lines=lines, detail=detail)
+            self.keep[at] = False
+        else:
+            self.log.change(rule, ids=ids, lines=lines, detail=detail)
+
+
+def _qualifiers(batch: pa.RecordBatch) -> list[dict[str, str]]:
+    """The qualifiers of each row's CDS; an empty list where no row has features."""
+    if batch["features"].null_count == batch.num_rows:
+        return []
+    rows = batch["features"].to_pylist()
+    return [{a["key"]: a["value"] for f in row or [] for a in f["attributes"]} for row in rows]
+
+
+def _with_known_tables(
+    batch: pa.RecordBatch, qualifiers: list[dict[str, str]], default: int, log: RuleLog
+) -> tuple[pa.RecordBatch, npt.NDArray[np.int64], list[dict[str, str]]]:
+    if not qualifiers:
+        return batch, np.full(batch.num_rows, default, np.int64), []
+    named = [q.get("transl_table", str(default)) for q in qualifiers]
+    rules = _Rules(batch, log)
+    unknown = np.array([not _is_table(name) for name in named], bool)
+    details = [f"/transl_table={n}" for n, wrong in zip(named, unknown) if wrong]
+    rules.apply("unknown-transl-table", unknown, "drop", details)
+    tables = np.array([int(n) for n, wrong in zip(named, unknown) if not wrong], np.int64)
+    return batch.filter(pa.array(rules.keep)), tables, [q for q, k in zip(qualifiers, rules.keep) if k]
+
+
+def _is_table(name: str) -> bool:
+    try:
+        genetic_code(int(name))
+    except ValueError:  # ConfigError is one
+        return False
+    return True
+
+
+def _lengths(batch: pa.RecordBatch) -> npt.NDArray[np.int64]:
+    return pc.call_function("binary_length", [batch["sequence"]]).to_numpy(zero_copy_only=False)
+
+
+def _divisible(batch: pa.RecordBatch, policy: CdsPolicy, log: RuleLog) -> npt.NDArray[np.bool_]:
+    rules, lengths = _Rules(batch, log), _lengths(batch)
+    broken = lengths % 3 > 0
+    if policy.partial_codon != "trim" and broken.any():
+        details = [f"length {n}" for n in lengths[broken]]
+        rules.apply("partial-codon", broken, policy.partial_codon, details)
+    return rules.keep
+
+
+def _trimmed(batch: pa.RecordBatch, log: RuleLog) -> pa.RecordBatch:
+    lengths = _lengths(batch)
+    rules = _Rules(batch, log)
+    rules.apply("trimmed-to-codons", lengths % 3 > 0, "change")
+    if not (lengths % 3).any():
+        return batch
+    column = pl.DataFrame({"s": pl.Series(batch["sequence"]), "n": lengths // 3 * 3})
+    cut = column.select(pl.col("s").str.head(pl.col("n")))["s"].to_arrow().cast(pa.large_string())
+    index = batch.schema.get_field_index("sequence")
+    return batch.set_column(index, batch.schema.field(index), cut)
+
+
+def _unexplained_inner_stops(
+    batch: pa.RecordBatch, facts: CodonFacts, tables: npt.NDArray[np.int64], qualifiers: list[dict[str, str]]
+) -> npt.NDArray[np.bool_]:
+    broken = facts.inner_stops > 0
+    for at in np.flatnonzero(broken) if qualifiers else ():
+        letters = batch["sequence"][int(at)].as_py().replace("U", "T")
+        code = genetic_code(int(tables[at]))
+        stops = {i for i in range(int(facts.codons[at]) - 1) if code.get(letters[3 * i : 3 * i + 3]) == "*"}
+        named = qualifiers[at].get("translation", "")
+        unusual = {i for i, residue in enumerate(named) if residue in "UO"}
+        broken[at] = not stops <= exempt_codons(qualifiers[at]) | unusual
+    return broken
+
+
+def _check_translations(
+    rules: _Rules, tables: npt.NDArray[np.int64], qualifiers: list[dict[str, str]], policy: CdsPolicy
+) -> None:
+    wrong, unchecked = np.zeros(len(qualifiers), bool), np.zeros(len(qualifiers), bool)
+    details = []
+    for at in np.flatnonzero(rules.keep).tolist():
+        if not qualifiers[at].get("translation"):
+            unchecked[at] = True
+            continue
+        letters = rules.batch["sequence"][at].as_py()
+        if problem := translation_problem(letters, qualifiers[at], table=int(tables[at])):
+            wrong[at] = True
+            details.append(problem)
+    rules.apply("translation-unchecked", unchecked, "change", "no /translation")
+    rules.apply("translation-mismatch", wrong, policy.translation_mismatch, details)
+
+
+def _without_checked(batch: pa.RecordBatch, qualifiers: list[dict[str, str]]) -> pa.RecordBatch:
+    column = FeatureColumn()
+    for q, length in zip(qualifiers, _lengths(batch).tolist()):
+        column.add("CDS", (0, length, 1), {k: v for k, v in q.items() if k not in _CHECKED})
+        column.end_row()
+    index = batch.schema.get_field_index("features")
+    return batch.set_column(index, batch.schema.field(index), column.array())
