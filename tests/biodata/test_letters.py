@@ -68,7 +68,7 @@ def test_changes_are_counted(alphabet: str, given: str, expected: str, rules: di
         ("dna", "ACXG!X", {}, "invalid-letter", "'X' at 2, '!' at 4"),
         ("dna", "AC\u00b5\u03b2G", {}, "invalid-letter", "'\u00b5' at 2, '\u03b2' at 3"),
         ("dna", "ac-xuN 1", {}, "invalid-letter", "'x' at 3"),
-        ("dna", "1EFIJLO", {}, "invalid-letter", "'E' at 1, 'F' at 2, 'I' at 3, 'J' at 4, 'L' at 5 and 1 more"),
+        ("dna", "1EFIJLO", {}, "invalid-letter", "'E' at 1, 'F' at 2, 'I' at 3, 'J' at 4, 'L' at 5 and 1 more"),  # noqa: E501
         ("dna", "A*C", {}, "stop-in-dna", "'*' at 1"),
         ("protein", "M*K*", {}, "inner-stop", "'*' at 1"),
         ("dna", "", {}, "empty", ""),

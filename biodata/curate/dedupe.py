@@ -1,0 +1,149 @@
+"""Exact duplicates found while reading, in bounded memory: the first occurrence in input order is kept.
+
+Two rows are duplicates when the first 128 bits of SHA-256 of their sequences are equal
+(`biodata.schema.checksum`): with 10^9 different sequences two of them collide with probability
+n^2 / 2^129 = 1.5e-21. What is kept depends on the order of the rows only, never on how they were batched, so
+a reading that was interrupted goes on after `Deduper.restore` with the rows that are already on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from biodata.curate.digest_index import DigestIndex
+from biodata.curate.rules import RuleLog
+
+Digests = npt.NDArray[np.uint8]
+
+_HEX = 32  # hexadecimal digits of a checksum
+
+
+def digests(sequences: pa.Array) -> Digests:
+    """The first 16 bytes of SHA-256 of every sequence, as an array [n, 16].
+
+    >>> from biodata.schema import checksum
+    >>> digests(pa.array(["ACGT"], pa.large_string())).tobytes().hex() == checksum("ACGT")
+    True
+    """
+    column = sequences.cast(pa.large_string())
+    n = len(column)
+    if not n:
+        return np.empty((0, 16), np.uint8)
+    offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + n + 1].tolist()
+    data = memoryview(column.buffers()[2] or b"")
+    sha256 = hashlib.sha256
+    found = b"".join([sha256(data[a:b]).digest() for a, b in pairwise(offsets)])
+    return np.ascontiguousarray(np.frombuffer(found, np.uint8).reshape(n, 32)[:, :16])
+
+
+def checksum_column(found: Digests) -> pa.Array:
+    """Digests as the texts of the column `checksum`."""
+    offsets = np.arange(0, _HEX * (len(found) + 1), _HEX, dtype=np.int32)
+    text = found.tobytes().hex().encode()
+    return pa.Array.from_buffers(pa.string(), len(found), [None, pa.py_buffer(offsets), pa.py_buffer(text)])
+
+
+class Deduper:
+    """Remembers every sequence that was kept so far, in about 500 MB at most, whatever their number.
+
+    Args:
+        workdir: an existing folder for scratch files, which `close` removes; files of an earlier, killed
+            process are overwritten.
+        memory_rows: digests held in memory; beyond that they go to sorted files in `workdir`.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> batch = pa.record_batch({"id": ["a", "b", "c"], "sequence": pa.array(["AC", "GT", "AC"],
+    ...                          pa.large_string())})
+    >>> log = RuleLog(file="x.fa")
+    >>> with TemporaryDirectory() as folder, Deduper(Path(folder)) as deduper:
+    ...     kept, checksums = deduper.unique(batch, log)
+    >>> kept["id"].to_pylist(), log.table()["detail"].to_pylist()
+    (['a', 'b'], ["same sequence as 'a'"])
+    """
+
+    def __init__(self, workdir: Path, *, memory_rows: int = 4_000_000) -> None:
+        self._index = DigestIndex(workdir, memory_rows=memory_rows)
+        self._ids = _IdFile(workdir)
+
+    def unique(self, batch: pa.RecordBatch, log: RuleLog) -> tuple[pa.RecordBatch, pa.Array]:
+        """The rows whose sequences were not seen before, and their checksums (column `checksum`).
+
+        Args:
+            batch: columns `id`, `sequence` and, where known, `line`.
+            log: takes the others as `duplicate`, each with the id of the row that was kept.
+        """
+        found = digests(batch["sequence"])
+        numbers, fresh = self._index.number(found)
+        self._ids.append(batch["id"].filter(pa.array(fresh)))
+        if fresh.all():
+            return batch, checksum_column(found)
+        copies = pa.array(~fresh)
+        details = [f"same sequence as {id!r}" for id in self._ids.get(numbers[~fresh].tolist())]
+        lines = batch["line"].filter(copies) if "line" in batch.schema.names else None
+        log.drop("duplicate", batch["id"].filter(copies), lines=lines, detail=details)
+        return batch.filter(pa.array(fresh)), checksum_column(found[fresh])
+
+    def restore(self, checksums: pa.Array, ids: pa.Array) -> None:
+        """Takes over rows that an earlier process kept, in their order, before any new row.
+
+        Args:
+            checksums: 32 hexadecimal digits each, all different.
+            ids: one per checksum.
+        """
+        data = bytes.fromhex("".join(checksums.to_pylist()))
+        _, fresh = self._index.number(np.frombuffer(data, np.uint8).reshape(-1, 16))
+        self._ids.append(ids.filter(pa.array(fresh)))
+
+    def close(self) -> None:
+        """Removes the scratch files."""
+        self._index.close()
+        self._ids.close()
+
+    def __enter__(self) -> Deduper:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _IdFile:
+    """Ids by number, on disk: they are only looked at for duplicates."""
+
+    def __init__(self, workdir: Path) -> None:
+        self._text = open(workdir / "dedupe-ids.bin", "w+b")  # noqa: SIM115 - closed by close
+        self._ends = open(workdir / "dedupe-ends.bin", "w+b")  # noqa: SIM115 - closed by close
+        self._end = 0
+
+    def append(self, ids: pa.Array) -> None:
+        texts = [id.encode() for id in ids.to_pylist()]
+        ends = np.cumsum([len(text) for text in texts], dtype=np.int64) + self._end
+        self._text.write(b"".join(texts))
+        self._ends.write(ends.tobytes())
+        self._end = int(ends[-1]) if texts else self._end
+
+    def get(self, numbers: Sequence[int]) -> list[str]:
+        self._text.flush()
+        self._ends.flush()
+        return [self._one(number) for number in numbers]
+
+    def _one(self, number: int) -> str:
+        at = max(number - 1, 0) * 8
+        ends = np.frombuffer(os.pread(self._ends.fileno(), 16, at), np.int64)
+        start, end = (0, int(ends[0])) if number == 0 else map(int, ends)
+        return os.pread(self._text.fileno(), end - start, start).decode()
+
+    def close(self) -> None:
+        for handle in (self._text, self._ends):
+            handle.close()
+            Path(handle.name).unlink(missing_ok=True)

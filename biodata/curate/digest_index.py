@@ -1,0 +1,166 @@
+"""Numbers for 128-bit digests: equal digests get the number of the first one, in bounded memory.
+
+A hash table in memory (open addressing, linear probing; the digests are uniform, so their first bits are the
+address) takes digests until it is full. Then it is written as a sorted file, and a bitmap of 2^31 bits
+remembers which leading bits occur in any file: with 60 million digests on disk, 97 of 100 new ones need no
+look at a file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+Int64s = npt.NDArray[np.int64]
+Keys = npt.NDArray[np.uint64]
+
+_FILTER_BITS = 31
+
+
+class DigestIndex:
+    """Gives each digest a number, 0, 1, 2, ... in the order of first appearance.
+
+    Args:
+        workdir: an existing folder for sorted files.
+        memory_rows: digests held in memory, at least 1 and below 2^31 (16 to 48 bytes each, and 256 MB for
+            the bitmap once there are files).
+    """
+
+    def __init__(self, workdir: Path, *, memory_rows: int) -> None:
+        if not 1 <= memory_rows < 1 << 31:
+            raise ValueError(f"memory_rows is {memory_rows}, allowed: 1 to 2^31 - 1")
+        self._workdir = workdir
+        self._limit = memory_rows
+        self._table = _Table(memory_rows)
+        self._files: list[tuple[int, Path]] = []  # number of the first digest, sorted file
+        self._filter: npt.NDArray[np.uint8] | None = None
+        self._start = 0  # number of the first digest in memory
+
+    def number(self, digests: npt.NDArray[np.uint8]) -> tuple[Int64s, npt.NDArray[np.bool_]]:
+        """The number of every digest, and whether it is the first of its kind.
+
+        Args:
+            digests: array [n, 16].
+        """
+        keys = np.ascontiguousarray(digests).view(">u8").astype(np.uint64).reshape(-1, 2)
+        numbers = np.empty(len(keys), np.int64)
+        fresh = np.empty(len(keys), np.bool_)
+        for start in range(0, len(keys), self._limit):
+            part = slice(start, start + self._limit)
+            numbers[part], fresh[part] = self._number(keys[part])
+        return numbers, fresh
+
+    def _number(self, keys: Keys) -> tuple[Int64s, npt.NDArray[np.bool_]]:
+        if self._table.count + len(keys) > self._limit:
+            self._spill()
+        numbers = self._numbers_on_disk(keys)
+        unseen = np.flatnonzero(numbers < 0)
+        in_memory, first = self._table.find_or_add(keys[unseen])
+        numbers[unseen] = in_memory + self._start
+        fresh = np.zeros(len(keys), np.bool_)
+        fresh[unseen] = first
+        return numbers, fresh
+
+    def _spill(self) -> None:
+        keys = self._table.keys[: self._table.count]
+        if self._filter is None:
+            self._filter = np.zeros(1 << (_FILTER_BITS - 3), np.uint8)
+        byte, bit = _filter_address(keys)
+        np.bitwise_or.at(self._filter, byte, bit)
+        order = np.lexsort((keys[:, 1], keys[:, 0]))
+        path = self._workdir / f"dedupe-{len(self._files):05d}.npy"
+        columns = (keys[order, 0], keys[order, 1], (order + self._start).astype(np.uint64))
+        np.save(path, np.stack(columns))
+        self._files.append((self._start, path))
+        self._start += self._table.count
+        self._table = _Table(self._limit)
+
+    def _numbers_on_disk(self, keys: Keys) -> Int64s:
+        """Numbers of digests that are in a file, -1 for the others."""
+        numbers = np.full(len(keys), -1, np.int64)
+        if self._filter is None:
+            return numbers
+        byte, bit = _filter_address(keys)
+        candidates = np.flatnonzero(self._filter[byte] & bit)
+        candidates = candidates[np.argsort(keys[candidates, 0])]  # neighbours in the file follow each other
+        for _, path in self._files:
+            # mapped anew each time: pages that were touched do not pile up in this process
+            high, low, number = np.load(path, mmap_mode="r")
+            at = np.searchsorted(high, keys[candidates, 0])
+            wanted = candidates
+            while len(wanted):
+                inside = at < len(high)
+                wanted, at = wanted[inside], at[inside]
+                near = high[at] == keys[wanted, 0]
+                wanted, at = wanted[near], at[near]
+                equal = low[at] == keys[wanted, 1]
+                numbers[wanted[equal]] = number[at[equal]].astype(np.int64)
+                wanted, at = wanted[~equal], at[~equal] + 1
+        return numbers
+
+    def close(self) -> None:
+        """Removes the sorted files."""
+        for _, path in self._files:
+            path.unlink(missing_ok=True)
+        self._files.clear()
+
+
+def _filter_address(keys: Keys) -> tuple[Int64s, npt.NDArray[np.uint8]]:
+    leading = (keys[:, 0] >> np.uint64(64 - _FILTER_BITS)).astype(np.int64)
+    return leading >> 3, np.left_shift(1, leading & 7).astype(np.uint8)
+
+
+class _Table:
+    """A hash table of digests, worked on by whole batches."""
+
+    def __init__(self, limit: int) -> None:
+        self.keys = np.empty((limit, 2), np.uint64)  # pages that are not used cost nothing
+        self.count = 0
+        self._bits = 12
+        self._slots = np.full(1 << self._bits, -1, np.int32)
+
+    def find_or_add(self, keys: Keys) -> tuple[Int64s, npt.NDArray[np.bool_]]:
+        """Position in `self.keys` of every key, and whether it was added; keys are added in their order."""
+        n = len(keys)
+        self._make_room(self.count + n)
+        self.keys[self.count : self.count + n] = keys  # all of them for now
+        mine = np.arange(self.count, self.count + n)
+        found, slots = self._place(mine)
+        fresh = found == mine
+        position = np.cumsum(fresh) - 1 + self.count
+        added = int(fresh.sum())
+        if added < n:
+            self.keys[self.count : self.count + added] = keys[fresh]
+            self._slots[slots[fresh]] = position[fresh]
+            old = found < self.count
+            position = np.where(old, found, position[np.where(old, 0, found - self.count)])
+        self.count += added
+        return position, fresh
+
+    def _place(self, mine: Int64s) -> tuple[Int64s, Int64s]:
+        """First equal key of each of `self.keys[mine]`, and its slot; the first of a kind takes one."""
+        keys, mask = self.keys[mine], len(self._slots) - 1
+        at = (keys[:, 0] >> np.uint64(64 - self._bits)).astype(np.int64)
+        found = np.empty(len(mine), np.int64)
+        pending = np.arange(len(mine))
+        while len(pending):
+            here = at[pending]
+            free = pending[self._slots[here] < 0][::-1]
+            self._slots[at[free]] = mine[free]  # of several, the last assignment stays: the first row
+            holder = self._slots[here]
+            same = (self.keys[holder] == keys[pending]).all(axis=1)
+            found[pending[same]] = holder[same]
+            pending = pending[~same]
+            at[pending] = (at[pending] + 1) & mask
+        return found, at
+
+    def _make_room(self, count: int) -> None:
+        """Keeps the table at most half full; it doubles at least, so that moving costs little in all."""
+        if 2 * count <= len(self._slots):
+            return
+        self._bits = (2 * count - 1).bit_length()
+        self._slots = np.full(1 << self._bits, -1, np.int32)
+        for start in range(0, self.count, 1 << 16):
+            self._place(np.arange(start, min(start + (1 << 16), self.count)))
