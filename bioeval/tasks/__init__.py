@@ -1,0 +1,11 @@
+"""Tasks as data: one YAML file of at most 15 lines each, here or anywhere.
+
+To add a task: write such a file and give its path, or put it into this folder and give its name.
+"""
+
+from __future__ import annotations
+
+from bioeval.tasks.loader import list_tasks, load_task, task_names
+from bioeval.tasks.task import Task
+
+__all__ = ["Task", "list_tasks", "load_task", "task_names"]

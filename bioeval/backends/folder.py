@@ -1,0 +1,144 @@
+"""Models in the Hugging Face layout: run folders, exported folders, downloaded ones, random-init twins."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+from biodata.errors import ConfigError, DataError, require
+from biodata.files import fingerprint, read_json, sha256_file
+from bioeval.backends.settings import EmbedSettings
+from bioeval.protocols import Embedder
+
+CODE_VERSION = 1  # of everything between tokens and vectors; part of the cache key
+_OURS = "modeling_seqloom.py"
+_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_TOKENIZER = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "spiece.model",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+)
+
+
+def open_folder(model: str, settings: EmbedSettings) -> Embedder:
+    """The model of a run folder or an exported folder, with its trained weights."""
+    folder = model_folder(Path(model).expanduser())
+    return _embedder(model, folder, settings, seed=None)
+
+
+def open_random_init(model: str, settings: EmbedSettings) -> Embedder:
+    """`random-init:RUN`: the same configuration and tokenizer, weights drawn with `settings.seed`."""
+    folder = model_folder(Path(model.removeprefix("random-init:")).expanduser())
+    return _embedder(model, folder, settings, seed=settings.seed)
+
+
+def open_hub(model: str, settings: EmbedSettings) -> Embedder:
+    """A model of the Hugging Face hub, from the local cache or downloaded into it.
+
+    Raises:
+        ConfigError: there is neither such a folder nor such a model that can be reached.
+    """
+    hub = require("huggingface_hub", extra="eval")
+    patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "*.py"]
+    try:
+        folder = hub.snapshot_download(model, allow_patterns=patterns)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        text = f"{model!r} is no folder here and cannot be got from the Hugging Face hub"
+        raise ConfigError(f"{text}: {reason}") from error
+    return _embedder(model, Path(folder), settings, seed=None)
+
+
+def model_folder(path: Path) -> Path:
+    """The folder that holds `config.json`: the path itself, or its `model` (a run).
+
+    Raises:
+        ConfigError: no such folder.
+        DataError: a folder without a model.
+    """
+    if not path.is_dir():
+        raise ConfigError(f"no model folder {path} (a run, an exported model or a Hugging Face id expected)")
+    for folder in (path / "model", path):
+        if (folder / "config.json").is_file():
+            return folder
+    hint = "a run has one after its training has ended"
+    raise DataError("no config.json and no model/config.json", where=path, hint=hint)
+
+
+def content_key(folder: Path, settings: EmbedSettings, *, seed: int | None) -> str:
+    """Hash of weights (or seed), configuration, code, tokenizer and settings; paths and dates do not count.
+
+    Raises:
+        DataError: the folder holds no weights.
+    """
+    transformers = require("transformers", extra="eval")
+    weights: Any = {"random-init": seed}
+    if seed is None:
+        files = sorted(p for pattern in _WEIGHTS for p in folder.glob(pattern))
+        if not files:
+            raise DataError("no model.safetensors", where=folder)
+        weights = {p.name: sha256_file(p) for p in files}
+    parts = [folder / name for name in ("config.json", *_TOKENIZER)] + sorted(folder.glob("*.py"))
+    return fingerprint({
+        "code": CODE_VERSION, "transformers": transformers.__version__, "weights": weights,
+        "files": {p.name: sha256_file(p) for p in parts if p.is_file()}, **settings.key(),
+    })  # fmt: skip
+
+
+def runs_own_code(folder: Path, *, trusted: bool) -> bool:
+    """Whether the folder brings a modeling file, which transformers would run.
+
+    Ours is known by its content, so a file that only has the name is not run.
+
+    Raises:
+        ConfigError: it brings code of somebody else and is not `trusted`.
+    """
+    auto = _config(folder).get("auto_map")
+    if not auto:
+        return False
+    files = {str(v).split("--")[-1].split(".")[0] + ".py" for v in auto.values()}
+    ours = files == {_OURS} and _is_ours(folder / _OURS) and "--" not in json.dumps(auto)
+    if not ours and not trusted:
+        shown = ", ".join(sorted(files))
+        raise ConfigError(
+            f"{folder} brings code of its own ({shown}): read it, then set trust_remote_code to run it"
+        )
+    return True
+
+
+def _is_ours(file: Path) -> bool:
+    # The package is found, not imported: bioeval knows nothing of biotrain.
+    spec = importlib.util.find_spec("biotrain")
+    places = list(spec.submodule_search_locations or []) if spec else []
+    originals = [Path(place) / _OURS for place in places]
+    return file.is_file() and any(o.is_file() and _digest(o) == _digest(file) for o in originals)
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        values = read_json(folder / "config.json")
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"not JSON: {error}", where=folder / "config.json") from error
+    if not isinstance(values, dict):
+        raise DataError("not a JSON object", where=folder / "config.json")
+    return values
+
+
+def _embedder(name: str, folder: Path, settings: EmbedSettings, *, seed: int | None) -> Embedder:
+    require("torch", extra="eval")
+    require("transformers", extra="eval")
+    from bioeval.backends.transformer import TransformerEmbedder
+
+    own_code = runs_own_code(folder, trusted=settings.trust_remote_code)
+    key = content_key(folder, settings, seed=seed)
+    return TransformerEmbedder(name, key, folder=folder, settings=settings, seed=seed, own_code=own_code)

@@ -1,0 +1,302 @@
+"""Scores with 95 % intervals: weighted metrics, group bootstrap (percentile and BCa), paired comparison.
+
+Every metric takes row weights, because a bootstrap resample is nothing but a count for every row: one sorted
+order then serves all resamples, and a whole group is drawn by giving its rows the same count.
+
+Sources: Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 (percentile), 14.3 (BCa,
+equations 14.9, 14.10, 14.15) and 8.6 (resampling independent units, here groups).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from biodata.errors import ConfigError, DataError
+
+_CELLS = 1 << 22  # weights held at once: 32 MiB of float64
+_NORMAL = NormalDist()
+
+Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+def spearman(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Spearman's rank correlation in [-1, 1], ties at mid-rank; NaN where y or p is constant.
+
+    Args:
+        y: measured values `[n]`.
+        p: predictions `[n]`.
+        weights: counts of the rows `[b, n]`, one row of it for each resample.
+
+    Returns:
+        `[b]`.
+
+    >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([10.0, 30.0, 20.0]), np.ones((1, 3)))
+    array([0.5])
+    """
+    return _correlation(_mid_ranks(y, weights), _mid_ranks(p, weights), weights)
+
+
+def pearson(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Pearson's correlation in [-1, 1]; NaN where y or p is constant. Arguments as `spearman`."""
+    return _correlation(np.broadcast_to(y, weights.shape), np.broadcast_to(p, weights.shape), weights)
+
+
+def r2(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Share of variance explained, 1 - SSE/SST, in (-inf, 1]; NaN where y is constant."""
+    total = weights.sum(1)
+    centred = y - (weights @ y / total)[:, None]
+    sst = np.einsum("bn,bn->b", weights, centred**2)
+    sse = weights @ (y - p) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(sst > 1e-12 * max(1.0, float(np.max(y**2))), 1 - sse / sst, np.nan)
+
+
+def rmse(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Root mean squared error, in the unit of y, at least 0; lower is better."""
+    return np.sqrt(weights @ (y - p) ** 2 / weights.sum(1))
+
+
+def mae(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean absolute error, in the unit of y, at least 0; lower is better."""
+    return weights @ np.abs(y - p) / weights.sum(1)
+
+
+SCORES: dict[str, Metric] = {"mae": mae, "pearson": pearson, "r2": r2, "rmse": rmse, "spearman": spearman}
+LOWER_IS_BETTER = frozenset({"mae", "rmse"})
+
+
+def score(metric: str, y: np.ndarray, p: np.ndarray) -> float:
+    """The plain value of a metric, NaN where it is undefined.
+
+    Raises:
+        ConfigError: an unknown metric.
+    """
+    return float(_metric(metric)(np.asarray(y, float), np.asarray(p, float), np.ones((1, len(y))))[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A value with its 95 % bootstrap interval. Signs are kept; `None` means undefined.
+
+    Attributes:
+        value: on all rows.
+        lo: lower bound by `method`.
+        hi: upper bound by `method`.
+        percentile: bounds by the percentile method.
+        method: `bca`, or `percentile` where BCa is undefined (every resample on one side of the value).
+        units: what was resampled, `rows` or `groups`, and how many.
+        resamples: how many were drawn.
+        undefined: how many of these had no value (all targets equal) and were left out.
+    """
+
+    value: float | None
+    lo: float | None
+    hi: float | None
+    percentile: tuple[float | None, float | None]
+    method: str
+    units: str
+    n_units: int
+    resamples: int
+    undefined: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {
+            "value": self.value, "lo": self.lo, "hi": self.hi, "percentile": list(self.percentile),
+            "method": self.method, "units": self.units, "n_units": self.n_units,
+            "resamples": self.resamples, "undefined_resamples": self.undefined,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resampling:
+    """How intervals are made.
+
+    Attributes:
+        resamples: bootstrap resamples, at least 100.
+        seed: of the resampling alone.
+        level: confidence level in (0, 1).
+    """
+
+    resamples: int = 2000
+    seed: int = 0
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.resamples < 100:
+            raise ConfigError(f"resamples = {self.resamples}, allowed: at least 100 (2000 is usual)")
+        if not 0 < self.level < 1:
+            raise ConfigError(f"level = {self.level}, allowed: between 0 and 1")
+
+
+def interval(
+    metric: str, y: np.ndarray, p: np.ndarray, *, groups: Sequence[Any] | None = None,
+    how: Resampling | None = None,
+) -> Interval:  # fmt: skip
+    """A metric with its bootstrap interval.
+
+    Args:
+        metric: a name of `SCORES`.
+        y: measured values `[n]`.
+        p: predictions `[n]`.
+        groups: a label for every row; rows of a group are drawn together, because related rows are no
+            independent evidence. `None` draws single rows.
+        how: resamples, seed, level.
+
+    Raises:
+        ConfigError: an unknown metric.
+        DataError: lengths differ, or there are fewer than 3 rows.
+    """
+    function = _metric(metric)
+    y, p = _checked(y, p)
+    return _bootstrap(lambda w: function(y, p, w), len(y), groups, how or Resampling())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Paired difference a - b of a metric on the same rows.
+
+    Attributes:
+        delta: the difference with its interval.
+        p_value: two-sided, from the share of resamples on the other side of 0, at least 2/(resamples + 1).
+        test: name of the test.
+    """
+
+    delta: Interval
+    p_value: float | None
+    test: str = "paired bootstrap"
+
+    def as_dict(self) -> dict[str, Any]:
+        """`delta`, `lo`, `hi`, `p_value`, `test` and how it was made."""
+        details = self.delta.as_dict()
+        return {"delta": details.pop("value"), "lo": details.pop("lo"), "hi": details.pop("hi"),
+                "p_value": self.p_value, "test": self.test, **details}  # fmt: skip
+
+
+def compare(
+    metric: str, y: np.ndarray, a: np.ndarray, b: np.ndarray, *, groups: Sequence[Any] | None = None,
+    how: Resampling | None = None,
+) -> Comparison:  # fmt: skip
+    """Metric of predictions `a` minus metric of predictions `b` on the same rows, resampled together.
+
+    The sign is that of the metric itself: for `rmse` a negative difference means that `a` is better.
+    """
+    function = _metric(metric)
+    y, a = _checked(y, a)
+    y, b = _checked(y, b)
+    drawn: list[np.ndarray] = []
+    delta = _bootstrap(
+        lambda w: function(y, a, w) - function(y, b, w), len(y), groups, how or Resampling(), drawn
+    )
+    values = drawn[0]
+    if delta.value is None or not len(values):
+        return Comparison(delta=delta, p_value=None)
+    tail = min(np.count_nonzero(values <= 0), np.count_nonzero(values >= 0))
+    return Comparison(delta=delta, p_value=float(min(1.0, 2 * (tail + 1) / (len(values) + 1))))
+
+
+def _metric(name: str) -> Metric:
+    if name not in SCORES:
+        raise ConfigError(f"unknown metric {name!r} (known: {', '.join(SCORES)})")
+    return SCORES[name]
+
+
+def _checked(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    y, p = np.asarray(y, dtype=np.float64), np.asarray(p, dtype=np.float64)
+    if y.shape != p.shape or y.ndim != 1:
+        raise DataError(f"{y.shape} measured values and {p.shape} predictions, equal numbers expected")
+    if len(y) < 3:
+        raise DataError(f"{len(y)} rows, at least 3 are needed for an interval")
+    return y, p
+
+
+def _bootstrap(
+    statistic: Callable[[np.ndarray], np.ndarray], n: int, groups: Sequence[Any] | None, how: Resampling,
+    keep: list[np.ndarray] | None = None,
+) -> Interval:  # fmt: skip
+    unit_of_row = np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    units = int(unit_of_row.max()) + 1
+    value = float(statistic(np.ones((1, n)))[0])
+    draws = (statistic(counts[:, unit_of_row]) for counts in _draws(units, n, how))
+    values = np.concatenate(list(draws))
+    defined = values[np.isfinite(values)]
+    if keep is not None:
+        keep.append(defined)
+    percentile, bounds, method = (None, None), (None, None), "percentile"
+    if np.isfinite(value) and len(defined) >= how.resamples / 2 and units > 2:
+        tails = np.array([(1 - how.level) / 2, (1 + how.level) / 2])
+        bounds = percentile = _quantiles(defined, tails)
+        corrected = _bca_tails(value, defined, tails, _leave_one_out(statistic, unit_of_row, units))
+        if corrected is not None:
+            bounds, method = _quantiles(defined, corrected), "bca"
+    return Interval(
+        value=value if np.isfinite(value) else None, lo=bounds[0], hi=bounds[1], percentile=percentile,
+        method=method, units="rows" if groups is None else "groups", n_units=units,
+        resamples=how.resamples, undefined=len(values) - len(defined),
+    )  # fmt: skip
+
+
+def _draws(units: int, n: int, how: Resampling) -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(how.seed)
+    step = max(1, _CELLS // n)
+    for start in range(0, how.resamples, step):
+        rows = min(step, how.resamples - start)
+        drawn = rng.integers(0, units, size=(rows, units)) + units * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.float64)
+
+
+def _leave_one_out(
+    statistic: Callable[[np.ndarray], np.ndarray], unit_of_row: np.ndarray, units: int
+) -> np.ndarray:
+    step = max(1, _CELLS // len(unit_of_row))
+    blocks = (np.arange(s, min(s + step, units)) for s in range(0, units, step))
+    return np.concatenate([statistic((unit_of_row != b[:, None]).astype(np.float64)) for b in blocks])
+
+
+def _bca_tails(value: float, drawn: np.ndarray, tails: np.ndarray, left_out: np.ndarray) -> np.ndarray | None:
+    # Equal draws count half: rank correlations of small sets repeat exactly.
+    below = (np.count_nonzero(drawn < value) + 0.5 * np.count_nonzero(drawn == value)) / len(drawn)
+    left_out = left_out[np.isfinite(left_out)]
+    if not 0 < below < 1 or len(left_out) < 3:
+        return None
+    bias = _NORMAL.inv_cdf(below)
+    pull = left_out.mean() - left_out
+    spread = float(np.sum(pull**2)) ** 1.5
+    acceleration = float(np.sum(pull**3)) / (6 * spread) if spread > 0 else 0.0
+    z = bias + np.array([_NORMAL.inv_cdf(t) for t in tails])
+    return np.array([_NORMAL.cdf(bias + v / (1 - acceleration * v)) for v in z])
+
+
+def _quantiles(values: np.ndarray, tails: np.ndarray) -> tuple[float, float]:
+    lo, hi = np.quantile(values, tails)
+    return float(lo), float(hi)
+
+
+def _mid_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    tied = np.add.reduceat(weights[:, order], starts, axis=1)
+    middle = np.cumsum(tied, axis=1) - tied / 2
+    code = np.empty(len(values), dtype=np.intp)
+    code[order] = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(values)]))
+    return middle[:, code]
+
+
+def _correlation(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    total = weights.sum(1)
+    # A spread that is rounding error of a constant is no spread.
+    floors = [1e-24 * total * float(np.max(np.abs(v))) ** 2 for v in (a, b)]
+    a = a - (np.einsum("bn,bn->b", weights, a) / total)[:, None]
+    b = b - (np.einsum("bn,bn->b", weights, b) / total)[:, None]
+    covariance = np.einsum("bn,bn,bn->b", weights, a, b)
+    spread_a = np.einsum("bn,bn,bn->b", weights, a, a)
+    spread_b = np.einsum("bn,bn,bn->b", weights, b, b)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = covariance / np.sqrt(spread_a * spread_b)
+    return np.where((spread_a > floors[0]) & (spread_b > floors[1]), np.clip(r, -1, 1), np.nan)
