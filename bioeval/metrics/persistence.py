@@ -122,10 +122,10 @@ class PersistentHomology:
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        unit, of = "length", "sliced Wasserstein distance of chaos-game persistence diagrams"
+        unit, of = "length", "sliced Wasserstein distance"
         return (
-            Measure(name="persistence_h1", unit=unit, title=f"Loops (H1): {of}"),
-            Measure(name="persistence_h0", unit=unit, title=f"Components (H0): {of}"),
+            Measure(name="persistence_h1", unit=unit, title=f"Chaos-game loops (H1), {of}"),
+            Measure(name="persistence_h0", unit=unit, title=f"Chaos-game components (H0), {of}"),
         )
 
     def features(self, sequences: SequenceSet) -> PointCloud:

@@ -1,0 +1,62 @@
+"""`report.html`: one file with everything in it, no scripts, no requests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from biodata import __version__
+from biodata.files import write_text
+from bioeval.report.inputs import Facts, ReportInputs, read_facts
+from bioeval.report.markup import text
+from bioeval.report.sections import (
+    data,
+    generated,
+    metrics,
+    probes,
+    provenance,
+    summary,
+    tokenizer,
+    training,
+)
+from bioeval.report.style import STYLE
+
+SECTIONS = (data, tokenizer, training, probes, generated, metrics, provenance)
+"""The order of the page, below the summary."""
+
+__all__ = ["SECTIONS", "ReportInputs", "render_page", "write_report"]
+
+
+def write_report(inputs: ReportInputs, out: Path) -> Path:
+    """Writes the report of whatever stages are there, atomically.
+
+    Equal inputs give equal bytes with one version of matplotlib.
+
+    Args:
+        inputs: the folders of finished stages.
+        out: the HTML file.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ConfigError: no stage is there.
+        DataError: a file of a stage is not JSON.
+        MissingExtraError: matplotlib is not installed.
+    """
+    write_text(out, render_page(read_facts(inputs)))
+    return out
+
+
+def render_page(facts: Facts) -> str:
+    """The page as text."""
+    body = "\n".join(part.render(facts) for part in SECTIONS)
+    links = " ".join(f'<a href="#{part.KEY}">{text(part.TITLE)}</a>' for part in SECTIONS)
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{text(facts.title)}</title><style>{STYLE}</style></head><body><main>"
+        f"<header><h1>{text(facts.title)}</h1><p>Data, pretraining and honest evaluation, made by seqloom "
+        f"{text(__version__)}</p></header>{summary.render(facts)}<nav>{links}</nav>\n{body}\n"
+        "<footer>Every figure on this page stands in the JSON files beside it; hover-free, script-free, "
+        "offline.</footer></main></body></html>\n"
+    )

@@ -1,0 +1,69 @@
+"""The table of sequence metrics: each value beside its null and beside what shuffling gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bioeval.report.inputs import Facts, Json
+from bioeval.report.markup import Html, details, interval, missing, number, paragraph, percent, section, table
+
+KEY, TITLE = "metrics", "Sequence metrics with their null"
+
+SHOWN_K = ("_k3", "_k6")
+HEAD = ("Metric", "Unit", "Value", "Natural against natural, 95 %", "Generated", "Shuffled", "")
+
+
+def render(facts: Facts) -> str:
+    """The table, what its columns are, and the nearest-training identity."""
+    made = facts.sequences
+    if not made:
+        return section(KEY, TITLE, missing("No sequence metrics (eval sequences was not run)."))
+    rows = [_row(m) for name, m in made["metrics"].items() if not _aside(name)]
+    others = [_row(m) for name, m in made["metrics"].items() if _aside(name)]
+    words = (
+        "A distance between two finite sets is never 0, even between two halves of nature. “Natural against "
+        "natural” is the middle 95 % of the metric over random halves of the held-out sequences; “Generated” "
+        "and “Shuffled” (natural sequences with their letters shuffled) are means at the same numbers of "
+        "sequences, so these three columns compare. “Value” uses all sequences."
+    )
+    warnings = "".join(paragraph(w, kind="warning") for w in made.get("warnings", ()))
+    more = details("k-mers of other lengths", table(HEAD, others, left=2)) if others else ""
+    shown = table(HEAD, rows, left=2) + more
+    return section(KEY, TITLE, paragraph(words) + warnings + shown + _nearest(made))
+
+
+def _aside(name: str) -> bool:
+    """Whether a metric is folded away: k-mers of other lengths than those shown."""
+    return name.startswith("kmer_") and not name.endswith(SHOWN_K)
+
+
+def _row(found: Json) -> list[Any]:
+    scale = found["scale"]
+    return [
+        found["title"], found["unit"], number(found["value"]), interval(found["null_lo"], found["null_hi"]),
+        number(scale["generated"]), number(scale["shuffled"]), _verdict(found),
+    ]  # fmt: skip
+
+
+def _verdict(found: Json) -> Html:
+    if found["within_null"]:
+        return Html('<span class="good">as natural</span>')
+    if found["kind"] == "share":
+        low = found["scale"]["generated"] < found["null_lo"]
+        return Html(f'<span class="bad">{"lower" if low else "higher"}</span>')
+    return Html('<span class="bad">farther</span>')
+
+
+def _nearest(made: Json) -> str:
+    near = made["nearest_training_identity"]
+    if near.get("median") is None:
+        return paragraph(f"Nearest-training identity: {near.get('method', 'not computed')}.", kind="muted")
+    return paragraph(
+        "Nearest-training identity of the generated sequences: median ",
+        number(near["median"], shown=percent(near["median"])), ", highest ",
+        number(near["max"], shown=percent(near["max"])), "; of held-out natural sequences: median ",
+        number(near["reference_median"], shown=percent(near["reference_median"])), ", highest ",
+        number(near["reference_max"], shown=percent(near["reference_max"])),
+        f". {near['exact_copies']} generated sequences are exact copies of training sequences. "
+        f"Identity is {near['definition']}; search: {near['method']}.",
+    )  # fmt: skip

@@ -1,0 +1,104 @@
+"""Probes on frozen embeddings: scores with intervals, baselines, leakage, verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bioeval.report.charts import BASE, NATURAL, canvas, light_grid
+from bioeval.report.inputs import Facts, Json
+from bioeval.report.markup import (
+    Html,
+    details,
+    facts_list,
+    figure,
+    interval,
+    missing,
+    number,
+    paragraph,
+    section,
+    table,
+    text,
+)
+from bioeval.report.verdicts import ranked, task_names
+
+KEY, TITLE = "probes", "Does the model know something?"
+HEAD = ("What is embedded", "Score", "95 % interval")
+
+
+def render(facts: Facts) -> str:
+    """One part a task: forest plot, table, leakage, verdict."""
+    if not facts.results:
+        return section(KEY, TITLE, missing("No task was evaluated (eval run was not run)."))
+    words = (
+        "A linear probe (ridge) is fitted on frozen embeddings of the training rows, its strength chosen on "
+        "the validation rows, its score taken once on the test rows. A score means something only above the "
+        "baselines, which go through the same probe."
+    )
+    parts = [_task(facts, task) for task in task_names(facts.results)]
+    return section(KEY, TITLE, paragraph(words) + "".join(parts))
+
+
+def _task(facts: Facts, task: str) -> str:
+    results = [r for r in facts.results if r["task"] == task]
+    first = results[0]
+    rows = ranked(results)
+    caption = f"{first['metric']} on {first['n']:,} {first['split']} rows; bars are 95 % bootstrap intervals."
+    listed = [_row(row) for row in rows]
+    return "".join(
+        [
+            f"<h3>{text(task)}</h3>", figure(_forest(rows, first["metric"]), caption),
+            table(HEAD, listed), *(_verdict(r) for r in results), _leakage(first),
+        ]
+    )  # fmt: skip
+
+
+def _row(row: Json) -> list[Any]:
+    name = Html(f"<strong>{text(row['name'])}</strong>") if row["is_model"] else row["name"]
+    return [name, number(row["value"]), interval(row["lo"], row["hi"])]
+
+
+def _forest(rows: Sequence[Json], metric: str) -> Html:
+    """Points with intervals, models in blue, baselines in grey, best on top."""
+    height = 0.62 + 0.27 * len(rows)
+    with canvas(6.6, height, name=f"{metric} of models and baselines") as (axes, result):
+        for place, row in enumerate(rows[::-1]):
+            colour = NATURAL if row["is_model"] else BASE
+            if row["lo"] is not None and row["hi"] is not None:
+                axes.plot([row["lo"], row["hi"]], [place, place], color=colour, linewidth=2.2)
+            if row["value"] is not None:
+                axes.plot(
+                    [row["value"]], [place], "o" if row["is_model"] else "s", color=colour, markersize=6
+                )
+        axes.set_yticks(range(len(rows)), [row["name"] for row in rows[::-1]])
+        axes.set_ylim(-0.6, len(rows) - 0.4)
+        axes.set_xlabel(metric)
+        axes.spines["left"].set_visible(False)
+        light_grid(axes, "x")
+    return result[0]
+
+
+def _verdict(result: Json) -> str:
+    verdict = result.get("verdict")
+    if isinstance(verdict, dict):
+        verdict = verdict.get("sentence") or verdict.get("text")
+    return paragraph("Verdict: ", verdict) if verdict else ""
+
+
+def _leakage(result: Json) -> str:
+    leakage = result.get("leakage") or {}
+    if not leakage:
+        return paragraph("Leakage was not checked.", kind="warning")
+    rows, of = leakage.get("train_test_rows"), leakage.get("test_rows", result.get("n"))
+    line = paragraph(
+        "Leakage: ", number(rows), f" of {of:,} test rows have a near copy among the training rows (identity "
+        f"≥ {leakage.get('identity')}).", kind="warning" if rows else "",
+    )  # fmt: skip
+    small = [(k.replace("_", " "), v) for k, v in _plain(result).items()]
+    return line + (details("How it was measured", facts_list(small)) if small else "")
+
+
+def _plain(result: Json) -> dict[str, Any]:
+    """The plain values of a result that are not shown above."""
+    shown = ("model", "task", "metric", "value", "lo", "hi", "n", "split", "verdict")
+    return {k: v for k, v in result.items() if k not in shown and isinstance(v, (str, int, float))}

@@ -1,0 +1,185 @@
+"""The box on top: four questions, answered from the figures in plain words, good news or bad."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bioeval.report.inputs import Facts, Json
+from bioeval.report.markup import figures, percent, text
+from bioeval.report.verdicts import naturalness, ranked, standing, task_names
+
+BASELINE = "codon-freq"
+MARKS = {"yes": "✓ yes", "no": "✗ no", "partly": "△ partly", "none": "– not run", "made": "● made"}
+VERDICTS = {
+    "beats": ("yes", "The model is better: "),
+    "loses": ("no", "The model is worse: "),
+    "about equal": ("partly", "No clear difference: "),
+    "unknown": ("none", "Not decidable: "),
+}
+_CLASS = {"yes": "yes", "made": "yes", "no": "no", "partly": "no", "none": "none"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One question, its short answer (a key of `MARKS`) and the sentence behind it."""
+
+    question: str
+    mark: str
+    words: str
+
+
+def render(facts: Facts) -> str:
+    """The summary box."""
+    answers = [built(facts), clean_split(facts), *beats_baseline(facts), like_nature(facts), copies(facts)]
+    return f'<div class="summary" id="summary"><h2>In short</h2><ul>{"".join(map(_item, answers))}</ul></div>'
+
+
+def built(facts: Facts) -> Answer:
+    """What the run made."""
+    pieces = []
+    splits = facts.manifest.get("splits", {})
+    if splits:
+        sizes = ", ".join(f"{n:,} {name}" for name, n in splits.items())
+        pieces.append(f"a dataset of {sum(splits.values()):,} sequences ({sizes})")
+    if facts.tokenizer:
+        kind = facts.tokenizer.get("seqloom", {}).get("kind", "unknown")
+        size = f" of {facts.tokenizer_vocabulary:,} tokens" if facts.tokenizer_vocabulary else ""
+        pieces.append(f"a {kind} tokenizer{size}")
+    if facts.summary:
+        pieces.append(_model(facts))
+    if facts.sequences:
+        pieces.append(f"{facts.sequences['n_generated']:,} generated sequences to judge")
+    return Answer("What was built?", "made" if pieces else "none", _sentence(pieces) or "Nothing yet.")
+
+
+def clean_split(facts: Facts) -> Answer:
+    """Whether held-out rows are unlike training rows."""
+    question, audit = "Is the split clean?", facts.manifest.get("audit")
+    if not audit:
+        return Answer(
+            question, "none", "There is no audit of the split, so scores may be inflated by near copies."
+        )
+    rows, threshold = audit.get("leaking_rows"), percent(audit.get("identity"), 0)
+    highest = audit.get("max_identity")
+    nearest = (
+        f" The most similar pair across splits is {percent(highest)} identical."
+        if highest is not None
+        else ""
+    )
+    if rows == 0:
+        words = (
+            f"An independent search found no held-out sequence within {threshold} identity of another split."
+        )
+        return Answer(question, "yes", words + nearest)
+    return Answer(question, "no", f"{rows:,} held-out sequences are at least {threshold} identical to one in "
+                                  f"another split: scores on them are inflated.{nearest}")  # fmt: skip
+
+
+def beats_baseline(facts: Facts) -> list[Answer]:
+    """One answer a task: the first model against the codon-frequency ridge, or the best other baseline."""
+    question = "Does the model beat the codon-frequency ridge?"
+    if not facts.results:
+        return [Answer(question, "none", "No task was evaluated.")]
+    return [
+        _task_answer([r for r in facts.results if r["task"] == task]) for task in task_names(facts.results)
+    ]
+
+
+def like_nature(facts: Facts) -> Answer:
+    """Whether the sequence metrics lie in the range nature shows against itself."""
+    question, made = "Are generated sequences like natural ones?", facts.sequences
+    if not made:
+        return Answer(question, "none", "Generated sequences were not compared.")
+    inside, outside = naturalness(made["metrics"])
+    total = len(inside) + len(outside)
+    words = f"{len(inside)} of {total} metrics lie within what random halves of the natural sequences show."
+    shown = _distance_sentence(made["metrics"])
+    mark = "yes" if not outside else "partly" if len(inside) >= total / 4 else "no"
+    return Answer(question, mark, f"{words}{shown}")
+
+
+def copies(facts: Facts) -> Answer:
+    """Whether the model repeats its training set more than nature does."""
+    question = "Are they new, not copied?"
+    near = facts.sequences.get("nearest_training_identity", {}) if facts.sequences else {}
+    if near.get("median") is None:
+        return Answer(question, "none", "No training sequences were given to compare with.")
+    words = (
+        f"The median generated sequence is {percent(near['median'])} identical to its nearest training "
+        f"sequence, held-out natural ones {percent(near['reference_median'])}; the closest are "
+        f"{percent(near['max'])} and {percent(near['reference_max'])}."
+    )
+    if near["exact_copies"]:
+        return Answer(
+            question, "no", f"{near['exact_copies']:,} generated sequences are exact copies. {words}"
+        )
+    measure = facts.sequences["metrics"].get("nearest_identity_p95", {})
+    above = measure.get("scale", {}).get("generated", 0) > measure.get("null_hi", 1)
+    return Answer(question, "partly" if above else "yes", words)
+
+
+def _task_answer(results: list[Json]) -> Answer:
+    result = results[0]
+    names = [name for name in result.get("baselines", {})]
+    rows = [row for row in ranked(results) if row["name"] in names and row["value"] is not None]
+    baseline = BASELINE if BASELINE in names else rows[0]["name"] if rows else ""
+    label = "codon-frequency ridge" if baseline == BASELINE else f"baseline {baseline}"
+    question = f"Does the model beat the {label} on {result['task']}?"
+    if not baseline:
+        return Answer(question, "none", "No baseline was run.")
+    how = standing(result, baseline)
+    best = rows[0]
+    words = (
+        f"{result['metric']} {figures(result['value'])} ({figures(result['lo'])} to {figures(result['hi'])}) "
+        f"against {figures(result['baselines'][baseline]['value'])}"
+    )
+    other = ""
+    if best["name"] != baseline:
+        other = f" The best baseline is {best['name']} with {figures(best['value'])}."
+    mark, verdict = VERDICTS[how]
+    return Answer(question, mark, f"{verdict}{words}.{other}{_leaks(result)}")
+
+
+def _leaks(result: Json) -> str:
+    rows = (result.get("leakage") or {}).get("train_test_rows")
+    return f" Mind that {rows:,} test rows have near copies in training." if rows else ""
+
+
+def _distance_sentence(metrics: Json) -> str:
+    """The 3-mer divergence (or another distance) in proportion."""
+    name = next((n for n in ("kmer_jsd_k3", "codon_usage_jsd", *metrics) if n in metrics), None)
+    if name is None or metrics[name]["kind"] != "distance":
+        return ""
+    scale, unit = metrics[name]["scale"], metrics[name]["unit"]
+    if scale["generated"] is None or not scale["half_vs_half"]:
+        return ""
+    times = scale["generated"] / scale["half_vs_half"]
+    return (
+        f" {metrics[name]['title']}: {figures(scale['generated'])} {unit}, {figures(times)} times what "
+        f"nature shows against itself ({figures(scale['half_vs_half'])}); shuffling gives "
+        f"{figures(scale['shuffled'])}."
+    )
+
+
+def _model(facts: Facts) -> str:
+    counted = facts.summary.get("parameters")
+    total = counted.get("total") if isinstance(counted, dict) else counted
+    name = facts.run_config.get("model", {}).get("name", "")
+    size = f" with {total:,} parameters" if total else ""
+    steps, tokens = facts.summary.get("step"), facts.summary.get("tokens")
+    trained = f" trained for {steps:,} steps on {tokens:,} tokens" if steps and tokens else ""
+    return f"a {name or 'model'} model{size}{trained}" if name else f"a model{size}{trained}"
+
+
+def _sentence(pieces: list[str]) -> str:
+    if not pieces:
+        return ""
+    joined = pieces[0] if len(pieces) == 1 else ", ".join(pieces[:-1]) + " and " + pieces[-1]
+    return joined[0].upper() + joined[1:] + "."
+
+
+def _item(answer: Answer) -> str:
+    return (
+        f'<li><span class="mark {_CLASS[answer.mark]}">{text(MARKS[answer.mark])}</span><div>'
+        f'<p class="q">{text(answer.question)}</p><p>{text(answer.words)}</p></div></li>'
+    )
