@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from biodata.errors import DataError
+from biodata.errors import DataError, SeqloomError
 from biodata.files import read_json, write_json
 
 FORMAT = 1
@@ -71,22 +71,20 @@ def save_checkpoint(
         optimizer: of this model.
         state: where the run stands.
         keep: newest checkpoints to keep, 0 = all.
+
+    Raises:
+        SeqloomError: the disk is full, or the folder cannot be written.
     """
     target = folder / f"step-{state.step}"
-    if not target.exists():
-        part = folder / f".step-{state.step}.part"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        tensors = (_model_tensors(model), _optimizer_tensors(model, optimizer))
-        for name, content in zip(TENSOR_FILES, tensors):
-            save_file({key: value.detach().cpu().contiguous() for key, value in content.items()}, part / name)
-            _sync(part / name)
-        files = {name: _sum(part / name) for name in TENSOR_FILES}
-        write_json(part / "state.json", {"format": FORMAT, "files": files, "state": asdict(state)})
-        _sync(part)
-        os.rename(part, target)
-        _sync(folder)
-    _prune(folder, keep)
+    try:
+        if not target.exists():
+            part = folder / f".step-{state.step}.part"
+            _write(part, model=model, optimizer=optimizer, state=state)
+            os.rename(part, target)
+            _sync(folder)
+        _prune(folder, keep)
+    except (OSError, SafetensorError) as error:
+        raise SeqloomError(f"cannot write checkpoint {target}: {error}") from error
     return target
 
 
@@ -140,6 +138,17 @@ def check_checkpoint(path: Path) -> RunState:
         if _sum(path / name) != expected:
             raise DataError("truncated or altered since it was written", where=path / name)
     return state
+
+
+def _write(part: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer, state: RunState) -> None:
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for name, content in zip(TENSOR_FILES, (_model_tensors(model), _optimizer_tensors(model, optimizer))):
+        save_file({key: value.detach().cpu().contiguous() for key, value in content.items()}, part / name)
+        _sync(part / name)
+    files = {name: _sum(part / name) for name in TENSOR_FILES}
+    write_json(part / "state.json", {"format": FORMAT, "files": files, "state": asdict(state)})
+    _sync(part)
 
 
 def _model_tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -62,7 +62,10 @@ class Hardware:
 
     def describe(self) -> dict[str, str | int]:
         """What a checkpoint and the summary keep."""
-        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+        if self.device.type == "cuda":
+            name = torch.cuda.get_device_name(self.device)
+        else:
+            name = f"cpu {torch.cpu.get_capabilities().get('cpu_name', '')}".strip()
         return {"device": name, "precision": self.precision, "threads": self.threads}
 
 

@@ -9,6 +9,7 @@ for the wall-clock fields (`WALL_CLOCK`).
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ import torch
 
 import biodata
 from biodata.dataset import open_dataset
-from biodata.errors import InterruptedRunError
+from biodata.errors import InterruptedRunError, SeqloomError
 from biodata.files import write_json
 from biodata.progress import say
 from biotrain import rundir
@@ -41,6 +42,8 @@ __all__ = ["WALL_CLOCK", "dry_run", "train"]
 
 WALL_CLOCK = ("seconds", "tokens_per_s", "mfu")
 """Fields of the log that depend on how fast the machine was."""
+
+ADVICE = "try a smaller optim.lr, a longer warm-up (schedule.warmup_steps) or precision fp32"
 
 
 def train(config: TrainConfig) -> dict[str, Any]:
@@ -112,15 +115,10 @@ class _Run:
         with StopRequest() as stop:
             self._train(stop)
             scores = self._validate(stop, batches=0)
-        state = self.state
-        export_model(
-            self.parts.model,
-            paths.tokenizer,
-            paths.out / rundir.MODEL,
-            metadata={"step": state.step, "tokens": state.tokens, "inputs": state.inputs},
-        )
-        summary = {"run": str(paths.out), **self._summary(scores)}
-        write_json(paths.out / rundir.SUMMARY_FILE, summary)
+            made = {"step": self.state.step, "tokens": self.state.tokens, "inputs": self.state.inputs}
+            export_model(self.parts.model, paths.tokenizer, paths.out / rundir.MODEL, metadata=made)
+            summary = {"run": str(paths.out), **self._summary(scores)}
+            write_json(paths.out / rundir.SUMMARY_FILE, summary)
         return summary
 
     def _train(self, stop: StopRequest) -> None:
@@ -153,7 +151,14 @@ class _Run:
 
     def _step(self, rows: Rows, step: int) -> StepResult:
         set_learning_rate(self.parts.optimizer, self._rate(step))
-        result = train_step(self.parts, rows, step)
+        try:
+            result = train_step(self.parts, rows, step)
+        except torch.OutOfMemoryError as error:
+            size = self.config.batch_size
+            raise SeqloomError(
+                f"out of GPU memory at step {step} with batch_size {size}: a smaller one with as much larger "
+                f"accumulate gives the same result (now {self.config.accumulate})"
+            ) from error
         self.meter.add(step, result)
         return result
 
@@ -171,10 +176,7 @@ class _Run:
         except NonFiniteError as error:
             found = checkpoints(self.checkpoints)
             kept = f"{found[-1]} is kept" if found else "there is no checkpoint yet"
-            raise NonFiniteError(
-                f"{error}: try a smaller optim.lr, a longer warm-up (schedule.warmup_steps) or "
-                f"precision fp32; {kept}"
-            ) from error
+            raise NonFiniteError(f"{error}; {ADVICE}; {kept}") from error
 
     def _write_line(self) -> tuple[float, float]:
         """One line of the training log; gives loss and tokens per second."""
@@ -208,6 +210,10 @@ class _Run:
         scores = validate(self.parts, batches=batches, stopped=lambda: stop.asked)
         if scores is None:
             self._interrupt()
+        if not math.isfinite(scores["val_loss"] + scores["val_objective"]):
+            raise NonFiniteError(
+                f"validation loss {scores['val_loss']:g} at step {self.state.step}; {ADVICE}"
+            )
         whole = {"whole_split": batches == 0}
         self.log.write({"step": self.state.step, "tokens": self.state.tokens, **scores, **whole})
         return scores

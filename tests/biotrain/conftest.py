@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from biodata.codon import CODONS
 from biodata.files import write_json
@@ -40,6 +41,15 @@ def write_splits(folder: Path, tables: dict[str, pa.Table]) -> Path:
         pq.write_table(table, folder / "data" / f"{split}-00000-of-00001.parquet")
     write_json(folder / "manifest.json", {"schema_version": "1", "fingerprint": f"of {folder.name}"})
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """Small tensors on many threads are slow, above all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

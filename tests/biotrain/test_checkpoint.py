@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from biodata.errors import DataError
+from biodata.errors import DataError, SeqloomError
 from biotrain.checkpoint import RunState, check_checkpoint, checkpoints, load_checkpoint, save_checkpoint
 from biotrain.config import OptimConfig
 from biotrain.models import ModelConfig, build_model
@@ -151,3 +151,9 @@ def test_tensors_of_the_wrong_shape(tmp_path: Path) -> None:
     (tmp_path / "step-1" / "state.json").write_text(json.dumps(state))
     with pytest.raises(DataError, match="does not fit"):
         load_checkpoint(tmp_path / "step-1", model=model, optimizer=optimizer)
+
+
+def test_a_disk_that_refuses(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("in the way")
+    with pytest.raises(SeqloomError, match=r"cannot write checkpoint .*step-1: "):
+        save(tmp_path / "checkpoints", 1)

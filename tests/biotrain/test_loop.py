@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from biodata.configs import from_dict, read_yaml
-from biodata.errors import ConfigError, DataError
+from biodata.errors import ConfigError, DataError, SeqloomError
 from biodata.schema import table_from_records
+from biotrain import loop
 from biotrain.config import OptimConfig, ScheduleConfig, TrainConfig
 from biotrain.device import choose_hardware
 from biotrain.log import NonFiniteError
@@ -224,6 +225,22 @@ def test_a_broken_loss_stops_in_one_line(tiny_config: Make) -> None:
     assert "\n" not in message and not (config.paths().out / "summary.json").exists()
     with pytest.raises(ConfigError, match="give --resume"):
         train(config)
+
+
+def test_no_memory_left(tiny_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(*args: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate ...")
+
+    monkeypatch.setattr(loop, "train_step", no_memory)
+    with pytest.raises(SeqloomError, match="out of GPU memory at step 1 with batch_size 8: a smaller one"):
+        train(tiny_config())
+
+
+def test_a_validation_that_is_no_number(tiny_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = {"val_loss": math.nan, "val_perplexity": 1.0, "val_objective": 1.0, "val_tokens": 1}
+    monkeypatch.setattr(loop, "validate", lambda *args, **kwargs: scores)
+    with pytest.raises(NonFiniteError, match="validation loss nan at step 0"):
+        train(tiny_config())
 
 
 def test_a_folder_that_is_no_run(tiny_config: Make) -> None:

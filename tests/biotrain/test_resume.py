@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from biodata.configs import to_dict, write_yaml
 from biodata.errors import ConfigError, DataError, InterruptedRunError, SeqloomError
 from biotrain import loop
 from biotrain.checkpoint import checkpoints
@@ -26,9 +24,9 @@ from biotrain.loop import WALL_CLOCK, train
 from biotrain.objectives import ObjectiveConfig
 from biotrain.rundir import locked
 from tests.biotrain.conftest import TINY
+from tests.biotrain.train_process import start
 
 Make = Callable[..., TrainConfig]
-SCRIPT = Path(__file__).with_name("train_process.py")
 
 
 @pytest.fixture
@@ -43,12 +41,6 @@ def hard(tiny_config: Make) -> Make:
         )  # fmt: skip
 
     return make
-
-
-def start(config: TrainConfig, where: Path) -> subprocess.Popen[str]:
-    write_yaml(where / "config.yaml", to_dict(config))
-    command = [sys.executable, str(SCRIPT), str(where / "config.yaml")]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def log_of(out: Path) -> list[dict[str, Any]]:
@@ -107,41 +99,36 @@ def test_exact_when_it_ended_while_writing(
 
 
 def test_exact_after_sigkill_at_random_moments(hard: Make, tmp_path: Path) -> None:
-    """One process after another is killed, each a little later in its life, until one ends by itself."""
+    """One process after another is killed at a moment drawn from its whole life, ten in all."""
     out, choose, kills = tmp_path / "killed", random.Random(7), 0
+    begin = time.perf_counter()
     train(hard(out=tmp_path / "whole"))
-    while True:
-        process = start(hard(out=out, resume=True), tmp_path)
-        # the import of torch takes most of a process's life: wait for signs of training before the dice
-        begun = len(log_of_bytes(out))
-        while process.poll() is None and len(log_of_bytes(out)) == begun:
-            time.sleep(0.002)
-        time.sleep(choose.uniform(0, 0.15))
-        if kills < 3:
-            process.kill()
-        output, errors = process.communicate(timeout=120)
-        kills += process.returncode == -signal.SIGKILL
-        if process.returncode == 0:
-            break
-        assert process.returncode == -signal.SIGKILL, errors
-    assert kills and json.loads(output)["step"] == 30
+    life = time.perf_counter() - begin
+    for _ in range(10):
+        process = start(hard(out=out, resume=True), tmp_path / "errors.txt")
+        process.join(choose.uniform(0, life / 2))
+        process.kill()
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
+    last = start(hard(out=out, resume=True), tmp_path / "errors.txt")
+    last.join(60)
+    assert last.exitcode == 0, (tmp_path / "errors.txt").read_text()
+    assert kills
     same(out, tmp_path / "whole")
-
-
-def log_of_bytes(out: Path) -> bytes:
-    path = out / loop.LOG_FILE
-    return path.read_bytes() if path.exists() else b""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_a_checkpoint(hard: Make, tmp_path: Path, number: signal.Signals) -> None:
     config = dataclasses.replace(hard(out=tmp_path / "run"), max_steps=100_000, checkpoint_every=0)
-    process = start(config, tmp_path)
-    while process.poll() is None and len(log_of_bytes(tmp_path / "run").splitlines()) < 3:
+    process = start(config, tmp_path / "errors.txt")
+    log = tmp_path / "run" / loop.LOG_FILE
+    while process.is_alive() and not (log.exists() and len(log.read_bytes().splitlines()) >= 3):
         time.sleep(0.01)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
+    assert process.pid
+    os.kill(process.pid, number)
+    process.join(60)
+    errors = (tmp_path / "errors.txt").read_text()
+    assert process.exitcode == 130, errors
     (found,) = checkpoints(tmp_path / "run" / "checkpoints")
     step = int(found.name.removeprefix("step-"))
     last = errors.splitlines()[-1]
