@@ -53,7 +53,7 @@ def checksum_column(found: Digests) -> pa.Array:
 
 
 class Deduper:
-    """Remembers every sequence that was kept so far, in about 500 MB at most, whatever their number.
+    """Remembers every sequence that was kept so far, in about 400 MB at most, whatever their number.
 
     Args:
         workdir: an existing folder for scratch files, which `close` removes; files of an earlier, killed
@@ -70,7 +70,7 @@ class Deduper:
     (['a', 'b'], ["same sequence as 'a'"])
     """
 
-    def __init__(self, workdir: Path, *, memory_rows: int = 4_000_000) -> None:
+    def __init__(self, workdir: Path, *, memory_rows: int = 2_000_000) -> None:
         self._index = DigestIndex(workdir, memory_rows=memory_rows)
         self._ids = _IdFile(workdir)
 
