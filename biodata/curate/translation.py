@@ -41,7 +41,8 @@ def _first_offset(location: Location, place: str) -> int | None:
 def translation_problem(cds: str, qualifiers: Mapping[str, str], *, table: int) -> str:
     """What differs between the residues of a CDS and its `/translation`; `""` if nothing.
 
-    Allowed: M for a start codon of the table at a complete 5' end; no residue for the final stop; codons of
+    Allowed: M for a start codon of the table at a complete 5' end, or for any first codon where the record
+    says that RNA editing makes one; no residue for the final stop; codons of
     `/transl_except`; U and O for stops; X on either side; B, Z and J for their residues; a last codon cut
     short, with or without a residue.
 
@@ -66,7 +67,7 @@ def translation_problem(cds: str, qualifiers: Mapping[str, str], *, table: int) 
     note = f" (/exception={qualifiers['exception']})" if "exception" in qualifiers else ""
     if len(residues) != n:
         return f"{len(residues)} residues by the sequence, {n} in /translation{note}"
-    if _is_complete(qualifiers) and expected[:1] == "M" and cds[:3].replace("U", "T") in start_codons(table):
+    if expected[:1] == "M" and _may_start(cds, qualifiers, table):
         exempt |= {0}
     for i, (ours, theirs) in enumerate(zip(residues, expected)):
         if ours != theirs and i not in exempt and not _compatible(ours, theirs):
@@ -74,9 +75,12 @@ def translation_problem(cds: str, qualifiers: Mapping[str, str], *, table: int) 
     return ""
 
 
-def _is_complete(qualifiers: Mapping[str, str]) -> bool:
-    is_first = qualifiers.get("codon_start", "1") == "1"
-    return is_first and not parse_location(qualifiers["location"]).open_5prime
+def _may_start(cds: str, qualifiers: Mapping[str, str], table: int) -> bool:
+    """Whether the first codon is read as M: a start codon at a complete 5' end, or edited into one."""
+    if qualifiers.get("codon_start", "1") != "1" or parse_location(qualifiers["location"]).open_5prime:
+        return False
+    edited = "RNA editing" in qualifiers.get("exception", "")  # ACG to AUG in plastids
+    return edited or cds[:3].replace("U", "T") in start_codons(table)
 
 
 def _compatible(ours: str, theirs: str) -> bool:

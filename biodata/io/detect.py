@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,10 @@ _EMBL = re.compile(rb"\AID   \S.*\bBP\.", re.MULTILINE)
 _FASTA_COMMENT = (b";", b"#", b"!")
 
 
+class UnknownFormatError(DataError):
+    """A readable file that is none of the known formats."""
+
+
 def detect_format(path: Path | str) -> str:
     """The format of a file of any compression: `fasta`, `genbank` or `embl`.
 
@@ -24,12 +29,13 @@ def detect_format(path: Path | str) -> str:
 
     Raises:
         ConfigError: there is no such file.
-        DataError: an empty file, or none of these formats; quotes the first line.
+        UnknownFormatError: an empty file, or none of these formats; quotes the first line.
+        DataError: a damaged file or a web page.
     """
     with open_binary(path) as stream:
         head = stream.read(_LOOK).removeprefix(b"\xef\xbb\xbf").lstrip().replace(b"\r\n", b"\n")
     if not head:
-        raise DataError("the file is empty", where=path)
+        raise UnknownFormatError("the file is empty", where=path)
     if _EMBL.match(head):
         return "embl"
     if _is_fasta(head):
@@ -37,8 +43,8 @@ def detect_format(path: Path | str) -> str:
     if _LOCUS.search(head):
         return "genbank"
     shown = head.splitlines()[0][:60].decode("utf-8", "replace")
-    raise DataError(f"not a known format, the first line is {shown!r}", where=path,
-                    hint="FASTA begins with '>', GenBank with 'LOCUS', EMBL with 'ID'")  # fmt: skip
+    raise UnknownFormatError(f"not a known format, the first line is {shown!r}", where=path,
+                             hint="FASTA begins with '>', GenBank with 'LOCUS', EMBL with 'ID'")  # fmt: skip
 
 
 def _is_fasta(head: bytes) -> bool:
@@ -48,7 +54,7 @@ def _is_fasta(head: bytes) -> bool:
 
 
 def expand_inputs(inputs: Iterable[str | Path]) -> list[Path]:
-    """The files that inputs name, sorted, each once.
+    """The files that inputs name, sorted by absolute path, each once.
 
     Args:
         inputs: files, folders (everything below them, hidden files and folders left out) and glob patterns
@@ -65,7 +71,7 @@ def expand_inputs(inputs: Iterable[str | Path]) -> list[Path]:
             raise ConfigError(f"input {str(entry)!r}: {what}")
         for path in paths:
             found.setdefault(str(path.resolve()), path)
-    return sorted(found.values(), key=str)
+    return sorted(found.values(), key=os.path.abspath)
 
 
 def is_explicit(path: Path, inputs: Iterable[str | Path]) -> bool:

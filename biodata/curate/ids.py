@@ -1,0 +1,105 @@
+"""Ids made unique while reading: a repeated id gets the suffix `#2`, `#3`, ... and is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from biodata.curate.digest_index import DigestIndex
+from biodata.curate.rules import RuleLog
+
+_SEEDS = (1, 2)
+
+
+class UniqueIds:
+    """Remembers every id that was given out, as 128-bit hashes, in bounded memory.
+
+    Two different ids with equal hashes (probability below 1e-20 for 10^9 ids) would only cost the second one
+    a suffix.
+
+    Args:
+        workdir: an existing folder of its own for scratch files.
+        memory_rows: hashes held in memory; beyond that they go to sorted files.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> log = RuleLog(file="x.fa")
+    >>> batch = pa.record_batch({"id": ["a", "b", "a", "a"], "line": [1, 3, 5, 7]})
+    >>> with TemporaryDirectory() as folder:
+    ...     UniqueIds(Path(folder)).unique(batch, log).to_pylist()
+    ['a', 'b', 'a#2', 'a#3']
+    """
+
+    def __init__(self, workdir: Path, *, memory_rows: int = 1_000_000) -> None:
+        self._index = DigestIndex(workdir, memory_rows=memory_rows)
+        self._last: dict[str, int] = {}
+        self._changed: set[str] = set()
+
+    def unique(self, batch: pa.RecordBatch, log: RuleLog) -> pa.Array:
+        """The ids of a batch, each unlike all that were given out before.
+
+        Args:
+            batch: columns `id` and `line`.
+            log: takes `id-made-unique` and, for empty ids, `id-made-up`.
+        """
+        ids = _filled(batch, log)
+        fresh = self._fresh(ids)
+        if fresh.all():
+            return ids
+        names = ids.to_pylist()
+        again = np.flatnonzero(~fresh)
+        old_name = {at: names[at] for at in again.tolist()}
+        waiting = again
+        while len(waiting):
+            proposed = [self._next(old_name[at]) for at in waiting.tolist()]
+            good = self._fresh(pa.array(proposed, pa.string()))
+            for at, name in zip(waiting[good].tolist(), np.array(proposed, object)[good]):
+                names[at] = name
+            waiting = waiting[~good]
+        lines = batch["line"].take(pa.array(again))
+        log.change("id-made-unique", ids=[names[at] for at in again], lines=lines,
+                   detail=[f"{name!r} was there before" for name in old_name.values()])  # fmt: skip
+        return pa.array(names, pa.string())
+
+    def restore(self, ids: pa.Array, last: Mapping[str, int]) -> None:
+        """Takes over ids that an earlier process gave out, and its `take_suffixes`."""
+        self._fresh(ids)
+        self._last.update(last)
+
+    def take_suffixes(self) -> dict[str, int]:
+        """Last suffix of the ids that were repeated since the previous call."""
+        changed, self._changed = sorted(self._changed), set()
+        return {name: self._last[name] for name in changed}
+
+    def close(self) -> None:
+        """Removes the scratch files."""
+        self._index.close()
+
+    def _next(self, name: str) -> str:
+        self._last[name] = self._last.get(name, 1) + 1
+        self._changed.add(name)
+        return f"{name}#{self._last[name]}"
+
+    def _fresh(self, ids: pa.Array) -> npt.NDArray[np.bool_]:
+        column = pl.Series(ids, dtype=pl.String)
+        hashes = np.stack([column.hash(seed).to_numpy() for seed in _SEEDS], axis=1)
+        return self._index.number(np.ascontiguousarray(hashes).view(np.uint8).reshape(-1, 16))[1]
+
+
+def _filled(batch: pa.RecordBatch, log: RuleLog) -> pa.Array:
+    """The ids, with `record-at-line-N` for empty ones."""
+    ids = batch["id"]
+    empty = pc.call_function("equal", [ids, pa.scalar("")])
+    if not empty.true_count:
+        return ids
+    names = [
+        name or f"record-at-line-{line}" for name, line in zip(ids.to_pylist(), batch["line"].to_pylist())
+    ]
+    made_up = pa.array(names, pa.string())
+    log.change("id-made-up", ids=made_up.filter(empty), lines=batch["line"].filter(empty), detail="no id")
+    return made_up
