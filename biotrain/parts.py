@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,7 +31,7 @@ STREAMS = {"masks": 1, "dropout": 2, "validation": 3}
 class SplitTables(Protocol):
     """What is needed of a dataset."""
 
-    def table(self, split: str, columns: list[str] | None = None) -> pa.Table:
+    def table(self, split: str, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of a split."""
         ...
 

@@ -65,7 +65,13 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def fingerprints(manifest: Mapping[str, Any], tokenizer: Path) -> dict[str, str]:
-    """What a run was trained on, by content."""
+    """What a run is trained on, by content.
+
+    Raises:
+        ConfigError: no tokenizer there.
+    """
+    if not (tokenizer / "tokenizer.json").is_file():
+        raise ConfigError(f"{tokenizer} holds no tokenizer.json (make one with `seqloom tokenizer train`)")
     dataset = manifest.get("fingerprint") or fingerprint(manifest)
     return {"dataset": str(dataset), "tokenizer": sha256_file(tokenizer / "tokenizer.json")}
 

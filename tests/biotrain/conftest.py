@@ -37,9 +37,13 @@ def records(split: str, count: int, *, longest: int = 40) -> list[BioSequence]:
 def write_splits(folder: Path, tables: dict[str, pa.Table]) -> Path:
     """A dataset folder with these splits."""
     (folder / "data").mkdir(parents=True)
+    files = []
     for split, table in tables.items():
-        pq.write_table(table, folder / "data" / f"{split}-00000-of-00001.parquet")
-    write_json(folder / "manifest.json", {"schema_version": "1", "fingerprint": f"of {folder.name}"})
+        name = f"data/{split}-00000-of-00001.parquet"
+        pq.write_table(table, folder / name)
+        files.append({"name": name, "split": split, "rows": len(table)})
+    manifest = {"schema_version": "1", "files": files, "splits": {f["split"]: f["rows"] for f in files}}
+    write_json(folder / "manifest.json", {**manifest, "fingerprint": f"of {folder.name}"})
     return folder
 
 

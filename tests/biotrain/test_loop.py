@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,8 @@ class Tables:
     def __init__(self, train: int = 64, validation: int = 16) -> None:
         self.rows = {"train": records("train", train), "validation": records("validation", validation)}
 
-    def table(self, split: str, columns: list[str] | None = None) -> Any:
-        return table_from_records(self.rows[split]).select(columns or [])
+    def table(self, split: str, columns: Sequence[str] | None = None) -> Any:
+        return table_from_records(self.rows[split]).select(list(columns or []))
 
 
 def parts_of(config: TrainConfig, **tables: int) -> Parts:
@@ -225,6 +225,13 @@ def test_a_broken_loss_stops_in_one_line(tiny_config: Make) -> None:
     assert "\n" not in message and not (config.paths().out / "summary.json").exists()
     with pytest.raises(ConfigError, match="give --resume"):
         train(config)
+
+
+@pytest.mark.parametrize("name", ["data", "tokenizer"])
+def test_a_folder_that_is_missing(tiny_config: Make, tmp_path: Path, name: str) -> None:
+    with pytest.raises(SeqloomError, match="nowhere") as caught:
+        train(tiny_config(**{name: tmp_path / "nowhere"}))
+    assert "\n" not in str(caught.value)
 
 
 def test_no_memory_left(tiny_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
