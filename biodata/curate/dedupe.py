@@ -34,15 +34,21 @@ def digests(sequences: pa.Array) -> Digests:
     >>> digests(pa.array(["ACGT"], pa.large_string())).tobytes().hex() == checksum("ACGT")
     True
     """
-    column = sequences.cast(pa.large_string())
-    n = len(column)
+    n = len(sequences)
     if not n:
         return np.empty((0, 16), np.uint8)
-    offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + n + 1].tolist()
-    data = memoryview(column.buffers()[2] or b"")
+    offsets, data = _text_buffers(sequences)
     sha256 = hashlib.sha256
-    found = b"".join([sha256(data[a:b]).digest() for a, b in pairwise(offsets)])
+    found = b"".join([sha256(data[a:b]).digest() for a, b in pairwise(offsets.tolist())])
     return np.ascontiguousarray(np.frombuffer(found, np.uint8).reshape(n, 32)[:, :16])
+
+
+def _text_buffers(texts: pa.Array) -> tuple[npt.NDArray[np.int64], memoryview]:
+    """Offsets [n + 1] and bytes of a column of texts that is not empty."""
+    column = texts.cast(pa.large_string())
+    start = column.offset
+    offsets = np.frombuffer(column.buffers()[1], np.int64)[start : start + len(column) + 1]
+    return offsets, memoryview(column.buffers()[2] or b"")
 
 
 def checksum_column(found: Digests) -> pa.Array:
@@ -126,11 +132,13 @@ class _IdFile:
         self._end = 0
 
     def append(self, ids: pa.Array) -> None:
-        texts = [id.encode() for id in ids.to_pylist()]
-        ends = np.cumsum([len(text) for text in texts], dtype=np.int64) + self._end
-        self._text.write(b"".join(texts))
+        if not len(ids):
+            return
+        offsets, data = _text_buffers(ids)
+        self._text.write(data[offsets[0] : offsets[-1]])
+        ends = offsets[1:] - offsets[0] + self._end
         self._ends.write(ends.tobytes())
-        self._end = int(ends[-1]) if texts else self._end
+        self._end = int(ends[-1])
 
     def get(self, numbers: Sequence[int]) -> list[str]:
         self._text.flush()

@@ -24,7 +24,7 @@ class DigestIndex:
 
     Args:
         workdir: an existing folder for sorted files.
-        memory_rows: digests held in memory, at least 1 and below 2^31 (16 to 48 bytes each, and 128 MB for
+        memory_rows: digests held in memory, at least 1 and below 2^31 (16 to 56 bytes each, and 128 MB for
             the bitmap once there are files).
     """
 
@@ -69,7 +69,7 @@ class DigestIndex:
             self._filter = np.zeros(1 << (_FILTER_BITS - 3), np.uint8)
         byte, bit = _filter_address(keys)
         np.bitwise_or.at(self._filter, byte, bit)
-        order = np.lexsort((keys[:, 1], keys[:, 0]))
+        order = np.argsort(keys[:, 0])  # the second half may stand in any order
         path = self._workdir / f"dedupe-{len(self._files):05d}.npy"
         columns = (keys[order, 0], keys[order, 1], (order + self._start).astype(np.uint64))
         np.save(path, np.stack(columns))
@@ -145,22 +145,23 @@ class _Table:
         at = (keys[:, 0] >> np.uint64(64 - self._bits)).astype(np.int64)
         found = np.empty(len(mine), np.int64)
         pending = np.arange(len(mine))
+        high, low = self.keys[:, 0], self.keys[:, 1]
         while len(pending):
             here = at[pending]
             free = pending[self._slots[here] < 0][::-1]
             self._slots[at[free]] = mine[free]  # of several, the last assignment stays: the first row
             holder = self._slots[here]
-            same = (self.keys[holder] == keys[pending]).all(axis=1)
+            same = (high[holder] == keys[pending, 0]) & (low[holder] == keys[pending, 1])
             found[pending[same]] = holder[same]
             pending = pending[~same]
             at[pending] = (at[pending] + 1) & mask
         return found, at
 
     def _make_room(self, count: int) -> None:
-        """Keeps the table at most half full; it doubles at least, so that moving costs little in all."""
+        """Keeps the table at most half full; it grows fourfold, so that moving costs little in all."""
         if 2 * count <= len(self._slots):
             return
-        self._bits = (2 * count - 1).bit_length()
+        self._bits = (4 * count - 1).bit_length()
         self._slots = np.full(1 << self._bits, -1, np.int32)
         for start in range(0, self.count, 1 << 16):
             self._place(np.arange(start, min(start + (1 << 16), self.count)))
