@@ -35,6 +35,8 @@ from biodata.staging import ShardWriter, Staging, shard_name
 
 UNIT_BYTES = 64 << 20
 """Input files are taken together until they have this many bytes; then progress is recorded."""
+LISTED_ROWS = 1 << 16
+"""Listed rows that are held in memory."""
 
 
 __all__ = ["IngestResult", "ReadConfig", "ingest"]
@@ -143,13 +145,20 @@ class _Ingest:
         log.add_counts(counts.as_dict())
         self._check_labels(log)
         if not self.rows:
-            self.staging.write_listings(log)
-            raise DataError(f"no row is left: {_counted(log)}", where=self.staging.path / "dropped.parquet")
+            raise self._nothing_left(log)
         result = {"rows": self.rows, "shards": self.shards, "alphabet": self.config.alphabet,
                   "take": self.config.take, "sources": self.sources, "rules": log.as_dict(),
                   "fingerprint": self.staging.fingerprint}  # fmt: skip
         self.staging.finish(self.shards, log, result)
         return result
+
+    def _nothing_left(self, log: RuleLog) -> DataError:
+        self.staging.write_listings(log)
+        what, where = f"no row is left: {_counted(log)}", ", ".join(self.config.inputs)
+        if first := self.staging.first_dropped():
+            where = f"{first['file']}:{first['line']}" if first["line"] else first["file"]
+            what += f"; first: {first['id'] or 'file'}: {first['detail'] or first['reason']}"
+        return DataError(what, where=where, hint=f"all are listed in {self.staging.path / 'dropped.parquet'}")
 
     def _restore(
         self, finished: list[dict[str, Any]], deduper: Deduper, ids: UniqueIds, log: RuleLog
@@ -165,7 +174,8 @@ class _Ingest:
 
     def _unit(self, number: int, files: list[SourceFile], seen: _Seen, counts: RuleLog) -> None:
         log, rows, sources = RuleLog(), 0, []
-        with ShardWriter(self.staging.path, self.shards) as writer:
+        listing, shards = self.staging.listing(number), ShardWriter(self.staging.path, self.shards)
+        with listing as move_rows, shards as writer:
             for file in files:
                 log.file = file.name
                 if self._is_bad(file, log):
@@ -174,12 +184,15 @@ class _Ingest:
                 for batch in steps.batches():
                     writer.write(batch)
                     rows += batch.num_rows
+                    if log.listed >= LISTED_ROWS:
+                        move_rows(log)
                 sources.append({**file.as_dict(), "records": steps.records})
+            move_rows(log)
         self.rows, self.shards, self.sources = self.rows + rows, writer.next, self.sources + sources
         marker = {"rows": rows, "shards": self.shards, "sources": sources, "rules": log.as_dict(),
                   "suffixes": seen.ids.take_suffixes()}  # fmt: skip
         counts.add_counts(marker["rules"])
-        self.staging.finish_unit(number, marker, log.take_rows())
+        self.staging.finish_unit(number, marker)
 
     def _is_bad(self, file: SourceFile, log: RuleLog) -> bool:
         """Reads a file to its end beforehand, so that one that breaks off leaves no rows."""

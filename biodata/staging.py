@@ -12,8 +12,8 @@ A unit is redone from its start when it was interrupted; its shards have the sam
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -64,10 +64,15 @@ class Staging:
         self.work.mkdir(parents=True)
         return [read_json(path) for path in sorted(self._progress.glob("unit-*.json"))]
 
-    def finish_unit(self, number: int, marker: dict[str, Any], rows: pa.Table) -> None:
-        """Writes the listing of a unit, then its marker."""
-        with atomic_path(self._unit(number, "parquet")) as part:
-            pq.write_table(rows, part)
+    @contextmanager
+    def listing(self, number: int) -> Iterator[Callable[[RuleLog], None]]:
+        """The listing of a unit; the yielded function moves the rows of a log there."""
+        part = atomic_path(self._unit(number, "parquet"))
+        with part as path, pq.ParquetWriter(path, LISTING_SCHEMA) as writer:
+            yield lambda log: writer.write_table(log.take_rows())
+
+    def finish_unit(self, number: int, marker: dict[str, Any]) -> None:
+        """Writes the marker of a unit, after its shards and its listing."""
         write_json(self._unit(number, "json"), marker)
 
     def finish(self, shards: int, last: RuleLog, result: dict[str, Any]) -> None:
@@ -84,6 +89,11 @@ class Staging:
         for action in ("dropped", "changed"):
             self._write_listing(action, last)
 
+    def first_dropped(self) -> dict[str, Any] | None:
+        """The first row of `dropped.parquet`."""
+        first = next(_batches(self.path / "dropped.parquet", None), None)
+        return first.slice(0, 1).to_pylist()[0] if first is not None and first.num_rows else None
+
     def remove_progress(self) -> None:
         """Removes the traces of a run that ended well."""
         shutil.rmtree(self._progress, ignore_errors=True)
@@ -91,8 +101,7 @@ class Staging:
     def kept_columns(self, shards: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Columns of the first shards, in order."""
         for i in range(shards):
-            with pq.ParquetFile(self.path / shard_name(i)) as shard:
-                yield from shard.iter_batches(columns=columns)
+            yield from _batches(self.path / shard_name(i), columns)
 
     def _unit(self, number: int, suffix: str) -> Path:
         return self._progress / f"unit-{number:05d}.{suffix}"
@@ -108,9 +117,14 @@ class Staging:
         schema = LISTING_SCHEMA
         with atomic_path(self.path / f"{action}.parquet") as part, pq.ParquetWriter(part, schema) as writer:
             for path in sorted(self._progress.glob("unit-*.parquet")):
-                for batch in pq.ParquetFile(path).iter_batches():
+                for batch in _batches(path, None):
                     writer.write_batch(batch.filter(pc.call_function("equal", [batch["action"], mine])))
             writer.write_table(last.table(action))
+
+
+def _batches(path: Path, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path) as file:
+        yield from file.iter_batches(columns=columns)
 
 
 def shard_name(number: int) -> str:

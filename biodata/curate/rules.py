@@ -91,6 +91,11 @@ class RuleLog:
         for action, by_rule in counts.items():
             self._counts[action].update(by_rule)
 
+    @property
+    def listed(self) -> int:
+        """Number of rows listed since the last `take_rows`."""
+        return sum(rows.num_rows for rows in self._rows)
+
     def take_rows(self) -> pa.Table:
         """The rows listed since the last call, which are then forgotten; the counts stay."""
         rows, self._rows = self._rows, []
