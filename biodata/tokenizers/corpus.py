@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,52 +36,72 @@ class Corpus:
 
         Raises:
             ConfigError: the path does not exist or is a folder without a training split.
-            DataError: a Parquet file without sequences.
+            DataError: a file without sequences.
         """
-        files = _parquet_files(Path(self.path))
-        batches = (b for file in files for b in _parquet_columns(file, "sequence"))
-        for column in batches if files else _read_columns(Path(self.path)):
-            yield from chunks_of(column)
+        for batch in read_columns(self.path, ("sequence",), split="train"):
+            yield from chunks_of(batch.column("sequence"))
 
     def alphabet(self) -> str | None:
         """`dna` (RNA included) or `protein` as the dataset's first row says; `None` if it does not."""
-        for file in _parquet_files(Path(self.path)):
-            if "alphabet" in pq.read_schema(file).names:
-                for column in _parquet_columns(file, "alphabet"):
-                    if len(column):
-                        name = column[0].as_py()
+        for file in _parquet_files(Path(self.path), "train") or ():
+            with _open(file) as parquet:
+                if "alphabet" in parquet.schema_arrow.names:
+                    for batch in parquet.iter_batches(1, columns=["alphabet"]):
+                        name = batch.column(0)[0].as_py()
                         return "dna" if name == "rna" else name
         return None
 
 
-def _parquet_files(path: Path) -> list[Path]:
+def read_columns(path: Path, names: Sequence[str], *, split: str = "*") -> Iterator[pa.RecordBatch]:
+    """Some columns of a dataset folder, a Parquet file or a file that `biodata.io` reads.
+
+    Args:
+        path: folder or file.
+        names: columns to read.
+        split: of a dataset folder; `*` is all of them.
+
+    Raises:
+        ConfigError: the path does not exist or is a folder without such a split.
+        DataError: a column is missing, or the file cannot be read.
+    """
+    files = _parquet_files(Path(path), split)
+    if files is None:
+        yield from _read_other(Path(path), names)
+        return
+    for file in files:
+        with _open(file) as parquet:
+            found = parquet.schema_arrow.names
+            for name in names:
+                if name not in found:
+                    raise DataError(f"no column {name!r}", where=file, hint=f"found: {', '.join(found)}")
+            yield from parquet.iter_batches(_READ_ROWS, columns=list(names))
+
+
+def _parquet_files(path: Path, split: str) -> list[Path] | None:
     if not path.exists():
         raise ConfigError(f"{path} does not exist")
     if path.is_file():
-        return [path] if path.suffix == ".parquet" else []
-    files = sorted(path.glob("data/train-*.parquet"))
+        return [path] if path.suffix == ".parquet" else None
+    files = sorted(path.glob(f"data/{split}-*.parquet"))
     if not files:
-        raise ConfigError(
-            f"{path} has no data/train-*.parquet (a dataset folder, a Parquet or FASTA file is needed)"
-        )
+        needed = "a dataset folder, a Parquet or FASTA file is needed"
+        raise ConfigError(f"{path} has no data/{split}-*.parquet ({needed})")
     return files
 
 
-def _parquet_columns(file: Path, name: str) -> Iterator[pa.Array]:
-    with pq.ParquetFile(file) as parquet:
-        if name not in parquet.schema_arrow.names:
-            found = ", ".join(parquet.schema_arrow.names)
-            raise DataError(f"no column {name!r}", where=file, hint=f"found: {found}")
-        for batch in parquet.iter_batches(_READ_ROWS, columns=[name]):
-            yield batch.column(0)
+def _open(file: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(file)
+    except pa.ArrowInvalid as error:
+        raise DataError("this is not a Parquet file", where=file, hint=str(error).splitlines()[0]) from error
 
 
-def _read_columns(path: Path) -> Iterator[pa.Array]:
+def _read_other(path: Path, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     from biodata.io import READERS
     from biodata.io.detect import detect_format
 
     for batch in READERS.load(detect_format(path))(path):
-        yield batch.column("sequence")
+        yield batch.select(list(names))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from biodata.alphabet import DNA
 from biodata.tokenizers.columns import byte_lengths, letters_of
+from biodata.tokenizers.kmer import KmerTokenizer
 from biodata.tokenizers.protocol import Encoded, Tokenizer
 from biodata.tokenizers.special import UNK
 
@@ -77,7 +78,9 @@ def measure(tokenizer: Tokenizer, columns: Iterable[pa.LargeStringArray]) -> Mea
 
 
 def _incomplete(tokenizer: Tokenizer, lengths: np.ndarray) -> np.ndarray:
-    k, stride = getattr(tokenizer, "k", 1), getattr(tokenizer, "stride", 1)
+    if not isinstance(tokenizer, KmerTokenizer):
+        return np.zeros(len(lengths), bool)
+    k, stride = tokenizer.k, tokenizer.stride
     return (lengths > 0) & np.where(lengths < k, True, (lengths - k) % stride > 0)
 
 
@@ -112,8 +115,11 @@ def _by_letter(measured: Measure) -> dict[str, int]:
 def _cause(tokenizer: Tokenizer, measured: Measure) -> str:
     known = tokenizer.letters + ("U" if tokenizer.alphabet == "dna" else "")
     foreign = {s: n for s, n in _by_letter(measured).items() if s not in known}
-    if 2 * measured.incomplete >= measured.unknown or not foreign:
-        return _incomplete_cause(tokenizer, measured)
+    if isinstance(tokenizer, KmerTokenizer) and 2 * measured.incomplete >= measured.unknown:
+        return (
+            f"{measured.incomplete:,} of {measured.rows:,} sequences end in an incomplete {tokenizer.k}-mer: "
+            f"are they whole coding sequences, or already cut into pieces of another length?"
+        )
     spaces = sum(n for s, n in foreign.items() if s.isspace())
     residues = sum(n for s, n in foreign.items() if s in _NOT_NUCLEOTIDES)
     codes = sum(n for s, n in foreign.items() if s in DNA.ambiguous)
@@ -126,14 +132,6 @@ def _cause(tokenizer: Tokenizer, measured: Measure) -> str:
     if dna and 2 * codes >= sum(foreign.values()):
         return f"N and other IUPAC codes ({share}): drop or cut sequences that hold them"
     return f"symbols that are no {'nucleotides' if dna else 'amino acids'} ({share})"
-
-
-def _incomplete_cause(tokenizer: Tokenizer, measured: Measure) -> str:
-    k = getattr(tokenizer, "k", 1)
-    return (
-        f"{measured.incomplete:,} of {measured.rows:,} sequences end in an incomplete {k}-mer: "
-        f"are they whole coding sequences, or already cut into pieces of another length?"
-    )
 
 
 def _listed(foreign: dict[str, int], letters: int, *, most: int = 5) -> str:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import tokenizers
 
 SequenceColumn: TypeAlias = "pa.StringArray | pa.LargeStringArray | pa.ChunkedArray"
 
@@ -36,6 +37,7 @@ class Tokenizer(Protocol):
         alphabet: `dna` (which reads RNA too: U is T) or `protein`.
         letters: the symbols it knows, upper case; any other symbol ends up in an `<unk>`.
         tokens: every token, by id.
+        portable: what `tokenizer.json` holds.
     """
 
     @property
@@ -49,6 +51,9 @@ class Tokenizer(Protocol):
 
     @property
     def tokens(self) -> tuple[str, ...]: ...
+
+    @property
+    def portable(self) -> tokenizers.Tokenizer: ...
 
     @property
     def vocab_size(self) -> int: ...
