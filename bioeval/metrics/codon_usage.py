@@ -68,8 +68,8 @@ def synonymous_groups(table: int = 1) -> Mapping[str, np.ndarray]:
 class CodonUsage:
     """JSD of codon frequencies, and of the choice among synonyms alone, in bits.
 
-    The second is sum over amino acids of their mean frequency in both sets times the JSD of their codons, so
-    it does not see which proteins are encoded.
+    The second is the sum over amino acids of the JSD of their codons, each weighted by the smaller of its
+    frequencies in the two sets, so it does not see which proteins are encoded.
 
     Attributes:
         table: NCBI translation table.
@@ -100,7 +100,7 @@ class CodonUsage:
         p, q = subset_totals(first, rows), subset_totals(second, others)
         synonymous = np.zeros(len(p))
         for members in synonymous_groups(self.table).values():
-            weight = (_share(p, members, self.alpha) + _share(q, members, self.alpha)) / 2
+            weight = np.minimum(_share(p, members, self.alpha), _share(q, members, self.alpha))
             synonymous += weight * js_divergence(p[:, members], q[:, members], alpha=self.alpha)
         return np.stack([js_divergence(p, q, alpha=self.alpha), synonymous], axis=-1)
 

@@ -39,9 +39,7 @@ def persistence_diagrams(points: np.ndarray, *, seed: int = 0) -> Mapping[int, D
     [[0.5, 0.707]]
     """
     gudhi = require("gudhi", extra="eval")
-    if len(np.unique(points, axis=0)) < len(points):
-        rng = np.random.default_rng(seed)
-        points = points + rng.uniform(-JITTER, JITTER, points.shape)
+    points = _apart(points, seed)
     tree = gudhi.AlphaComplex(points=points).create_simplex_tree()
     tree.compute_persistence()
     diagrams = {}
@@ -160,6 +158,18 @@ class PersistentHomology:
 
     def _diagrams(self, cloud: PointCloud, rows: np.ndarray, size: int) -> Mapping[int, Diagram]:
         return persistence_diagrams(cloud.sample(rows, size, seed=self.seed), seed=self.seed)
+
+
+def _apart(points: np.ndarray, seed: int) -> np.ndarray:
+    """The points, every one that was there before displaced."""
+    _, first = np.unique(points, axis=0, return_index=True)
+    if len(first) == len(points):
+        return points
+    repeated = np.ones(len(points), dtype=bool)
+    repeated[first] = False
+    moved = points.copy()
+    moved[repeated] += np.random.default_rng(seed).uniform(-JITTER, JITTER, (int(repeated.sum()), 2))
+    return moved
 
 
 def _on_diagonal(diagram: Diagram) -> Diagram:

@@ -46,11 +46,11 @@ def standing(result: Json, baseline: str) -> str:
     """How a model stands to one of its baselines: `beats`, `about equal`, `loses`, or `unknown`.
 
     The 95 % interval of the paired difference (`difference` of the baseline) decides; where there is none,
-    that of the model's score minus the baseline's score. It beats the baseline if the interval lies wholly on the
-    better side of 0, and loses if wholly on the worse side.
+    that of the model's score minus the baseline's score. It beats the baseline if the interval lies wholly on
+    the better side of 0, and loses if wholly on the worse side.
 
     >>> score = {"value": 0.3, "difference": {"delta": 0.2, "lo": 0.1, "hi": 0.3}}
-    >>> result = {"metric": "spearman", "value": 0.5, "lo": 0.4, "hi": 0.6, "baselines": {"a": score}}
+    >>> result = {"metric": "spearman", "lo": 0.4, "hi": 0.6, "baselines": {"a": score}}
     >>> standing(result, "a"), standing(result | {"metric": "rmse"}, "a")
     ('beats', 'loses')
     """

@@ -61,7 +61,7 @@ def _row(row: Json) -> list[Any]:
 def _forest(rows: Sequence[Json], metric: str) -> Html:
     """Points with intervals, models in blue, baselines in grey, best on top."""
     height = 0.62 + 0.27 * len(rows)
-    with canvas(6.6, height, name=f"{metric} of models and baselines") as (axes, result):
+    with canvas(5.8, height, name=f"{metric} of models and baselines") as (axes, result):
         for place, row in enumerate(rows[::-1]):
             colour = NATURAL if row["is_model"] else BASE
             if row["lo"] is not None and row["hi"] is not None:

@@ -47,7 +47,7 @@ def _parameters(facts: Facts) -> int | None:
 def _curves(facts: Facts) -> Html:
     train = [(x["step"], x.get("xe", x.get("loss"))) for x in facts.log if "loss" in x]
     validation = [(x["step"], x["val_loss"]) for x in facts.log if "val_loss" in x]
-    with canvas(6.6, 2.9, name="Training and validation loss by step") as (axes, result):
+    with canvas(5.8, 2.8, name="Training and validation loss by step") as (axes, result):
         if train:
             axes.plot(*zip(*train), color=BASE, label="train", linewidth=1.3)
         if validation:
@@ -55,7 +55,7 @@ def _curves(facts: Facts) -> Html:
         _guess_line(axes, facts)
         axes.set_xlabel("step")
         axes.set_ylabel("cross-entropy (nats / token)")
-        axes.legend(loc="upper right")
+        axes.legend(loc="upper right", bbox_to_anchor=(1, 0.93))
         light_grid(axes)
     return result[0]
 
