@@ -10,7 +10,6 @@ from bioeval.report.markup import (
     code,
     details,
     facts_list,
-    figures,
     missing,
     number,
     paragraph,
@@ -49,81 +48,72 @@ def _tiles(manifest: Json) -> str:
 
 
 def _rules(manifest: Json) -> str:
-    rules = manifest.get("rules", {})
-    dropped = manifest.get("dropped") or rules.get("dropped", {})
-    changed = manifest.get("changed") or rules.get("changed", {})
+    dropped = dict(manifest.get("dropped", {}))
+    for name, rows in manifest.get("repair", {}).get("rows_purged", {}).items():
+        if rows:
+            dropped[f"similar to a row of another split, was in {name}"] = rows
     tables = []
-    for title, counts in (("Dropped", dropped), ("Changed", changed)):
+    for title, unit, counts in (
+        ("Dropped", "rows", dropped),
+        ("Changed", "count", manifest.get("changed", {})),
+    ):
         if counts:
-            listed = [(rule.replace("-", " ").replace("_", " "), number(n)) for rule, n in counts.items()]
-            tables.append(table((title, "rows" if title == "Dropped" else "count"), listed))
+            tables.append(table((title, unit), [(_rule(rule), number(n)) for rule, n in counts.items()]))
     if not tables:
         return paragraph("No row was dropped and none was changed.")
-    read = rows_of(manifest) + sum(dropped.values())
+    gone = sum(dropped.values())
     words = (
-        f"Of {read:,} rows read or cut out, {rows_of(manifest):,} were kept; every other one has a reason."
+        f"{gone:,} rows were dropped and {rows_of(manifest):,} kept; each that is not here has its reason."
     )
     return "<h3>What the rules did</h3>" + paragraph(words) + row_of(*tables)
 
 
+def _rule(name: str) -> str:
+    return name.replace("-", " ").replace("_", " ")
+
+
 def _repair(manifest: Json) -> str:
     """Why a plain cluster split is not enough, with the user's own figures."""
-    plain, joined = find(manifest, "plain"), find(manifest, "joined")
-    explanation = find(manifest, "explanation")
-    if not plain and not joined and not explanation:
-        return ""
-    sentences = []
-    if plain and plain.get("held_out_rows"):
-        share = plain["leaking_rows"] / plain["held_out_rows"]
-        sentences.append(
-            f"Split by LinClust clusters alone, {plain['leaking_rows']:,} of {plain['held_out_rows']:,} "
-            f"held-out rows ({percent(share)}) would have a near copy in another split: LinClust compares "
-            f"each sequence with few others, so similar ones can end up in different clusters."
-        )
-    if joined:
-        sentences.append(
-            f"Clusters that a similar pair connects were joined, which leaves {joined['clusters']:,} "
-            f"clusters, the largest of {joined['largest_cluster']:,} rows."
-        )
-        if joined.get("percolating_rows"):
-            sentences.append(
-                f"{joined['percolating_rows']:,} rows are connected into components too large to be joined; "
-                f"there rows were purged instead until no similar pair crossed the split."
-            )
-    words = explanation if isinstance(explanation, str) else " ".join(sentences)
-    return "<h3>Split and repair</h3>" + paragraph(words)
+    explanation = manifest.get("repair", {}).get("explanation")
+    return "<h3>Split and repair</h3>" + paragraph(explanation) if explanation else ""
 
 
 def _audit(manifest: Json) -> str:
     audit = manifest.get("audit")
     if not audit:
         return paragraph("The split was not audited.", kind="warning")
-    verdict = (
-        '<span class="good">clean</span>'
-        if not audit.get("leaking_rows")
-        else '<span class="bad">leaks</span>'
-    )
-    highest = audit.get("max_identity")
+    clean = not audit.get("leaking_rows")
+    verdict = '<span class="good">clean</span>' if clean else '<span class="bad">leaks</span>'
     listed = [
-        ("Verdict", Html(verdict)),
-        (
-            "A leak is",
-            f"identity ≥ {percent(audit['identity'], 0)} over {percent(audit['coverage'], 0)} of both",
-        ),
-        ("Leaking pairs", number(audit.get("leaking_pairs"))),
-        ("Leaking held-out rows", number(audit.get("leaking_rows"))),
-        ("Highest identity across splits", number(highest, shown=percent(highest))),
-    ]
-    search, exact = audit.get("search", {}), audit.get("exact", {})
-    if search.get("planted"):
-        listed.append(
-            ("Planted near copies found again", f"{search['planted_found']} of {search['planted']}")
-        )
-    if exact.get("pairs"):
-        done = "every held-out row" if exact.get("complete") else f"{exact['queries']:,} held-out rows"
-        listed.append(("Compared exactly as well", f"{done}, {figures(exact['pairs'])} pairs"))
+        ("verdict", Html(verdict)),
+        ("what a leak is", f"identity ≥ {percent(audit['identity'], 0)} over ≥ "
+                           f"{percent(audit['coverage'], 0)} of both sequences"),
+        ("leaking pairs", number(audit.get("leaking_pairs"))),
+        ("leaking held-out rows", number(audit.get("leaking_rows"))),
+        ("highest identity across splits", highest_identity(audit)),
+        *_how_sure(audit),
+    ]  # fmt: skip
     method = details("How the audit works", paragraph(audit["method"])) if audit.get("method") else ""
     return "<h3>Audit of the split</h3>" + facts_list(listed) + method
+
+
+def highest_identity(audit: Json) -> Html:
+    """The highest identity found, or from where on there is none."""
+    highest, floor = audit.get("max_identity"), audit.get("searched_from_identity")
+    if highest is None and floor is not None:
+        return number(floor, shown=f"below {percent(floor, 0)}")
+    return number(highest, shown=percent(highest))
+
+
+def _how_sure(audit: Json) -> list[tuple[str, str]]:
+    search, exact = audit.get("search", {}), audit.get("exact", {})
+    listed = []
+    if search.get("planted"):
+        listed.append(("planted near copies found", f"{search['planted_found']} of {search['planted']}"))
+    if exact.get("pairs"):
+        rows = "every held-out row" if exact.get("complete") else f"{exact['queries']:,} held-out rows"
+        listed.append(("compared exactly as well", f"{rows}, {exact['pairs']:,} pairs"))
+    return listed
 
 
 def _sources(manifest: Json) -> str:
@@ -131,21 +121,11 @@ def _sources(manifest: Json) -> str:
     if not sources:
         return ""
     rows = [
-        (s.get("name", s.get("url", "?")), number(s.get("size"), shown=_size(s.get("size"))),
-         code(str(s.get("sha256", ""))[:16] + "…"))
+        (s.get("name", s.get("url", "?")), s.get("format", ""), number(s.get("records")),
+         number(s.get("size"), shown=_size(s.get("size"))), code(f"{str(s.get('sha256', ''))[:16]}…"))
         for s in sources
     ]  # fmt: skip
-    return "<h3>Sources</h3>" + table(("File", "Size", "SHA-256"), rows)
-
-
-def find(tree: Json, name: str) -> Any:
-    """The first value of a key anywhere in nested mappings, or nothing."""
-    if name in tree:
-        return tree[name]
-    for inner in tree.values():
-        if isinstance(inner, dict) and (found := find(inner, name)):
-            return found
-    return None
+    return "<h3>Sources</h3>" + table(("File", "Format", "Records", "Size", "SHA-256"), rows, left=2)
 
 
 def _size(size: int | None) -> str:

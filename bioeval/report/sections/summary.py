@@ -60,19 +60,22 @@ def clean_split(facts: Facts) -> Answer:
             question, "none", "There is no audit of the split, so scores may be inflated by near copies."
         )
     rows, threshold = audit.get("leaking_rows"), percent(audit.get("identity"), 0)
-    highest = audit.get("max_identity")
-    nearest = (
-        f" The most similar pair across splits is {percent(highest)} identical."
-        if highest is not None
-        else ""
-    )
     if rows == 0:
         words = (
             f"An independent search found no held-out sequence within {threshold} identity of another split."
         )
-        return Answer(question, "yes", words + nearest)
-    return Answer(question, "no", f"{rows:,} held-out sequences are at least {threshold} identical to one in "
-                                  f"another split: scores on them are inflated.{nearest}")  # fmt: skip
+        return Answer(question, "yes", f"{words} {_nearest_pair(audit)}")
+    words = (
+        f"{rows:,} held-out sequences are at least {threshold} identical to one in another split: scores on "
+    )
+    return Answer(question, "no", f"{words}them are inflated. {_nearest_pair(audit)}")
+
+
+def _nearest_pair(audit: Json) -> str:
+    highest, floor = audit.get("max_identity"), audit.get("searched_from_identity")
+    if highest is not None:
+        return f"The most similar pair across splits is {percent(highest)} identical."
+    return f"No pair across splits is {percent(floor, 0)} identical or more." if floor is not None else ""
 
 
 def beats_baseline(facts: Facts) -> list[Answer]:
