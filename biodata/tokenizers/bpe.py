@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, models, trainers
 
 from biodata.alphabet import PROTEIN
 from biodata.errors import ConfigError, DataError
+from biodata.progress import progress
 from biodata.tokenizers.columns import chunks_of, join
 from biodata.tokenizers.corpus import Corpus, Sample
 from biodata.tokenizers.kinds import Kind
@@ -116,7 +117,8 @@ def train_bpe(pieces: Iterable[str], *, alphabet: str, vocab_size: int = DEFAULT
         initial_alphabet=list(LETTERS[alphabet]),
         show_progress=False,
     )
-    learner.train_from_iterator(pieces, trainer)
+    with progress(f"learning {vocab_size} tokens"):
+        learner.train_from_iterator(pieces, trainer)
     model = json.loads(learner.to_str())["model"]
     return _of_model(model, tokens_by_id(model["vocab"]), alphabet)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from biodata.codon import CODONS
-from biodata.errors import ConfigError
+from biodata.errors import ConfigError, DataError
 from biodata.tokenizers.columns import Layout, chunks_of, has_special_text, join, lay_out, one_byte_letters
 from biodata.tokenizers.kinds import Kind, check_fixed, fixed_kind
 from biodata.tokenizers.overlap import portable_spaced, save_spaced_folder, unspaced
@@ -173,7 +173,11 @@ def _make_kmer(config: TokenizerConfig, corpus: Corpus) -> KmerTokenizer:
 
 
 def _load_kmer(path: Path, fields: Mapping[str, Any]) -> KmerTokenizer:
-    return KmerTokenizer("kmer", fields["k"], overlap=fields["overlap"])
+    k, overlap = fields.get("k"), fields.get("overlap")
+    if not isinstance(k, int) or not isinstance(overlap, int):
+        where = path / "tokenizer_config.json"
+        raise DataError(f"k = {k!r} and overlap = {overlap!r}", where=where, hint="two numbers are needed")
+    return KmerTokenizer("kmer", k, overlap=overlap)
 
 
 CODON = fixed_kind(codon)

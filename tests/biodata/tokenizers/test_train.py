@@ -114,6 +114,7 @@ def test_foreign_and_broken_folders_are_refused(dataset: Path, tmp_path: Path) -
         config.replace("seqloom", "other"): "no field 'seqloom'",
         config.replace('"kind": "codon"', '"kind": "nuc"'): "its vocabulary is not the one of this kind",
         config.replace('"kind": "codon"', '"kind": "cod0n"'): "unknown tokenizer kind 'cod0n'",
+        config.replace('"kind": "codon",\n    "k": 3', '"kind": "kmer"'): "k = None and overlap = 0",
         "{": "not JSON",
     }.items():
         (tok / "tokenizer_config.json").write_text(broken)
