@@ -100,7 +100,7 @@ class SeqloomModel(SeqloomPreTrainedModel):
     def get_input_embeddings(self):
         return self.tokens
 
-    def set_input_embeddings(self, value: nn.Embedding):
+    def set_input_embeddings(self, value):
         self.tokens = value
 
     def forward(self, input_ids, attention_mask=None, output_hidden_states=None, return_dict=None, **kwargs):
@@ -130,8 +130,8 @@ class SeqloomForMaskedLM(SeqloomPreTrainedModel):
 
     def forward(self, input_ids, attention_mask=None, labels=None, return_dict=None, **kwargs):
         encoded = self.encoder(input_ids, attention_mask=attention_mask, **kwargs)
-        head = self.encoder.tokens if self.head is None else self.head
-        logits = F.linear(encoded.last_hidden_state, head.weight)
+        x = encoded.last_hidden_state
+        logits = F.linear(x, self.encoder.tokens.weight) if self.head is None else self.head(x)
         loss = None if labels is None else F.cross_entropy(logits.flatten(0, 1), labels.flatten())
         output = MaskedLMOutput(loss=loss, logits=logits, hidden_states=encoded.hidden_states)
         return output.to_tuple() if return_dict is False else output

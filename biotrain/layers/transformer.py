@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from biodata.errors import ConfigError
 from biotrain.layers.cache import Cache
+from biotrain.layers.kernels import causal_attention, feed_forward, linear, merge_heads, split_heads
 from biotrain.models.config import ModelConfig
 
 
@@ -27,15 +28,16 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None, cache: Cache | None, layer: int) -> Tensor:
         """[B, T, D] to [B, T, D]; `mask` [B, 1, 1, T] is True where a key may be seen."""
-        b, t, d = x.shape
-        q, k, v = self.qkv(x).view(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4)
-        causal = self.causal
+        qkv = linear(x, self.qkv)
+        dropout = self.dropout if self.training else 0.0
+        if self.causal and cache is None:
+            return linear(causal_attention(qkv, self.heads, dropout), self.out)
+        q, k, v = split_heads(qkv, self.heads)
         if cache is not None:
             k, v = cache.append(layer, k, v)
-            mask, causal = cache.mask(t), False
-        dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal)
-        return self.out(y.transpose(1, 2).reshape(b, t, d))
+            mask = cache.mask(x.shape[1])
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+        return linear(merge_heads(y), self.out)
 
 
 class Block(nn.Module):
@@ -53,8 +55,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None, cache: Cache | None, layer: int) -> Tensor:
         """[B, T, D] to [B, T, D]."""
         x = x + self._drop(self.attention(self.norm1(x), mask, cache, layer))
-        inner = F.gelu(self.up(self.norm2(x)), approximate="tanh")
-        return x + self._drop(self.down(inner))
+        return x + self._drop(feed_forward(self.norm2(x), self.up, self.down))
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout) if self.training and self.dropout else x

@@ -30,6 +30,7 @@ def build_model(config: ModelConfig, *, vocab_size: int, seed: int = 0) -> Trans
     """
     import torch
 
-    model: Transformer = MODELS.load(config.name)(config, vocab_size)
+    with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own, replaced below
+        model: Transformer = MODELS.load(config.name)(config, vocab_size)
     model.init_weights(torch.Generator().manual_seed(seed))
     return model

@@ -1,0 +1,228 @@
+"""Writes new sequences of a causal model as FASTA.
+
+Every sequence has random numbers of its own, drawn from (seed, its index), one per position. So a sequence
+does not depend on the batch it was made in, up to float rounding, nor on how many are asked for.
+
+Shapes: B sequences under way, T positions, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from biodata.errors import ConfigError, DataError
+from biodata.files import sha256_file
+from biodata.io.fasta import write_fasta
+from biodata.progress import progress
+from biodata.tokenizers import Tokenizer, load_tokenizer
+from biodata.tokenizers.special import BOS, EOS, SPECIAL_TOKENS
+from biotrain.export import WEIGHTS_FILE, load_model, model_folder
+from biotrain.layers.cache import Cache
+from biotrain.layers.transformer import Transformer
+from biotrain.ranges import check_range
+
+_NEVER = [i for i in range(len(SPECIAL_TOKENS)) if i != EOS]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GenerateConfig:
+    """What to generate, and how freely.
+
+    Raises:
+        ConfigError: a value out of range.
+
+    >>> GenerateConfig(run=Path("run"), out=Path("new.fasta"), top_p=0)
+    Traceback (most recent call last):
+    biodata.errors.ConfigError: generate top_p must be over 0 and at most 1, got 0
+    """
+
+    run: Path = field(metadata={"help": "run folder, or exported model folder, of a causal model"})
+    out: Path = field(metadata={"help": "FASTA file to write (.gz: compressed)"})
+    num: int = field(default=100, metadata={"help": "number of sequences, 1 or more"})
+    temperature: float = field(
+        default=1.0, metadata={"help": "divides the logits; 0 = always the likeliest token, 1 = as trained"}
+    )
+    top_k: int = field(default=0, metadata={"help": "sample among the k likeliest tokens; 0 = all"})
+    top_p: float = field(
+        default=1.0,
+        metadata={"help": "sample among the likeliest tokens that hold this probability, over 0 to 1"},
+    )
+    seed: int = field(default=0, metadata={"help": "of the random numbers, 0 or more"})
+    max_length: int = field(
+        default=0,
+        metadata={"help": "most tokens of a sequence, prompt included; 0 = as many as the model can read"},
+    )
+    prompt: str = field(default="", metadata={"help": "sequence that all begin with"})
+    batch_size: int = field(default=64, metadata={"help": "sequences made side by side, 1 or more"})
+
+    def __post_init__(self) -> None:
+        for name in ("num", "batch_size"):
+            check_range(f"generate {name}", getattr(self, name), low=1)
+        for name in ("temperature", "top_k", "seed", "max_length"):
+            check_range(f"generate {name}", getattr(self, name), low=0)
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"generate top_p must be over 0 and at most 1, got {self.top_p!r}")
+
+
+def generate(config: GenerateConfig) -> dict[str, Any]:
+    """Generates sequences and writes them atomically.
+
+    A record's name is `generated-<number>`; its description says which model, seed and settings made it and
+    whether it ended by `<eos>` or at the length limit. Each has at least one token; `<pad>`, `<bos>`,
+    `<unk>`, `<mask>` and `<sep>` are never sampled.
+
+    Returns:
+        `path`, `n` sequences, `tokens_per_s` generated.
+
+    Raises:
+        ConfigError: a masked model, or a prompt or length that does not fit.
+        DataError: the model or tokenizer cannot be read.
+    """
+    folder = model_folder(config.run)
+    model = load_model(folder)
+    if not model.causal:
+        raise ConfigError(f"{config.run} is a masked model; generating needs a causal one (objective 'clm')")
+    tokenizer = load_tokenizer(folder)
+    if tokenizer.vocab_size != model.vocab_size:
+        sizes = f"the tokenizer has {tokenizer.vocab_size} tokens, the model {model.vocab_size}"
+        raise DataError(
+            sizes, where=folder, hint="export the model again with the tokenizer it was trained with"
+        )
+    prompt = _encode_prompt(config, tokenizer)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    sampler = _Sampler(model.to(device), config, prompt, _limit(config, model, len(prompt)))
+    rows: list[list[int]] = []
+    begin = time.perf_counter()
+    with progress("generating", config.num) as advance, torch.inference_mode():
+        for batch in sampler.batches():
+            rows.extend(batch)
+            advance(len(batch))
+    seconds = time.perf_counter() - begin
+    _write(config, folder, tokenizer, rows)
+    made = sum(len(row) - 1 - len(prompt) for row in rows)
+    return {"path": str(config.out), "n": len(rows), "tokens_per_s": round(made / seconds, 1)}
+
+
+def choose(logits: Tensor, uniform: Tensor, *, temperature: float, top_k: int, top_p: float) -> Tensor:
+    """One token per row by inversion: the first whose cumulative probability exceeds the row's number.
+
+    Args:
+        logits: [B, V], `-inf` where a token is not allowed.
+        uniform: [B], in [0, 1).
+        temperature: 0 takes the likeliest token (the first of equals).
+        top_k: keeps the k likeliest; 0 keeps all.
+        top_p: of those left, keeps the fewest likeliest that hold this share (Holtzman et al.,
+            arXiv:1904.09751); always at least one.
+
+    >>> logits = torch.tensor([[0.0, 1.0, 2.0]])
+    >>> [choose(logits, torch.tensor([u]), temperature=1, top_k=2, top_p=1.0).item() for u in (0.1, 0.9)]
+    [1, 2]
+    """
+    if temperature == 0:
+        return logits.argmax(-1)
+    scaled = logits.double() / temperature
+    if 0 < top_k < scaled.shape[-1]:
+        scaled = scaled.masked_fill(scaled < scaled.topk(top_k).values[:, -1:], -torch.inf)
+    p = scaled.softmax(-1)
+    if top_p < 1:
+        ordered, order = torch.sort(p, dim=-1, descending=True, stable=True)
+        beyond = ordered.cumsum(-1) - ordered >= top_p
+        p = p.masked_fill(beyond.scatter(-1, order, beyond), 0.0)
+    sums = p.cumsum(-1)
+    chosen = (sums <= uniform.double()[:, None] * sums[:, -1:]).sum(-1)
+    return torch.minimum(chosen, p.shape[-1] - 1 - (p.flip(-1) > 0).int().argmax(-1))
+
+
+class _Sampler:
+    """Makes token rows; `limit` is the most tokens of a row, `<bos>` not counted."""
+
+    def __init__(self, model: Transformer, config: GenerateConfig, prompt: list[int], limit: int) -> None:
+        self.model, self.config, self.prompt, self.limit = model, config, prompt, limit
+
+    def batches(self) -> Iterator[list[list[int]]]:
+        """Rows of ids from `<bos>` on, `<eos>` included where it came, in the order of their index."""
+        for start in range(0, self.config.num, self.config.batch_size):
+            yield self._batch(range(start, min(start + self.config.batch_size, self.config.num)))
+
+    def _batch(self, indices: range) -> list[list[int]]:
+        model, head = self.model, [BOS, *self.prompt]
+        device = model.tokens.weight.device
+        noise = torch.from_numpy(np.stack([self._noise(index) for index in indices])).to(device)
+        shape = model.config
+        size = (
+            shape.layers,
+            len(indices),
+            shape.heads,
+            len(self.prompt) + self.limit,
+            shape.width // shape.heads,
+        )
+        cache = Cache(size, like=model.tokens.weight)
+        rows = [list(head) for _ in indices]
+        alive = torch.arange(len(indices), device=device)
+        inputs = torch.tensor([head] * len(indices), device=device)
+        for step in range(self.limit - len(self.prompt)):
+            tokens = self._next(inputs, cache, noise[alive, step], is_first=step == 0)
+            for row, token in zip(alive.tolist(), tokens.tolist()):
+                if rows[row][-1] != EOS:
+                    rows[row].append(token)
+            going = torch.tensor([rows[row][-1] != EOS for row in alive.tolist()], device=device)
+            if not going.any():
+                break
+            if int(going.sum()) * 2 <= len(alive):  # moving the cache costs more than a few idle rows
+                alive, tokens = alive[going], tokens[going]
+                cache.keep(going)
+            inputs = tokens[:, None]
+        return rows
+
+    def _next(self, inputs: Tensor, cache: Cache, uniform: Tensor, *, is_first: bool) -> Tensor:
+        logits = self.model.head(self.model.hidden(inputs, cache=cache)[:, -1])
+        logits[:, _NEVER] = -torch.inf
+        if is_first and not self.prompt:
+            logits[:, EOS] = -torch.inf
+        c = self.config
+        return choose(logits, uniform, temperature=c.temperature, top_k=c.top_k, top_p=c.top_p)
+
+    def _noise(self, index: int) -> np.ndarray:
+        return np.random.default_rng([self.config.seed, index]).random(self.limit)
+
+
+def _encode_prompt(config: GenerateConfig, tokenizer: Tokenizer) -> list[int]:
+    ids = tokenizer.encode(config.prompt, add_special_tokens=False) if config.prompt else []
+    if any(i < len(SPECIAL_TOKENS) for i in ids):
+        kind = tokenizer.kind
+        raise ConfigError(
+            f"generate prompt {config.prompt!r} is not made of whole tokens of tokenizer {kind!r}"
+        )
+    return ids
+
+
+def _limit(config: GenerateConfig, model: Transformer, prompt: int) -> int:
+    """The most tokens of a row, `<bos>` not counted and `<eos>` counted."""
+    room = model.config.context - 1
+    limit = min(config.max_length, room) if config.max_length else room
+    if config.max_length > room:
+        raise ConfigError(f"generate max_length {config.max_length} is more than the model can read, {room}")
+    if prompt >= limit:
+        raise ConfigError(f"generate prompt has {prompt} tokens, which leaves none of the {limit} allowed")
+    return limit
+
+
+def _write(config: GenerateConfig, folder: Path, tokenizer: Tokenizer, rows: list[list[int]]) -> None:
+    resolved = folder.resolve()
+    name = resolved.parent.name if resolved.name == "model" else resolved.name
+    made = f"model={name} sha256={sha256_file(folder / WEIGHTS_FILE)[:12]} seed={config.seed}"
+    settings = f"temperature={config.temperature:g} top_k={config.top_k} top_p={config.top_p:g}"
+    write_fasta(
+        config.out,
+        [f"generated-{number:06d}" for number in range(1, len(rows) + 1)],
+        [tokenizer.decode(row) for row in rows],
+        descriptions=[f"{made} {settings} end={'eos' if row[-1] == EOS else 'length'}" for row in rows],
+    )

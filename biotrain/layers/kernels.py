@@ -1,0 +1,86 @@
+"""Chooses, for each piece of a block, PyTorch's own operation or the hand-made CPU kernel of the same value.
+
+The kernels of `biotrain.layers.cpu` serve float32 training on the CPU with enough rows; everything else
+(a GPU, autocast, inference, small batches, compilation) takes PyTorch's own way. The choice depends on
+shapes and settings alone, never on time, so a run repeats bit for bit.
+
+Shapes: B sequences, T tokens, D width, H heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from biotrain.layers import cpu
+
+MIN_ROWS = 256
+"""Rows B T below which a kernel's fixed cost is not worth it."""
+
+MAX_WEIGHTS = 1 << 24
+"""Attention weights B H T T of a layer, above which keeping them costs too much memory (64 MiB)."""
+
+_allowed = True
+
+
+@contextmanager
+def plain_kernels() -> Iterator[None]:
+    """Inside, every piece is PyTorch's own operation; for comparisons."""
+    global _allowed
+    before, _allowed = _allowed, False
+    try:
+        yield
+    finally:
+        _allowed = before
+
+
+def linear(x: Tensor, layer: nn.Linear) -> Tensor:
+    """A linear layer over the last dimension of [B, T, D]."""
+    if not _use_kernels(x):
+        return layer(x)
+    return cpu.Linear.apply(x.reshape(-1, x.shape[-1]), layer.weight, layer.bias).view(*x.shape[:-1], -1)
+
+
+def feed_forward(x: Tensor, up: nn.Linear, down: nn.Linear) -> Tensor:
+    """down(gelu(up(x))) with the tanh approximation; [B, T, D] to [B, T, D]."""
+    if not _use_kernels(x):
+        return down(F.gelu(up(x), approximate="tanh"))
+    rows = x.reshape(-1, x.shape[-1])
+    return cpu.FeedForward.apply(rows, up.weight, up.bias, down.weight, down.bias).view_as(x)
+
+
+def causal_attention(qkv: Tensor, heads: int, dropout: float) -> Tensor:
+    """softmax(q k^T / sqrt(D / H)) v, no position seeing later ones; [B, T, 3 D] to [B, T, D]."""
+    b, t, _ = qkv.shape
+    if dropout == 0 and b * heads * t * t <= MAX_WEIGHTS and _use_kernels(qkv):
+        return cpu.CausalAttention.apply(qkv, heads)
+    q, k, v = split_heads(qkv, heads)
+    return merge_heads(F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True))
+
+
+def split_heads(qkv: Tensor, heads: int) -> Tensor:
+    """[B, T, 3 D] seen as [3, B, H, T, D / H]."""
+    b, t, d = qkv.shape
+    return qkv.view(b, t, 3, heads, d // 3 // heads).permute(2, 0, 3, 1, 4)
+
+
+def merge_heads(y: Tensor) -> Tensor:
+    """[B, H, T, D / H] to [B, T, D]."""
+    return y.transpose(1, 2).flatten(2)
+
+
+def _use_kernels(x: Tensor) -> bool:
+    return (
+        _allowed
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and x.shape[0] * x.shape[1] >= MIN_ROWS
+        and torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+        and cpu.have_onednn()
+    )
