@@ -1,0 +1,230 @@
+"""The audit of a split: is any held-out row like a row of another split?
+
+Independent of how the split was made. Two methods, and a leak found by either counts. (a) An MMseqs2 search
+with other k-mers, the highest sensitivity and longer lists than the repair's, with planted near-copies that
+say how much it finds; short sequences are compared exactly instead. (b) Edit-distance alignment of held-out
+rows with all rows of the other splits (`biodata.exact`). Identity = matching columns / columns of an
+alignment that covers `coverage` of both sequences: a local alignment in (a), the shorter sequence whole in (b).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from biodata.cluster import short_below
+from biodata.errors import ConfigError
+from biodata.exact import ExactResult, ExactSettings, exact_check
+from biodata.mmseqs import NUCLEOTIDES, find_mmseqs
+from biodata.pairwise import EPSILON, short_pairs
+from biodata.repair import crossing
+from biodata.search import NO_HITS, Hits, audit_settings, lengths_of, merge_hits, search, select
+
+_PLANTED = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSettings:
+    """What counts as a leak and how much is compared.
+
+    Attributes:
+        identity: least identity of a leaking pair, above 0, at most 1.
+        coverage: least fraction of both sequences in the alignment, above 0, at most 1.
+        effort: nominal core-seconds of the exact comparison, 0 for none.
+        seed: of the rows sampled and of the planted copies.
+        threads: 0 uses every core; results do not depend on it.
+    """
+
+    identity: float = 0.9
+    coverage: float = 0.8
+    effort: float = 20.0
+    seed: int = 0
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("identity", "coverage"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, allowed: above 0, at most 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What an audit found.
+
+    Attributes:
+        leaks: pairs of rows in different splits that are alike, lower row first.
+        leaking_rows: held-out rows (for validation-test pairs the test row) in such a pair.
+        max_identity: highest identity between splits at enough coverage, None if below `searched_from`.
+    """
+
+    settings: AuditSettings
+    leaks: Hits
+    leaking_rows: np.ndarray
+    max_identity: float | None
+    searched_from: float
+    method: str
+    search: dict[str, Any] = field(default_factory=dict)
+    exact: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Fields of the contract and how they were found, as plain values."""
+        return {
+            "identity": self.settings.identity,
+            "coverage": self.settings.coverage,
+            "leaking_pairs": len(self.leaks.query),
+            "leaking_rows": len(self.leaking_rows),
+            "max_identity": self.max_identity,
+            "searched_from_identity": self.searched_from,
+            "method": self.method,
+            "search": self.search,
+            "exact": self.exact,
+        }
+
+
+def audit(
+    sequences: pa.ChunkedArray, split: np.ndarray, *, alphabet: str, settings: AuditSettings, workdir: Path,
+    stop_early: bool = False,
+) -> Audit:  # fmt: skip
+    """Searches a split for leaks.
+
+    Args:
+        sequences: normalised sequences (`biodata.mmseqs.normalised`), rows of all splits.
+        split: 0 train, 1 validation, 2 test of each row; rows below 0 are left out.
+        workdir: for temporary folders, deleted after use.
+        stop_early: leave out (b) where (a) has found a leak already (a repair will follow).
+    """
+    found, details = _searched(sequences, split, alphabet, settings, workdir)
+    short = _short(sequences, split, alphabet, settings)
+    result = None
+    leaks = select(found, found.identity >= settings.identity - EPSILON)
+    clean = not len(leaks.query) and not len(short.query)
+    if settings.effort > 0 and (clean or not stop_early):
+        result = exact_check(sequences.to_pylist(), split, _exact_settings(alphabet, settings))
+    parts = [leaks, short, *([result.hits] if result else [])]
+    every = merge_hits(*parts)
+    best = max([found.identity.max(initial=0), every.identity.max(initial=0)])
+    return Audit(
+        settings=settings,
+        leaks=every,
+        leaking_rows=held_out_rows(every, split),
+        max_identity=round(float(best), 4) if best > 0 else None,
+        searched_from=round(max(0.0, settings.identity - 0.1), 4),
+        method=_method(alphabet, result),
+        search=details,
+        exact=_exact_summary(result, merge_hits(leaks, short)),
+    )
+
+
+def held_out_rows(hits: Hits, split: np.ndarray) -> np.ndarray:
+    """Of each crossing pair the row further from training: validation before train, test before both."""
+    hits = crossing(hits, split)
+    later = np.where(split[hits.query] > split[hits.target], hits.query, hits.target)
+    return np.unique(later)
+
+
+def _searched(
+    sequences: pa.ChunkedArray, split: np.ndarray, alphabet: str, settings: AuditSettings, workdir: Path
+) -> tuple[Hits, dict[str, Any]]:
+    """Crossing pairs of the search from a little below the threshold, and what it did."""
+    if alphabet not in (*NUCLEOTIDES, "protein"):
+        return NO_HITS, {"tool": "none: all rows are compared exactly"}
+    how = audit_settings(alphabet=alphabet, identity=settings.identity, coverage=settings.coverage)
+    length = lengths_of(sequences)
+    usable = length > 0
+    copies, sources = _plant(sequences, split, alphabet, settings)
+    everything = pa.chunked_array([*sequences.chunks, copies])
+    planted = np.arange(len(sources)) + len(sequences)
+    parts, command = [NO_HITS], ""
+    for part in (2, 1):
+        queries = np.flatnonzero((split == part) & usable)
+        if part == 2:
+            queries = np.concatenate([queries, planted])
+        targets = np.flatnonzero((split >= 0) & (split < part) & usable)
+        hits, used = search(everything, how, alphabet=alphabet, queries=queries, targets=targets,
+                            workdir=workdir, threads=settings.threads)  # fmt: skip
+        parts.append(hits)
+        command = used or command
+    hits = Hits(*(np.concatenate(columns) for columns in zip(*parts)))
+    own = hits.query < len(sequences)
+    control = select(hits, ~own & (hits.identity >= settings.identity - EPSILON))
+    recovered = sources[control.query - len(sequences)] == control.target if len(sources) else np.zeros(0)
+    details = {"tool": "MMseqs2", "version": find_mmseqs().version, "command": command,
+               "planted": len(sources), "planted_found": int(recovered.sum())}  # fmt: skip
+    return merge_hits(select(hits, own)), details
+
+
+def _plant(
+    sequences: pa.ChunkedArray, split: np.ndarray, alphabet: str, settings: AuditSettings
+) -> tuple[pa.Array, np.ndarray]:
+    """Copies of training rows with substitutions, identities spread evenly from the threshold to 1."""
+    rows = np.flatnonzero((split == 0) & (lengths_of(sequences) >= short_below(alphabet)))
+    random = np.random.default_rng([settings.seed, 1])
+    rows = np.sort(random.permutation(rows)[:_PLANTED])
+    letters = np.frombuffer(b"ACGT" if alphabet in NUCLEOTIDES else b"ACDEFGHIKLMNPQRSTVWY", np.uint8)
+    texts = []
+    shares = (1 - settings.identity) * (np.arange(len(rows)) + 0.5) / max(1, len(rows))
+    for row, share in zip(rows.tolist(), shares.tolist()):
+        text = np.frombuffer(sequences[row].as_py().encode("latin-1"), np.uint8).copy()
+        at = random.choice(len(text), int(share * len(text)), replace=False)
+        text[at] = random.choice(letters, len(at))
+        texts.append(text.tobytes().decode("latin-1"))
+    return pa.array(texts, pa.large_string()), rows
+
+
+def _short(sequences: pa.ChunkedArray, split: np.ndarray, alphabet: str, settings: AuditSettings) -> Hits:
+    """Crossing pairs whose shorter sequence is too short for k-mer searches, all of them."""
+    links = short_links(sequences, split >= 0, alphabet=alphabet, identity=settings.identity,
+                        coverage=settings.coverage)  # fmt: skip
+    return crossing(links, split)
+
+
+def short_links(
+    sequences: pa.ChunkedArray, rows: np.ndarray, *, alphabet: str, identity: float, coverage: float
+) -> Hits:
+    """Similar pairs of the rows of a mask whose shorter sequence is below `short_below`: exactly all."""
+    below = short_below(alphabet)
+    length = lengths_of(sequences)
+    if not (rows & (length < below)).any():
+        return NO_HITS
+    chosen = np.flatnonzero(rows & (length > 0) & (length <= below / (identity * coverage)))
+    texts = sequences.take(pa.array(chosen)).to_pylist()
+    found = short_pairs(texts, below=below, identity=identity, coverage=coverage,
+                        both_strands=alphabet == "dna")  # fmt: skip
+    return Hits(chosen[found.query], chosen[found.target], found.identity)
+
+
+def _exact_settings(alphabet: str, settings: AuditSettings) -> ExactSettings:
+    return ExactSettings(
+        identity=settings.identity, coverage=settings.coverage, both_strands=alphabet == "dna",
+        q=6 if alphabet in NUCLEOTIDES else 3, effort=settings.effort, seed=settings.seed,
+    )  # fmt: skip
+
+
+def _exact_summary(result: ExactResult | None, searched: Hits) -> dict[str, Any]:
+    if result is None:
+        return {"queries": 0, "pairs": 0, "leaking": 0, "complete": False, "recall_of_search": None}
+    exact = merge_hits(result.hits)
+    known = set(zip(searched.query.tolist(), searched.target.tolist()))
+    both = sum(pair in known for pair in zip(exact.query.tolist(), exact.target.tolist()))
+    count = len(exact.query)
+    return {"queries": len(result.queries), "pairs": result.pairs, "leaking": count,
+            "complete": result.complete,
+            "recall_of_search": round(both / count, 4) if count else None}  # fmt: skip
+
+
+def _method(alphabet: str, result: ExactResult | None) -> str:
+    below = short_below(alphabet)
+    parts = []
+    if alphabet in (*NUCLEOTIDES, "protein"):
+        parts = ["MMseqs2 search of held-out rows against the other splits",
+                 f"all pairs exactly where a sequence has fewer than {below} letters"]  # fmt: skip
+    else:
+        parts = ["all pairs exactly"]
+    if result is not None:
+        rows = "all held-out rows" if result.complete else f"{len(result.queries)} sampled held-out rows"
+        parts.append(f"edit-distance alignment of {rows} with every row in their length window")
+    return "; ".join(parts)

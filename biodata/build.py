@@ -1,0 +1,342 @@
+"""Files in, verified dataset out: ingest, cluster, split, repair, write, audit, manifest last.
+
+Everything happens in `DIR/.build`, keyed by a fingerprint of configuration, inputs and versions, and moves to
+its place when it is done. Finished steps are kept: a build that was killed goes on where it was and ends with
+the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import biodata
+from biodata.audit import Audit, audit
+from biodata.card import dataset_card, explain_repair
+from biodata.curate.rules import LISTING_SCHEMA
+from biodata.dataset import CARD, DATA, MANIFEST, is_dataset, open_dataset, write_splits
+from biodata.errors import ConfigError, DataError, InterruptedRunError, SeqloomError
+from biodata.files import atomic_path, fingerprint, read_json, sha256_file, write_json, write_text
+from biodata.folders import check_target, locked
+from biodata.ingest import ReadConfig, ingest
+from biodata.io.detect import expand_inputs
+from biodata.mmseqs import find_mmseqs, normalised
+from biodata.progress import progress
+from biodata.schema import SCHEMA_VERSION, SPLITS
+from biodata.search import Hits
+from biodata.split import PURGED, Split, SplitConfig, repair_again, split_counts, split_rows
+
+_MOST_ROUNDS = 20
+_LISTINGS = ("dropped.parquet", "changed.parquet")
+PURGE_REASON = "similar-across-splits"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildConfig:
+    """What is read and how it is split."""
+
+    read: ReadConfig = field(
+        default_factory=ReadConfig, metadata={"help": "what is read and how it is cleaned"}
+    )
+    split: SplitConfig = field(
+        default_factory=SplitConfig, metadata={"help": "clusters, split, repair, audit"}
+    )
+    overwrite: bool = field(default=False, metadata={"help": "replace another seqloom dataset in the folder"})
+
+
+def build_dataset(config: BuildConfig, out: Path) -> dict[str, Any]:
+    """Builds a dataset folder, or returns at once if it is there already.
+
+    Returns:
+        The fields of `seqloom data build`.
+
+    Raises:
+        ConfigError: the folder holds something else.
+        DataError: the input cannot be read or split as asked.
+        InterruptedRunError: stopped by Ctrl-C; the same call goes on.
+    """
+    out = Path(out)
+    check_target(out, finished=is_dataset(out))
+    key = build_key(config)
+    try:
+        with locked(out) as work:
+            manifest = _finished(config, out, key)
+            if manifest is None:
+                _discard_others(work, key)
+                manifest = _build(config, out, work / key[:16], key)
+            shutil.rmtree(work, ignore_errors=True)
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"stopped; what is finished is kept in {out}: run the same command again to go on"
+        ) from None
+    return summary(manifest, out)
+
+
+def summary(manifest: dict[str, Any], out: Path) -> dict[str, Any]:
+    """The fields of `seqloom data build` from a manifest."""
+    names = ("rows", "splits", "clusters", "dropped", "audit", "repair", "fingerprint")
+    return {"path": str(out)} | {name: manifest[name] for name in names}
+
+
+def build_key(config: BuildConfig) -> str:
+    """Fingerprint of all that decides the bytes of a dataset; file contents, not their places."""
+    files = [[path.name, sha256_file(path)] for path in expand_inputs(config.read.inputs)]
+    return fingerprint(
+        {"read": _content(config.read), "files": files, "split": _recorded(config.split),
+         "schema": SCHEMA_VERSION, "seqloom": biodata.__version__, "pyarrow": pa.__version__,
+         "mmseqs": find_mmseqs().version}
+    )  # fmt: skip
+
+
+def _content(config: ReadConfig) -> dict[str, Any]:
+    """Fields of the configuration, paths replaced by the hashes of their files; inputs are hashed apart."""
+    fields = {}
+    for name, value in _plain(config).items():
+        if name != "inputs":
+            fields[name] = sha256_file(value) if isinstance(value, Path) else value
+    return fields
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    return {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
+
+
+def _recorded(config: SplitConfig) -> dict[str, Any]:
+    return {name: value for name, value in _plain(config).items() if name != "threads"}
+
+
+def _finished(config: BuildConfig, out: Path, key: str) -> dict[str, Any] | None:
+    if not is_dataset(out):
+        return None
+    dataset = open_dataset(out)
+    if dataset.manifest.get("build_key") == key:
+        for split in SPLITS:
+            dataset.files(split)
+        return dataset.manifest
+    if not config.overwrite:
+        raise ConfigError(f"{out} holds another dataset (other input or settings): "
+                          "use another --out, or --overwrite to replace it")  # fmt: skip
+    return None
+
+
+def _discard_others(work: Path, key: str) -> None:
+    for path in work.iterdir():
+        if path.is_dir() and path.name != key[:16]:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _build(config: BuildConfig, out: Path, work: Path, key: str) -> dict[str, Any]:
+    if not (work / MANIFEST).is_file():
+        shutil.rmtree(work / "tmp", ignore_errors=True)
+        ingest(config.read, work / "ingest")
+        stages = sorted((work / "ingest").glob("stage-*.parquet"))
+        sequences, alphabet = _load(stages, config)
+        split, found, files, rounds = _split_until_clean(config.split, work, stages, sequences, alphabet)
+        manifest = _manifest(config, key, alphabet, read_json(work / "ingest" / "ingest.json"))
+        manifest |= _outcome(config.split, split, found, files, rounds)
+        for entry in manifest["files"]:
+            entry["sha256"] = sha256_file(work / entry["name"])
+        manifest["fingerprint"] = fingerprint([manifest["build_key"], manifest["files"]])
+        _write_removed(work, stages, split)
+        write_text(work / CARD, dataset_card(manifest))
+        write_json(work / MANIFEST, manifest)
+    return _publish(work, out)
+
+
+def _load(stages: list[Path], config: BuildConfig) -> tuple[pa.ChunkedArray, str]:
+    if not stages or not sum(pq.read_metadata(path).num_rows for path in stages):
+        raise DataError("no row is left after reading and cleaning")
+    tables = [pq.read_table(path, columns=["sequence", "alphabet"]) for path in stages]
+    table = pa.concat_tables(tables)
+    alphabets = sorted(table["alphabet"].unique().to_pylist())
+    if len(alphabets) > 1:
+        raise DataError(
+            f"rows of several alphabets: {', '.join(alphabets)}", hint="build one dataset of each"
+        )
+    return normalised(table["sequence"], alphabet=alphabets[0]), alphabets[0]
+
+
+def _split_until_clean(
+    config: SplitConfig, work: Path, stages: list[Path], sequences: pa.ChunkedArray, alphabet: str
+) -> tuple[Split, Audit, list[dict[str, Any]], int]:
+    """Split, write, audit what was written; repair and repeat while the audit finds a leak."""
+    split = None
+    for number in range(_MOST_ROUNDS):
+        state = work / f"split-{number}.npz"
+        if (work / f"split-{number + 1}.npz").is_file():
+            continue
+        if state.is_file():
+            split = _load_split(state)
+        elif split is None:
+            with progress("clustering and splitting"):
+                split = split_rows(sequences, config, alphabet=alphabet, workdir=work / "tmp")
+            _save_split(state, split)
+        shutil.rmtree(work / DATA, ignore_errors=True)
+        files = write_splits(stages, split.cluster, split.split, work / DATA)
+        with progress(f"auditing, round {number + 1}"):
+            found = _audit_files(config, work, files, split, alphabet)
+        if not len(found.leaks.query):
+            return split, found, files, number
+        split = repair_again(split, found.leaks, config)
+        _save_split(work / f"split-{number + 1}.npz", split)
+    raise SeqloomError(f"similar rows still cross the split after {_MOST_ROUNDS} rounds of repair: "
+                       "try --split.repair purge")  # fmt: skip
+
+
+def _audit_files(
+    config: SplitConfig, work: Path, files: list[dict[str, Any]], split: Split, alphabet: str
+) -> Audit:
+    """Audits the Parquet files as they are, and translates row numbers back to those of the input."""
+    tables = [pq.read_table(work / entry["name"], columns=["sequence"]) for entry in files]
+    parts = np.concatenate([np.full(len(table), SPLITS.index(entry["split"]), np.int8)
+                            for table, entry in zip(tables, files)])  # fmt: skip
+    texts = normalised(pa.concat_tables(tables)["sequence"], alphabet=alphabet)
+    found = audit(
+        texts,
+        parts,
+        alphabet=alphabet,
+        settings=config.audit_settings(),
+        workdir=work / "tmp",
+        stop_early=True,
+    )
+    rows = np.concatenate([np.flatnonzero(split.split == number) for number in range(len(SPLITS))])
+    leaks = Hits(rows[found.leaks.query], rows[found.leaks.target], found.leaks.identity)
+    return dataclasses.replace(found, leaks=leaks, leaking_rows=rows[found.leaking_rows])
+
+
+def _manifest(config: BuildConfig, key: str, alphabet: str, read: dict[str, Any]) -> dict[str, Any]:
+    rules = read.get("rules", {})
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "seqloom_version": biodata.__version__,
+        "fingerprint": "",
+        "build_key": key,
+        "alphabet": alphabet,
+        "sources": read.get("sources", []),
+        "rows_read": read.get("rows"),
+        "dropped": dict(rules.get("dropped", {})),
+        "changed": dict(rules.get("changed", {})),
+        "read": {k: v for k, v in read.items() if k not in ("sources", "rules")},
+        "split_config": _recorded(config.split),
+    }
+
+
+def _outcome(
+    config: SplitConfig, split: Split, found: Audit, files: list[dict[str, Any]], rounds: int
+) -> dict[str, Any]:
+    kept = split.split != PURGED
+    rows, purged = len(kept), _purged_by_split(split)
+    info = split.info
+    repair = {
+        "mode": config.repair,
+        "method": _repair_method(info, purged),
+        "clusters_before": info["clustering"]["clusters"],
+        "clusters_after": info["joined"]["clusters"],
+        "largest_cluster_before": info["clustering"]["largest_cluster"],
+        "largest_cluster_after": info["joined"]["largest_cluster"],
+        "largest_component": info["joined"]["largest_component"],
+        "largest_component_fraction": round(info["joined"]["largest_component"] / rows, 4),
+        "max_component": config.max_component,
+        "percolating_components": info["joined"]["percolating_components"],
+        "percolating_rows": info["joined"]["percolating_rows"],
+        "rows_purged": purged,
+        "rounds_after_audit": rounds,
+        "plain_split": info["plain"],
+        "search": info["search"],
+        "explanation": "",
+    }
+    repair["explanation"] = explain_repair(
+        repair, identity=config.identity, coverage=config.coverage, rows=rows
+    )
+    return {
+        "rows": int(kept.sum()),
+        "splits": split_counts(split.split),
+        "clusters": len(np.unique(split.cluster[kept])),
+        "clustering": info["clustering"],
+        "repair": repair,
+        "audit": found.as_dict(),
+        "files": files,
+    }
+
+
+def _purged_by_split(split: Split) -> dict[str, int]:
+    was = split.assigned[split.split == PURGED]
+    return {name: int((was == number).sum()) for number, name in enumerate(SPLITS)}
+
+
+def _repair_method(info: dict[str, Any], purged: dict[str, int]) -> str:
+    merged = info["joined"]["clusters"] < info["clustering"]["clusters"]
+    names = [name for name, done in (("merge", merged), ("purge", sum(purged.values()) > 0)) if done]
+    return "+".join(names) or "none"
+
+
+def _write_removed(work: Path, stages: list[Path], split: Split) -> None:
+    """Lists of the rows that are not in the dataset: dropped while reading, purged by the repair."""
+    removed = work / "removed"
+    removed.mkdir(exist_ok=True)
+    for name in _LISTINGS:
+        if (work / "ingest" / name).is_file():
+            with atomic_path(removed / name) as part:
+                shutil.copyfile(work / "ingest" / name, part)
+    gone = np.flatnonzero(split.split == PURGED)
+    names = pa.concat_tables([pq.read_table(path, columns=["id", "source"]) for path in stages])
+    names = names.take(pa.array(gone))
+    was = [f"was in {SPLITS[number]}" for number in split.assigned[gone].tolist()]
+    count = len(gone)
+    table = pa.table(
+        {"id": names["id"], "file": names["source"], "line": pa.nulls(count, pa.int64()),
+         "action": ["dropped"] * count, "reason": [PURGE_REASON] * count, "detail": was},
+        schema=LISTING_SCHEMA,
+    )  # fmt: skip
+    with atomic_path(removed / "purged.parquet") as part:
+        pq.write_table(table, part, compression="zstd")
+
+
+def _publish(work: Path, out: Path) -> dict[str, Any]:
+    """Moves the finished files to their places, the manifest last; goes on if it was killed in between."""
+    manifest = read_json(work / MANIFEST)
+    (out / MANIFEST).unlink(missing_ok=True)
+    wanted = {entry["name"] for entry in manifest["files"]}
+    for path in (out / DATA).glob("*.parquet"):
+        if f"{DATA}/{path.name}" not in wanted:
+            path.unlink()
+    names = [*sorted(wanted), *(f"removed/{name}" for name in (*_LISTINGS, "purged.parquet")), CARD]
+    for name in [*names, MANIFEST]:
+        source, target = work / name, out / name
+        if source.is_file():
+            target.parent.mkdir(exist_ok=True)
+            with open(source, "rb") as handle:
+                os.fsync(handle.fileno())
+            os.replace(source, target)
+    return manifest
+
+
+def _save_split(path: Path, split: Split) -> None:
+    with atomic_path(path) as part:
+        write_arrays(part, split)
+
+
+def write_arrays(path: Path, split: Split) -> None:
+    """Everything of a split in one `.npz`, to go on with after a restart."""
+    with open(path, "wb") as handle:
+        np.savez(handle, linclust=split.linclust, cluster=split.cluster, split=split.split,
+                 assigned=split.assigned, query=split.links.query, target=split.links.target,
+                 identity=split.links.identity, info=np.array(json.dumps(split.info)))  # fmt: skip
+
+
+def _load_split(path: Path) -> Split:
+    with np.load(path) as saved:
+        return Split(
+            linclust=saved["linclust"], cluster=saved["cluster"], split=saved["split"],
+            assigned=saved["assigned"], links=Hits(saved["query"], saved["target"], saved["identity"]),
+            info=json.loads(str(saved["info"])),
+        )  # fmt: skip

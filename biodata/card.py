@@ -1,0 +1,94 @@
+"""What a dataset says of itself: the repair explained in plain words, and the card in front of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from biodata.schema import SPLITS
+
+
+def explain_repair(repair: Mapping[str, Any], *, identity: float, coverage: float, rows: int) -> str:
+    """The repair in sentences with the data's own figures.
+
+    Args:
+        repair: the `repair` entry of a manifest.
+        rows: rows before the repair.
+    """
+    alike = f"at least {identity:.0%} identical over at least {coverage:.0%} of both sequences"
+    plain = repair["plain_split"]
+    sentences = [
+        f"LinClust put {rows:,} rows into {repair['clusters_before']:,} clusters, but a split by them "
+        f"alone would have left {plain['leaking_rows']:,} of {plain['held_out_rows']:,} held-out rows "
+        f"({_share(plain['leaking_rows'], plain['held_out_rows'])}) with a row in another split that is "
+        f"{alike}."
+    ]
+    joined = repair["clusters_before"] - repair["clusters_after"]
+    if joined:
+        sentences.append(
+            f"Clusters connected by such pairs were joined: {repair['clusters_before']:,} became "
+            f"{repair['clusters_after']:,}, no row was lost by this."
+        )
+    if repair["percolating_rows"]:
+        sentences.append(
+            f"The clusters of {repair['percolating_rows']:,} rows are connected through intermediates: the "
+            f"largest group joined would hold {repair['largest_component']:,} rows "
+            f"({repair['largest_component_fraction']:.1%}, the limit is {repair['max_component']:.0%}), "
+            "too many for one split, so these clusters stayed apart and rows were purged instead."
+        )
+    purged = repair["rows_purged"]
+    if sum(purged.values()):
+        where = ", ".join(f"{count:,} from {name}" for name, count in purged.items() if count)
+        sentences.append(
+            f"Purged: {sum(purged.values()):,} rows ({where}), a greedy choice of few rows after which no "
+            "similar pair crosses the split."
+        )
+    elif not joined:
+        sentences.append("Nothing had to be repaired.")
+    return " ".join(sentences)
+
+
+def dataset_card(manifest: Mapping[str, Any]) -> str:
+    """`README.md` of a dataset folder: Hugging Face header, then counts, sources, rules and the audit."""
+    return "\n".join([*_header(manifest), "", *_body(manifest), ""])
+
+
+def _header(manifest: Mapping[str, Any]) -> list[str]:
+    lines = ["---", "tags:", "- biology", f"- {manifest['alphabet']}", "- seqloom", "configs:",
+             "- config_name: default", "  default: true", "  data_files:"]  # fmt: skip
+    for split in SPLITS:
+        names = [entry["name"] for entry in manifest["files"] if entry["split"] == split]
+        lines += [f"  - split: {split}", "    path:", *(f"    - {name}" for name in names)]
+    return [*lines, "---"]
+
+
+def _body(manifest: Mapping[str, Any]) -> list[str]:
+    audit, repair = manifest["audit"], manifest["repair"]
+    best = audit["max_identity"]
+    nearest = f"{best:.1%}" if best is not None else f"below {audit['searched_from_identity']:.0%}"
+    lines = [f"# {manifest['rows']:,} {manifest['alphabet']} sequences", "",
+             f"Made by seqloom {manifest['seqloom_version']}, fingerprint `{manifest['fingerprint'][:16]}`.",
+             "Everything below is in `manifest.json`; removed rows are listed in `removed/`.", "",
+             "| split | rows |", "|---|---:|"]  # fmt: skip
+    lines += [f"| {name} | {count:,} |" for name, count in manifest["splits"].items()]
+    lines += ["", "## Sources", "", "| file | bytes | sha256 |", "|---|---:|---|"]
+    for source in manifest["sources"]:
+        lines.append(
+            f"| {source.get('name', '')} | {source.get('size', 0):,} | `{source.get('sha256', '')}` |"
+        )
+    lines += ["", "## Rows dropped or changed", "", "| rule | dropped | changed |", "|---|---:|---:|"]
+    rules = sorted({*manifest["dropped"], *manifest["changed"]})
+    lines += [f"| {rule} | {manifest['dropped'].get(rule, 0):,} | {manifest['changed'].get(rule, 0):,} |"
+              for rule in rules]  # fmt: skip
+    lines += ["", "## Split", "", repair["explanation"], "", "## Audit", "",
+              f"Leak: a held-out row at least {audit['identity']:.0%} identical to a row of another "
+              f"split, over at least {audit['coverage']:.0%} of both. Method: {audit['method']}.", "",
+              "| leaking pairs | leaking rows | highest identity between splits | rows compared exactly |",
+              "|---:|---:|---:|---:|",
+              f"| {audit['leaking_pairs']:,} | {audit['leaking_rows']:,} | {nearest} | "
+              f"{audit['exact']['queries']:,} |"]  # fmt: skip
+    return lines
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "0 %"

@@ -1,0 +1,123 @@
+"""Clusters of similar sequences: MMseqs2's LinClust (Steinegger & Soeding 2018).
+
+LinClust (doi:10.1038/s41467-018-04964-5) is greedy and linear in time. Similar sequences may
+end in different clusters; `biodata.repair` joins what a search finds. Sequences too short for its k-mers are
+clustered only if they are equal; `short_below` says below which length the repair and the audit compare every
+pair exactly instead.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from biodata.errors import ConfigError
+from biodata.mmseqs import available_threads, create_database, find_mmseqs, run_mmseqs
+from biodata.search import lengths_of
+
+_SHORTEST = {"protein": 14, "dna": 17, "rna": 17}  # LinClust's k-mer lengths at identity 0.9
+_SHORT_BELOW = {"protein": 32, "dna": 100, "rna": 100}
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """Cluster of every row.
+
+    Attributes:
+        labels: int64, 0 to the number of clusters - 1, numbered by first row.
+        command: MMseqs2 command line, empty if no row was long enough for it.
+        version: MMseqs2 version, empty likewise.
+        too_short: rows below LinClust's k-mer length, clustered by equality only.
+    """
+
+    labels: np.ndarray
+    command: str
+    version: str
+    too_short: int
+
+
+def short_below(alphabet: str) -> int:
+    """Length below which pairs are compared exactly because k-mer searches miss some (measured).
+
+    SELFIES have no MMseqs2 alphabet: all of them are compared exactly.
+    """
+    return _SHORT_BELOW.get(alphabet, 1 << 62)
+
+
+def cluster(
+    sequences: pa.ChunkedArray, *, alphabet: str, identity: float, coverage: float, workdir: Path,
+    threads: int = 0,
+) -> Clusters:  # fmt: skip
+    """LinClust clusters, the same whatever the number of threads.
+
+    Args:
+        sequences: normalised sequences (`biodata.mmseqs.normalised`).
+        identity: least alignment identity with the cluster's representative, above 0, at most 1.
+        coverage: least fraction of both sequences in the alignment (`--cov-mode 0`).
+        workdir: where a folder is made for the run and deleted after it.
+        threads: 0 uses every core.
+    """
+    if not (0 < identity <= 1 and 0 < coverage <= 1):
+        raise ConfigError(f"identity {identity}, coverage {coverage}, allowed: above 0, at most 1")
+    lengths = lengths_of(sequences)
+    long = np.flatnonzero(lengths >= _SHORTEST.get(alphabet, 1 << 62))
+    labels = np.arange(len(sequences), dtype=np.int64)
+    command = version = ""
+    if len(long):
+        version = find_mmseqs().version
+        representative, member, command = _linclust(
+            sequences, long, alphabet=alphabet, workdir=workdir,
+            options=["--min-seq-id", str(identity), "-c", str(coverage), "--cov-mode", "0"], threads=threads,
+        )  # fmt: skip
+        labels[member] = representative
+    short = np.flatnonzero(lengths < _SHORTEST.get(alphabet, 1 << 62))
+    labels[short] = _first_equal(sequences, short)
+    return Clusters(renumbered(labels), command, version, len(short))
+
+
+def renumbered(labels: np.ndarray) -> np.ndarray:
+    """Labels as 0, 1, 2, ... in the order of their first row.
+
+    >>> renumbered(np.array([7, 3, 7, 9]))
+    array([0, 1, 0, 2])
+    """
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first, kind="stable")] = np.arange(len(first))
+    return rank[inverse.reshape(-1)]
+
+
+def _linclust(
+    sequences: pa.ChunkedArray, rows: np.ndarray, *, alphabet: str, workdir: Path, options: list[str],
+    threads: int,
+) -> tuple[np.ndarray, np.ndarray, str]:  # fmt: skip
+    workdir.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="linclust-", dir=workdir))
+    cores = ["--threads", str(available_threads(threads))]
+    try:
+        longest = create_database("db", sequences, rows=rows, alphabet=alphabet, folder=folder)
+        most = ["--max-seq-len", str(max(65535, longest + 1))]
+        command = run_mmseqs(["linclust", "db", "clusters", "tmp", *options, *most, "-v", "1", *cores],
+                             folder=folder)  # fmt: skip
+        run_mmseqs(["createtsv", "db", "db", "clusters", "clusters.tsv", "-v", "1", *cores], folder=folder)
+        table = pyarrow.csv.read_csv(
+            folder / "clusters.tsv",
+            read_options=pyarrow.csv.ReadOptions(column_names=["representative", "member"]),
+            parse_options=pyarrow.csv.ParseOptions(delimiter="\t"),
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    representative = table["representative"].cast(pa.int64()).to_numpy()
+    return representative, table["member"].cast(pa.int64()).to_numpy(), command
+
+
+def _first_equal(sequences: pa.ChunkedArray, rows: np.ndarray) -> np.ndarray:
+    first: dict[str, int] = {}
+    texts = sequences.take(pa.array(rows, pa.int64())).to_pylist()
+    return np.array([first.setdefault(text, row) for text, row in zip(texts, rows.tolist())], np.int64)

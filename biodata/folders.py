@@ -1,0 +1,69 @@
+"""One build at a time in one folder, and only in a folder that is empty or ours."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from biodata.errors import ConfigError, SeqloomError
+
+WORK = ".build"
+
+
+def check_target(out: Path, *, finished: bool) -> None:
+    """Refuses a folder with someone else's files.
+
+    Args:
+        out: the dataset folder.
+        finished: whether it holds a finished dataset of ours.
+
+    Raises:
+        ConfigError: it is a file, or a folder that is not empty and not ours.
+    """
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file: --out needs a folder, new or empty")
+    if finished or (out / WORK).is_dir() or not out.exists():
+        return
+    found = sorted(path.name for path in out.iterdir())
+    if found:
+        raise ConfigError(f"{out} is not empty ({found[0]!r} is there) and no seqloom dataset: "
+                          "give a new or empty folder as --out")  # fmt: skip
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[Path]:
+    """Holds the folder for this process; yields its work folder `.build`.
+
+    The lock ends with the process, however it ends.
+
+    Raises:
+        SeqloomError: another process holds it.
+    """
+    work = out / WORK
+    while True:
+        work.mkdir(parents=True, exist_ok=True)
+        handle = open(work / "lock", "a+")  # noqa: SIM115 (held open: the lock lives as long as it)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.close()
+            raise SeqloomError(
+                f"another build is running in {out}: wait for it or use another --out"
+            ) from None
+        if _still_there(handle.fileno(), work / "lock"):
+            break
+        handle.close()  # its holder finished and removed it between open and flock
+    try:
+        yield work
+    finally:
+        handle.close()
+
+
+def _still_there(descriptor: int, path: Path) -> bool:
+    try:
+        return os.fstat(descriptor).st_ino == os.stat(path).st_ino
+    except FileNotFoundError:
+        return False

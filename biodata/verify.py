@@ -1,0 +1,235 @@
+"""Checks a finished dataset from scratch, or the split of a stranger's table."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from biodata.alphabet import get_alphabet
+from biodata.audit import Audit, AuditSettings, audit
+from biodata.dataset import MANIFEST, Dataset, is_dataset, open_dataset
+from biodata.errors import ConfigError, DataError
+from biodata.files import sha256_file
+from biodata.io.streams import open_binary
+from biodata.mmseqs import normalised
+from biodata.schema import SCHEMA, SCHEMA_VERSION, SPLITS, checksum
+
+SEQUENCE_COLUMNS = ("sequence", "seq", "cds", "sequences")
+SPLIT_COLUMNS = ("split", "set", "partition", "subset")
+_SPLIT_NAMES = {
+    "train": "train", "training": "train", "val": "validation", "valid": "validation", "dev": "validation",
+    "validation": "validation", "test": "test", "testing": "test",
+}  # fmt: skip
+_SHOWN = 5
+
+
+def verify_dataset(
+    path: Path | str, *, identity: float | None = None, coverage: float | None = None,
+    alphabet: str | None = None, threads: int = 0, effort: float = 20.0,
+) -> dict[str, Any]:  # fmt: skip
+    """Checks a dataset folder, or a table with a sequence and a split column, and audits its split.
+
+    A folder of ours is checked against its manifest: files, checksums of rows, counts, splits, clusters. Of a
+    stranger's CSV, TSV or Parquet (plain, .gz, .bz2, .zst) only rows and split can be checked.
+
+    Args:
+        identity: least identity of a leak; that of the manifest, else 0.9.
+        coverage: least coverage of a leak; that of the manifest, else 0.8.
+        alphabet: required for a stranger's table, never guessed; not allowed to differ from ours.
+        effort: nominal core-seconds of the exact comparison, 0 for none.
+
+    Returns:
+        `ok`, `problems` (one line each) and `audit` (None if the rows cannot be audited).
+
+    Raises:
+        DataError: there is nothing at `path`, or it is no dataset and no table.
+        ConfigError: a wrong or missing alphabet.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError("no such file or folder", where=path)
+    if path.is_dir() and (is_dataset(path) or not _tables_in(path)):
+        return _verify_ours(open_dataset(path), identity, coverage, alphabet, threads, effort)
+    if alphabet is None:
+        raise ConfigError(
+            f"{path} is no seqloom dataset: say what it holds with alphabet dna, rna or protein"
+        )
+    get_alphabet(alphabet)
+    sequences, split, problems = _read_stranger(path, alphabet)
+    settings = AuditSettings(identity=identity or 0.9, coverage=coverage or 0.8, effort=effort,
+                             threads=threads)  # fmt: skip
+    return _verdict(problems, sequences, split, alphabet, settings)
+
+
+def _verify_ours(
+    dataset: Dataset, identity: float | None, coverage: float | None, alphabet: str | None, threads: int,
+    effort: float,
+) -> dict[str, Any]:  # fmt: skip
+    manifest = dataset.manifest
+    own = manifest.get("alphabet", "")
+    if alphabet not in (None, own):
+        raise ConfigError(f"alphabet is {alphabet!r}, but {dataset.path / MANIFEST} says {own!r}")
+    problems = list(_file_problems(dataset))
+    if problems:
+        return {"ok": False, "problems": problems, "audit": None}
+    table = pa.concat_tables([dataset.table(name, _CHECKED) for name in SPLITS])
+    found = list(_row_problems(dataset, table, own))
+    split = np.array([SPLITS.index(name) for name in SPLITS for _ in range(dataset.splits[name])], np.int8)
+    audited = manifest.get("audit", {})
+    settings = AuditSettings(
+        identity=identity or audited.get("identity", 0.9), coverage=coverage or audited.get("coverage", 0.8),
+        effort=effort, seed=manifest.get("split_config", {}).get("seed", 0), threads=threads,
+    )  # fmt: skip
+    return _verdict(found, table["sequence"], split, own, settings)
+
+
+_CHECKED = ["id", "sequence", "alphabet", "length", "cluster", "split", "checksum"]
+
+
+def _verdict(
+    problems: list[str], sequences: pa.ChunkedArray, split: np.ndarray, alphabet: str, settings: AuditSettings
+) -> dict[str, Any]:
+    texts = normalised(sequences, alphabet=alphabet)
+    problems = [*problems, *_copy_problems(texts, split)]
+    with tempfile.TemporaryDirectory(prefix="seqloom-verify-") as folder:
+        found = audit(texts, split, alphabet=alphabet, settings=settings, workdir=Path(folder))
+    problems += _leak_problems(found, split)
+    return {"ok": not problems, "problems": problems, "audit": found.as_dict()}
+
+
+def _leak_problems(found: Audit, split: np.ndarray) -> Iterator[str]:
+    rows = split[found.leaking_rows]
+    for number, name in enumerate(SPLITS):
+        leaking, whole = int((rows == number).sum()), int((split == number).sum())
+        if leaking:
+            yield (f"{leaking} of {whole} {name} rows ({leaking / whole:.1%}) are at least "
+                   f"{found.settings.identity:.0%} identical to a row of another split")  # fmt: skip
+
+
+def _copy_problems(texts: pa.ChunkedArray, split: np.ndarray) -> Iterator[str]:
+    """Exactly equal sequences in two splits."""
+    first: dict[str, int] = {}
+    copies: dict[tuple[int, int], int] = {}
+    for text, number in sorted(zip(texts.to_pylist(), split.tolist()), key=lambda pair: pair[1]):
+        before = first.setdefault(text, number)
+        if before != number:
+            copies[before, number] = copies.get((before, number), 0) + 1
+    for (before, number), count in sorted(copies.items()):
+        yield f"{count} {SPLITS[number]} rows have exactly the sequence of a {SPLITS[before]} row"
+
+
+def _file_problems(dataset: Dataset) -> Iterator[str]:
+    """Missing, changed or foreign files; whatever is read later is whole if there are none."""
+    manifest = dataset.manifest
+    if manifest["schema_version"] != SCHEMA_VERSION:
+        yield f"schema version {manifest['schema_version']!r}, this seqloom reads {SCHEMA_VERSION!r}"
+        return
+    for entry in manifest["files"]:
+        path = dataset.path / entry["name"]
+        if not path.is_file():
+            yield f"{entry['name']}: missing"
+        elif sha256_file(path) != entry["sha256"]:
+            yield f"{entry['name']}: its SHA-256 is not that of the manifest, the file was changed"
+        elif not pq.read_schema(path).equals(SCHEMA):
+            yield f"{entry['name']}: its columns are not those of schema {SCHEMA_VERSION}"
+        elif pq.read_metadata(path).num_rows != entry["rows"]:
+            yield f"{entry['name']}: {pq.read_metadata(path).num_rows} rows, manifest says {entry['rows']}"
+    named = {entry["name"] for entry in manifest["files"]}
+    for path in sorted((dataset.path / "data").glob("*.parquet")):
+        if f"data/{path.name}" not in named:
+            yield f"data/{path.name}: not in the manifest"
+
+
+def _row_problems(dataset: Dataset, table: pa.Table, alphabet: str) -> Iterator[str]:
+    ids, texts = table["id"].to_pylist(), table["sequence"].to_pylist()
+    splits = [name for name in SPLITS for _ in range(dataset.splits[name])]
+    if len(ids) != len(splits):
+        yield f"{len(ids)} rows, manifest says {len(splits)}"
+        return
+    letters = get_alphabet(alphabet)
+    columns = {name: table[name].to_pylist() for name in _CHECKED}
+    yield from _listed("whose checksum is not that of the sequence", ids,
+                       [checksum(t) != c for t, c in zip(texts, columns["checksum"])])  # fmt: skip
+    yield from _listed("whose length is not that of the sequence", ids,
+                       [len(t) != n for t, n in zip(texts, columns["length"])])  # fmt: skip
+    yield from _listed(f"with symbols outside {alphabet}", ids, [not letters.is_valid(t) for t in texts])
+    yield from _listed(f"whose alphabet is not {alphabet}", ids, [a != alphabet for a in columns["alphabet"]])
+    yield from _listed("whose split is not that of the file", ids,
+                       [a != b for a, b in zip(columns["split"], splits)])  # fmt: skip
+    seen: set[str] = set()
+    yield from _listed("with an id that occurs before", ids, [i in seen or bool(seen.add(i)) for i in ids])
+    home: dict[int | None, str] = {}
+    yield from _listed("whose cluster is also in another split", ids,
+                       [home.setdefault(c, s) != s for c, s in zip(columns["cluster"], splits)])  # fmt: skip
+
+
+def _listed(what: str, ids: list[str], wrong: list[bool]) -> Iterator[str]:
+    bad = [name for name, is_wrong in zip(ids, wrong) if is_wrong]
+    if bad:
+        more = ", ..." if len(bad) > _SHOWN else ""
+        yield f"{len(bad)} rows {what}: {', '.join(bad[:_SHOWN])}{more}"
+
+
+def _tables_in(path: Path) -> list[Path]:
+    kinds = (".csv", ".tsv", ".parquet", ".csv.gz", ".tsv.gz")
+    return sorted(p for p in path.iterdir() if p.name.lower().endswith(kinds))
+
+
+def _read_stranger(path: Path, alphabet: str) -> tuple[pa.ChunkedArray, np.ndarray, list[str]]:
+    """Rows that can be audited, and what is wrong with the others."""
+    if path.is_dir():
+        raise DataError("a folder without manifest.json", where=path,
+                        hint=f"name one file, for example {_tables_in(path)[0].name}")  # fmt: skip
+    table = _read_table(path)
+    sequence = _column(table, SEQUENCE_COLUMNS, "sequence", path)
+    split = _column(table, SPLIT_COLUMNS, "split", path)
+    texts = normalised(table[sequence].cast(pa.large_string()), alphabet=alphabet).to_pylist()
+    parts = [str(value).strip().lower() for value in table[split].to_pylist()]
+    # Compared as DNA where it is RNA: `normalised` has made every U a T.
+    letters = get_alphabet("dna" if alphabet == "rna" else alphabet)
+    problems, kept = [], []
+    unknown = sorted({part for part in parts if part not in _SPLIT_NAMES})
+    if unknown:
+        count = sum(part not in _SPLIT_NAMES for part in parts)
+        problems.append(f"{count} rows with a split that is none of train, validation, test: {unknown[0]!r}")
+    invalid = [at for at, text in enumerate(texts) if not text or not letters.is_valid(text)]
+    if invalid:
+        first = texts[invalid[0]]
+        wrong = "".join(sorted(letters.invalid_symbols(first)))[:10] if first else ""
+        what = f"symbols {wrong!r} outside {alphabet}" if wrong else "no sequence"
+        problems.append(f"{len(invalid)} rows with {what}, the first is data row {invalid[0] + 1}")
+    bad = set(invalid)
+    kept = [at for at, part in enumerate(parts) if part in _SPLIT_NAMES and at not in bad]
+    if not kept:
+        raise DataError(f"no row has both a valid {alphabet} sequence and a known split", where=path)
+    numbers = np.array([SPLITS.index(_SPLIT_NAMES[parts[at]]) for at in kept], np.int8)
+    return pa.chunked_array([pa.array([texts[at] for at in kept], pa.large_string())]), numbers, problems
+
+
+def _read_table(path: Path) -> pa.Table:
+    name = path.name.lower()
+    try:
+        if name.endswith(".parquet"):
+            return pq.read_table(path)
+        with open_binary(path) as handle:
+            options = pyarrow.csv.ParseOptions(delimiter="\t" if ".tsv" in name else ",")
+            return pyarrow.csv.read_csv(handle, parse_options=options)
+    except pa.ArrowInvalid as error:
+        what = str(error).splitlines()[0]
+        raise DataError(f"not readable as a table: {what}", where=path) from None
+
+
+def _column(table: pa.Table, names: tuple[str, ...], what: str, path: Path) -> str:
+    lower = {name.lower(): name for name in reversed(table.column_names)}
+    found = next((lower[name] for name in names if name in lower), None)
+    if found is None:
+        raise DataError(f"no {what} column among {', '.join(table.column_names[:10])}", where=path,
+                        hint=f"name it one of {', '.join(names)}")  # fmt: skip
+    return found
