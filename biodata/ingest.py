@@ -8,28 +8,25 @@ columnar from the file to the shard.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 import biodata
-from biodata.curate.cds import check_frames, extract_cds
 from biodata.curate.dedupe import Deduper
 from biodata.curate.ids import UniqueIds
 from biodata.curate.labels import LabelTable
-from biodata.curate.letters import clean_letters
 from biodata.curate.rules import RuleLog
+from biodata.curate.steps import FileSteps, Seen
 from biodata.errors import ConfigError, DataError
 from biodata.files import fingerprint, sha256_file
 from biodata.io import READERS
 from biodata.progress import progress
 from biodata.read_config import ReadConfig
-from biodata.schema import SCHEMA, SCHEMA_VERSION
+from biodata.schema import SCHEMA_VERSION
 from biodata.sources.local import SourceFile, find_files
 from biodata.staging import ShardWriter, Staging, shard_name
 
@@ -139,7 +136,7 @@ class _Ingest:
             self._restore(finished, deduper, ids, counts)
             for number, files in enumerate(_units(self.files)):
                 if number >= len(finished):
-                    self._unit(number, files, _Seen(deduper, ids), counts)
+                    self._unit(number, files, Seen(deduper, ids), counts)
                 advance(sum(f.size for f in files))
             ids.close()
         log.add_counts(counts.as_dict())
@@ -172,7 +169,7 @@ class _Ingest:
             deduper.restore(batch["checksum"], batch["id"])
             ids.restore(batch["id"], {})
 
-    def _unit(self, number: int, files: list[SourceFile], seen: _Seen, counts: RuleLog) -> None:
+    def _unit(self, number: int, files: list[SourceFile], seen: Seen, counts: RuleLog) -> None:
         log, rows, sources = RuleLog(), 0, []
         listing, shards = self.staging.listing(number), ShardWriter(self.staging.path, self.shards)
         with listing as move_rows, shards as writer:
@@ -180,7 +177,7 @@ class _Ingest:
                 log.file = file.name
                 if self._is_bad(file, log):
                     continue
-                steps = _Steps(self.config, file, log, seen, self.labels)
+                steps = FileSteps(self.config, file, log, seen, self.labels)
                 for batch in steps.batches():
                     writer.write(batch)
                     rows += batch.num_rows
@@ -219,87 +216,3 @@ class _Ingest:
         if len(left):
             log.file = Path(str(self.config.labels)).name
             log.change("label-without-record", ids=left, detail="no kept record has this id")
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    deduper: Deduper
-    ids: UniqueIds
-
-
-class _Steps:
-    """The way of one file's batches."""
-
-    def __init__(
-        self, config: ReadConfig, file: SourceFile, log: RuleLog, seen: _Seen, labels: LabelTable | None
-    ) -> None:
-        self.config, self.file, self.log, self.seen, self.labels = config, file, log, seen, labels
-        self.records = 0
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Rows of `SCHEMA`."""
-        reader = READERS.load(self.file.format)
-        for batch in reader(self.file.path, log=self.log, alphabet=self.config.alphabet):
-            self.records += batch.num_rows
-            batch = self._curated(batch)
-            batch, checksums = self.seen.deduper.unique(batch, self.log)
-            yield self._assembled(batch, checksums)
-
-    def _curated(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        config, policy = self.config, self.config.letters
-        annotated = batch["features"].null_count < batch.num_rows
-        if annotated and config.take == "cds":
-            batch = extract_cds(batch, log=self.log)
-        elif annotated:
-            # removing letters would move every feature behind them
-            drop = {name: "drop" for name in ("gaps", "blanks") if getattr(policy, name) == "remove"}
-            policy = dataclasses.replace(policy, **drop)
-        batch = clean_letters(batch, alphabet=config.alphabet, policy=policy, log=self.log)
-        if config.take == "cds":
-            batch = check_frames(batch, policy=config.cds, log=self.log, transl_table=config.transl_table)
-        return self._of_length(batch)
-
-    def _of_length(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        lengths = _lengths(batch)
-        most = self.config.max_length or np.iinfo(np.int64).max
-        for reason, broken in (("too-short", lengths < self.config.min_length), ("too-long", lengths > most)):
-            if broken.any():
-                rows = pa.array(broken)
-                self.log.drop(reason, batch["id"].filter(rows), lines=batch["line"].filter(rows),
-                              detail=[f"length {n}" for n in lengths[broken]])  # fmt: skip
-        kept = (lengths >= self.config.min_length) & (lengths <= most)
-        return batch if kept.all() else batch.filter(pa.array(kept))
-
-    def _assembled(self, batch: pa.RecordBatch, checksums: pa.Array) -> pa.RecordBatch:
-        n = batch.num_rows
-        columns = {name: batch[name] for name in batch.schema.names if name in SCHEMA.names}
-        columns["labels"] = self._labels(batch["id"])
-        columns |= {
-            "id": self.seen.ids.unique(batch, self.log),
-            "alphabet": pa.repeat(pa.scalar(self.config.alphabet), n),
-            "length": pa.array(_lengths(batch)),
-            "source": self._source(batch),
-            "checksum": checksums,
-        }
-        arrays = [columns.get(f.name, None) for f in SCHEMA]
-        filled = [pa.nulls(n, f.type) if a is None else a for a, f in zip(arrays, SCHEMA)]
-        return pa.record_batch(filled, schema=SCHEMA)
-
-    def _source(self, batch: pa.RecordBatch) -> pa.Array:
-        name = pa.repeat(pa.scalar(self.file.name), batch.num_rows)
-        if "record" not in batch.schema.names:
-            return name
-        return pc.call_function("binary_join_element_wise", [name, batch["record"], pa.scalar(":")])
-
-    def _labels(self, ids: pa.Array) -> pa.Array:
-        if self.labels is None:
-            return pa.nulls(len(ids), SCHEMA.field("labels").type)
-        found = self.labels.of(ids)
-        none = pc.call_function("equal", [pc.call_function("list_value_length", [found]), pa.scalar(0)])
-        if missing := none.true_count:
-            self.log.change("record-without-label", missing)
-        return found
-
-
-def _lengths(batch: pa.RecordBatch) -> Any:
-    return pc.call_function("binary_length", [batch["sequence"]]).to_numpy(zero_copy_only=False)

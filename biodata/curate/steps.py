@@ -1,0 +1,117 @@
+"""The way of one input file's batches, from the reader to rows of `SCHEMA`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from biodata.curate.cds import check_frames, extract_cds
+from biodata.curate.dedupe import Deduper
+from biodata.curate.ids import UniqueIds
+from biodata.curate.labels import LabelTable
+from biodata.curate.letters import clean_letters
+from biodata.curate.rules import RuleLog
+from biodata.io import READERS
+from biodata.read_config import ReadConfig
+from biodata.schema import SCHEMA
+from biodata.sources.local import SourceFile
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What earlier rows were: their sequences and their ids."""
+
+    deduper: Deduper
+    ids: UniqueIds
+
+
+class FileSteps:
+    """The way of one file's batches.
+
+    Args:
+        config: what to keep.
+        file: the input.
+        log: the book of the file.
+        seen: the rows before, updated on the way.
+        labels: joined by id if there are any.
+    """
+
+    def __init__(
+        self, config: ReadConfig, file: SourceFile, log: RuleLog, seen: Seen, labels: LabelTable | None
+    ) -> None:
+        self.config, self.file, self.log, self.seen, self.labels = config, file, log, seen, labels
+        self.records = 0
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Rows of `SCHEMA`."""
+        reader = READERS.load(self.file.format)
+        for batch in reader(self.file.path, log=self.log, alphabet=self.config.alphabet):
+            self.records += batch.num_rows
+            batch = self._curated(batch)
+            batch, checksums = self.seen.deduper.unique(batch, self.log)
+            yield self._assembled(batch, checksums)
+
+    def _curated(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        config, policy = self.config, self.config.letters
+        annotated = batch["features"].null_count < batch.num_rows
+        if annotated and config.take == "cds":
+            batch = extract_cds(batch, log=self.log)
+        elif annotated:
+            # removing letters would move every feature behind them
+            drop = {name: "drop" for name in ("gaps", "blanks") if getattr(policy, name) == "remove"}
+            policy = dataclasses.replace(policy, **drop)
+        batch = clean_letters(batch, alphabet=config.alphabet, policy=policy, log=self.log)
+        if config.take == "cds":
+            batch = check_frames(batch, policy=config.cds, log=self.log, transl_table=config.transl_table)
+        return self._of_length(batch)
+
+    def _of_length(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        lengths = _lengths(batch)
+        most = self.config.max_length or np.iinfo(np.int64).max
+        for reason, broken in (("too-short", lengths < self.config.min_length), ("too-long", lengths > most)):
+            if broken.any():
+                rows = pa.array(broken)
+                self.log.drop(reason, batch["id"].filter(rows), lines=batch["line"].filter(rows),
+                              detail=[f"length {n}" for n in lengths[broken]])  # fmt: skip
+        kept = (lengths >= self.config.min_length) & (lengths <= most)
+        return batch if kept.all() else batch.filter(pa.array(kept))
+
+    def _assembled(self, batch: pa.RecordBatch, checksums: pa.Array) -> pa.RecordBatch:
+        n = batch.num_rows
+        columns = {name: batch[name] for name in batch.schema.names if name in SCHEMA.names}
+        columns["labels"] = self._labels(batch["id"])
+        columns |= {
+            "id": self.seen.ids.unique(batch, self.log),
+            "alphabet": pa.repeat(pa.scalar(self.config.alphabet), n),
+            "length": pa.array(_lengths(batch)),
+            "source": self._source(batch),
+            "checksum": checksums,
+        }
+        arrays = [columns.get(f.name, None) for f in SCHEMA]
+        filled = [pa.nulls(n, f.type) if a is None else a for a, f in zip(arrays, SCHEMA)]
+        return pa.record_batch(filled, schema=SCHEMA)
+
+    def _source(self, batch: pa.RecordBatch) -> pa.Array:
+        name = pa.repeat(pa.scalar(self.file.name), batch.num_rows)
+        if "record" not in batch.schema.names:
+            return name
+        return pc.call_function("binary_join_element_wise", [name, batch["record"], pa.scalar(":")])
+
+    def _labels(self, ids: pa.Array) -> pa.Array:
+        if self.labels is None:
+            return pa.nulls(len(ids), SCHEMA.field("labels").type)
+        found = self.labels.of(ids)
+        none = pc.call_function("equal", [pc.call_function("list_value_length", [found]), pa.scalar(0)])
+        if missing := none.true_count:
+            self.log.change("record-without-label", missing)
+        return found
+
+
+def _lengths(batch: pa.RecordBatch) -> Any:
+    return pc.call_function("binary_length", [batch["sequence"]]).to_numpy(zero_copy_only=False)
