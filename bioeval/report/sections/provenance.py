@@ -19,8 +19,11 @@ def render(facts: Facts) -> str:
             pairs.append((name, version))
     for name, value in _fingerprints(facts):
         pairs.append((name, code(value)))
-    seeds = {"data split": facts.manifest.get("split_config", {}).get("seed"), "training": facts.run_config.get("seed"),
-             "sequence metrics": facts.sequences.get("settings", {}).get("seed")}  # fmt: skip
+    seeds = {
+        "data split": facts.manifest.get("split_config", {}).get("seed"),
+        "training": facts.run_config.get("seed"),
+        "sequence metrics": facts.sequences.get("settings", {}).get("seed"),
+    }
     pairs += [(f"seed, {name}", seed) for name, seed in seeds.items() if seed is not None]
     parts = [facts_list(pairs)]
     if facts.commands:

@@ -1,0 +1,254 @@
+"""The report as a browser meets it: well-formed, self-contained, with the figures of its inputs, honest."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from biodata.errors import ConfigError, DataError
+from bioeval.report.inputs import Facts, ReportInputs, read_facts
+from bioeval.report.markup import figures, text
+from bioeval.report.page import SECTIONS, render_page, write_report
+from bioeval.report.sections import summary
+from bioeval.report.verdicts import ranked, standing
+from bioeval.sequences import SequencesConfig, evaluate_sequences
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+EVIL = "<script>alert('x')</script>"
+
+
+class Page(HTMLParser):
+    """Checks that tags nest, and collects what matters."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.stack: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.tags: set[str] = set()
+        self.values: list[str] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.stack == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._note(tag, dict(attrs))
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._note(tag, dict(attrs))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack and self.stack.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, data: str) -> None:
+        if self.stack[-1:] != ["style"]:
+            self.words.append(data)
+
+    def _note(self, tag: str, attributes: dict[str, str | None]) -> None:
+        self.tags.add(tag)
+        self.ids += [attributes["id"] or ""] if "id" in attributes else []
+        self.links += [
+            attributes[name] or ""
+            for name in ("src", "href", "srcset", "data", "action")
+            if name in attributes
+        ]
+        self.values += [attributes["data-value"] or ""] if "data-value" in attributes else []
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+
+MANIFEST: dict[str, Any] = {
+    "rows": 90, "splits": {"train": 60, "validation": 14, "test": 16}, "clusters": 31,
+    "dropped": {"duplicate": 7, "inner-stop": 2}, "changed": {"upper-cased": 3}, "fingerprint": "f" * 64,
+    "sources": [{"name": "genes.fa", "size": 12345, "sha256": "a" * 64, "format": "fasta", "records": 99}],
+    "repair": {"explanation": "Purged: 4 rows (4 from train).", "rows_purged": {"train": 4, "test": 0}},
+    "audit": {
+        "identity": 0.9, "coverage": 0.8, "leaking_pairs": 0, "leaking_rows": 0, "max_identity": 0.8713,
+        "method": "a search", "search": {"planted": 64, "planted_found": 63},
+        "exact": {"pairs": 1200, "queries": 30},
+    },
+}  # fmt: skip
+SUMMARY = {"step": 30, "tokens": 12000, "train_loss": 3.4567, "val_loss": 3.5123, "val_perplexity": 33.52,
+           "tokens_per_s": 812.5, "seconds": 14.8, "parameters": {"total": 812345},
+           "versions": {"torch": "2.13"},
+           "data": {"train": {"sequences": 60, "tokens": 4000, "unknown_rate": 0.0}}}  # fmt: skip
+LOST = {"value": 0.601, "lo": 0.5, "hi": 0.7, "difference": {"delta": -0.19, "lo": -0.3, "hi": -0.1}}
+RESULT: dict[str, Any] = {
+    "model": "/home/me/run", "task": "stability", "metric": "spearman", "value": 0.4123, "lo": 0.31,
+    "hi": 0.52, "n": 16, "split": "test", "verdict": "worse than codon-freq",
+    "leakage": {"train_test_rows": 0, "test_rows": 16, "identity": 0.9},
+    "baselines": {"codon-freq": LOST, "one-hot": {"value": None, "lo": None, "hi": None}},
+}  # fmt: skip
+
+
+def write(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(value if isinstance(value, str) else json.dumps(value))
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> ReportInputs:
+    """Finished stages in the shapes of the contract; the sequence metrics are real."""
+    root = tmp_path_factory.mktemp("stages")
+    write(root / "dataset/manifest.json", MANIFEST)
+    write(root / "tok/tokenizer_config.json", {"seqloom": {"kind": "codon"}})
+    write(root / "tok/tokenizer.json", {"model": {"vocab": {f"t{i}": i for i in range(70)}}})
+    write(root / "run/summary.json", SUMMARY)
+    write(
+        root / "run/config.yaml", "model: {name: gpt2, layers: 2}\nloss: {name: hxe, alpha: 0.2}\nseed: 5\n"
+    )
+    log = [{"step": s, "loss": 5 - s / 20, "xe": 4 - s / 20} for s in range(1, 31)] + [
+        {"step": 30, "val_loss": 3.5123}
+    ]
+    write(root / "run/training_log.jsonl", "".join(json.dumps(line) + "\n" for line in log))
+    write(root / "eval/results.json", {"results": [RESULT]})
+    rng = np.random.default_rng(0)
+    for name, number in (("natural.fa", 24), ("generated.fa", 12)):
+        genes = [
+            "ATG" + "".join(rng.choice(["GCT", "GCC", "AAA", "TTC", "CTG"], 60)) + "TAA"
+            for _ in range(number)
+        ]
+        write(root / name, "".join(f">{i}\n{g}\n" for i, g in enumerate(genes)))
+    evaluate_sequences(
+        SequencesConfig(
+            generated=root / "generated.fa", reference=root / "natural.fa", train=root / "natural.fa",
+            out=root / "sequences", resamples=20, persistence_resamples=20, persistence_points=80,
+        )
+    )  # fmt: skip
+    return ReportInputs(
+        dataset=root / "dataset", tokenizer=root / "tok", run=root / "run", evaluation=root / "eval",
+        sequences=root / "sequences", generated=root / "generated.fa", title="A <test> & more",
+        recipe=f"name: {EVIL}", commands=("seqloom run quickstart",),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def html(stages: ReportInputs) -> str:
+    return render_page(read_facts(stages))
+
+
+def test_page_is_well_formed_and_has_every_section(html: str) -> None:
+    page = Page(html)
+    assert {"summary", *(part.KEY for part in SECTIONS)} <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+    assert page.tags.isdisjoint({"script", "iframe", "link", "object"})
+    assert page.text.count("was not run") == 0
+
+
+def test_page_needs_nothing_from_outside(html: str) -> None:
+    links = Page(html).links
+    assert [x for x in links if not x.startswith(("#", "data:image/png;base64,"))] == []
+    assert {x[1:] for x in links if x.startswith("#")} <= set(Page(html).ids)
+    assert not re.search(r"url\((?!#)|@import|https?://", html)
+    assert len(html.encode()) < 5_000_000
+
+
+def test_figures_are_those_of_the_inputs(html: str, stages: ReportInputs) -> None:
+    page = Page(html)
+    shown = [json.loads(v) for v in page.values if v not in ("None", "True", "False", "nan")]
+    sequences = read_facts(stages).sequences
+    for metric in sequences["metrics"].values():
+        wanted = [metric["value"], metric["null_lo"], metric["null_hi"], *metric["scale"].values()]
+        assert all(v in shown for v in wanted if v is not None and v is not metric["scale"]["half_vs_half"])
+    for value in (0.4123, 0.601, 90, 60, 14, 16, 7, 2, 3, 4, 0.8713, 3.5123, 33.52, 812345, 12000,
+                  sequences["nearest_training_identity"]["median"]):  # fmt: skip
+        assert value in shown, value
+
+
+def test_text_is_escaped_and_folders_are_not_named(html: str, stages: ReportInputs) -> None:
+    assert EVIL not in html and text(EVIL) in html
+    assert "<title>A &lt;test&gt; &amp; more</title>" in html
+    assert "/home/me" not in html and str(stages.run) not in html
+
+
+def test_summary_says_when_the_model_loses(html: str) -> None:
+    words = Page(html).text
+    assert "Does the model beat the codon-frequency ridge on stability?" in words
+    assert "✗ no" in words and "The model is worse: spearman 0.412 (0.310 to 0.520) against 0.601." in words
+    assert "The most similar pair across splits is 87.1 % identical." in words
+
+
+def test_summary_says_when_it_wins_or_cannot_tell(stages: ReportInputs) -> None:
+    facts = read_facts(stages)
+
+    def answer(low: float, high: float) -> str:
+        score = RESULT["baselines"]["codon-freq"] | {"difference": {"lo": low, "hi": high}}
+        result = RESULT | {"baselines": {"codon-freq": score}}
+        return summary.beats_baseline(replace(facts, results=(result,)))[0].mark
+
+    assert [answer(0.1, 0.2), answer(-0.1, 0.1), answer(-0.2, -0.1)] == ["yes", "partly", "no"]
+
+
+def test_leaks_are_not_hidden(stages: ReportInputs) -> None:
+    audit = MANIFEST["audit"] | {"leaking_rows": 3, "leaking_pairs": 5}
+    facts = replace(read_facts(stages), manifest=MANIFEST | {"audit": audit}, pictures={})
+    page = Page(render_page(facts))
+    assert summary.clean_split(facts).mark == "no"
+    assert "3 held-out sequences are at least 90 % identical" in page.text
+
+
+def test_stages_that_are_missing_are_said_to_be(stages: ReportInputs, tmp_path: Path) -> None:
+    only = ReportInputs(evaluation=stages.evaluation)
+    page = Page(write_report(only, tmp_path / "r.html").read_text())
+    for words in (
+        "No dataset was built",
+        "No tokenizer was made",
+        "No model was trained",
+        "eval sequences was not run",
+    ):
+        assert words in page.text
+    assert "– not run" in page.text
+    with pytest.raises(ConfigError, match="at least one finished stage"):
+        write_report(ReportInputs(run=tmp_path), tmp_path / "none.html")
+    assert not (tmp_path / "none.html").exists()
+
+
+def test_broken_json_is_one_line_with_its_place(tmp_path: Path) -> None:
+    write(tmp_path / "run/training_log.jsonl", '{"step": 1, "loss": 2}\n{"step": 2, "lo')
+    with pytest.raises(DataError, match=r"training_log.jsonl:2: not JSON"):
+        write_report(ReportInputs(run=tmp_path / "run"), tmp_path / "r.html")
+
+
+def test_same_inputs_give_the_same_bytes(stages: ReportInputs, html: str) -> None:
+    assert render_page(read_facts(stages)) == html
+
+
+def test_ranking_and_standing() -> None:
+    assert [row["name"] for row in ranked([RESULT])] == ["codon-freq", "run", "one-hot"]
+    assert standing(RESULT, "codon-freq") == "loses"
+    assert standing(RESULT, "one-hot") == "unknown"
+    error = {"metric": "rmse", "value": 1.0, "lo": 0.9, "hi": 1.1, "baselines": {"a": {"value": 2.0}}}
+    assert standing(error, "a") == "beats"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0, "0"),
+        (1.0, "1"),
+        (0.999, "0.999"),
+        (12.345, "12.3"),
+        (123456.7, "123,457"),
+        (float("nan"), "–"),
+        (-0.05, "-0.0500"),
+    ],
+)
+def test_figures(value: float, shown: str) -> None:
+    assert figures(value) == shown
+
+
+def test_facts_have_a_place_for_everything() -> None:
+    page = Page(render_page(Facts(title="t", recipe="", commands=(), manifest=MANIFEST)))
+    assert "duplicate" in page.text
