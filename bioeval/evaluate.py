@@ -159,7 +159,8 @@ class _Bench:
         how = Resampling(resamples=self.config.resamples, seed=self.config.seed)
         entry = scored(name, run, rivals, self.task, self.leakage(), how)
         entry.result.update(
-            key=key, seed=self.config.seed, probe=dict(run.settings), embedding=_embedding(embedder),
+            key=key, seed=self.config.seed, probe=dict(run.settings),
+            embedding=_embedding(embedder, self.task),
             data=dict(self.task.notes), versions={"seqloom": biodata.__version__, "rules": RULES_VERSION},
         )  # fmt: skip
         say(f"{self.task.name}: {entry.result['sentence']}")
@@ -202,11 +203,12 @@ class _Bench:
         return self.cache.embed(embedder, sequences)
 
 
-def _embedding(embedder: Embedder) -> dict[str, Any]:
+def _embedding(embedder: Embedder, task: Task) -> dict[str, Any]:
     settings = getattr(embedder, "settings", None)
     if isinstance(settings, EmbedSettings):
-        counts = getattr(embedder, "stats", {})
-        return {**settings.key(), "max_length": "consecutive windows, pooled together", **counts}
+        counts = getattr(embedder, "counts", lambda sequences: {})
+        stated = {**settings.key(), "max_length": "consecutive windows, pooled together"}
+        return {**stated, **counts(task.table.column("sequence").to_pylist())}
     return dict(settings or {})
 
 

@@ -22,6 +22,7 @@ _CELLS = 1 << 22  # weights held at once: 32 MiB of float64
 _NORMAL = NormalDist()
 
 Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Groups = Sequence[Any] | np.ndarray | None
 
 
 def spearman(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -135,7 +136,7 @@ class Resampling:
 
 
 def interval(
-    metric: str, y: np.ndarray, p: np.ndarray, *, groups: Sequence[Any] | None = None,
+    metric: str, y: np.ndarray, p: np.ndarray, *, groups: Groups = None,
     how: Resampling | None = None,
 ) -> Interval:  # fmt: skip
     """A metric with its bootstrap interval.
@@ -179,7 +180,7 @@ class Comparison:
 
 
 def compare(
-    metric: str, y: np.ndarray, a: np.ndarray, b: np.ndarray, *, groups: Sequence[Any] | None = None,
+    metric: str, y: np.ndarray, a: np.ndarray, b: np.ndarray, *, groups: Groups = None,
     how: Resampling | None = None,
 ) -> Comparison:  # fmt: skip
     """Metric of predictions `a` minus metric of predictions `b` on the same rows, resampled together.
@@ -216,7 +217,7 @@ def _checked(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _bootstrap(
-    statistic: Callable[[np.ndarray], np.ndarray], n: int, groups: Sequence[Any] | None, how: Resampling,
+    statistic: Callable[[np.ndarray], np.ndarray], n: int, groups: Groups, how: Resampling,
     keep: list[np.ndarray] | None = None,
 ) -> Interval:  # fmt: skip
     unit_of_row = np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -29,10 +29,6 @@ class TransformerEmbedder:
         settings: layer, pooling, precision, device, batch size.
         seed: `None` takes the trained weights, a number draws new ones.
         own_code: whether the folder's modeling file may run.
-
-    Attributes:
-        stats: after `embed`, counts of sequences, tokens, unknown tokens, windows, and sequences that
-            were cut into several windows.
     """
 
     def __init__(
@@ -40,7 +36,6 @@ class TransformerEmbedder:
     ) -> None:
         self.name, self.key = name, key
         self.folder, self.settings, self.seed, self.own_code = folder, settings, seed, own_code
-        self.stats = {"sequences": 0, "tokens": 0, "unknown": 0, "cut": 0, "windows": 0}
 
     def twin(self, *, seed: int) -> TransformerEmbedder:
         """The random-init twin: the same configuration, tokenizer and settings, weights drawn with `seed`."""
@@ -62,7 +57,7 @@ class TransformerEmbedder:
 
         contents, frame = self._tokens(sequences)
         windows = cut(contents, frame, self._limit)
-        self._count(contents, windows)
+        self._warn(self._counts(contents, windows))
         pool = Pool(len(sequences), self.settings.pooling)
         for batch in batches(windows, self.settings.batch_size):
             ids, mask = padded(batch, self._pad)
@@ -71,6 +66,21 @@ class TransformerEmbedder:
             for window, state in zip(batch, states):
                 pool.add(window, state)
         return pool.result()
+
+    def counts(self, sequences: Sequence[str]) -> dict[str, int]:
+        """Tokens, unknown tokens, windows, and sequences longer than one window. Nothing is embedded."""
+        contents, frame = self._tokens(sequences)
+        return self._counts(contents, cut(contents, frame, self._limit))
+
+    def _counts(self, contents: Sequence[Sequence[int]], windows: Sequence[Window]) -> dict[str, int]:
+        unknown = self._tokenizer.unk_token_id
+        return {
+            "sequences": len(contents),
+            "tokens": sum(map(len, contents)),
+            "unknown": sum(list(c).count(unknown) for c in contents) if unknown is not None else 0,
+            "windows": len(windows),
+            "sequences_in_several_windows": sum(w.order == 1 for w in windows),
+        }
 
     def _states(self, ids: Any, mask: Any) -> np.ndarray:
         device, layer = self._device, self.settings.layer
@@ -102,18 +112,12 @@ class TransformerEmbedder:
             )
         return contents, Frame(tuple(whole[:at]), tuple(whole[at + len(inner) :]))
 
-    def _count(self, contents: Sequence[Sequence[int]], windows: Sequence[Window]) -> None:
-        unknown_id = self._tokenizer.unk_token_id
-        tokens = sum(map(len, contents))
-        unknown = sum(list(c).count(unknown_id) for c in contents) if unknown_id is not None else 0
-        added = {"sequences": len(contents), "tokens": tokens, "unknown": unknown,
-                 "windows": len(windows), "cut": sum(w.order == 1 for w in windows)}  # fmt: skip
-        for name, value in added.items():
-            self.stats[name] += value
-        if tokens and unknown > _UNKNOWN_ALLOWED * tokens:
+    def _warn(self, counts: Mapping[str, int]) -> None:
+        unknown = counts["unknown"] / max(1, counts["tokens"])
+        if unknown > _UNKNOWN_ALLOWED:
             say(
-                f"{self.name}: {unknown / tokens:.1%} of the tokens are unknown to its tokenizer; "
-                "the usual causes are U for T, lower case, or sequences that must be split into codons first"
+                f"{self.name}: {unknown:.1%} of the tokens are unknown to its tokenizer; usual causes: "
+                "U for T, lower case, or sequences that must be split into codons first"
             )
 
     @cached_property
@@ -195,8 +199,10 @@ def _quiet() -> Iterator[None]:
 
 @contextmanager
 def _one_line(folder: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(f"transformers cannot load it: {reason}", where=folder) from error

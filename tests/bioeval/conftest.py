@@ -62,7 +62,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def planted_records(n: int = 240, *, seed: int = 0) -> list[BioSequence]:
+def planted_records(n: int = 150, *, seed: int = 0) -> list[BioSequence]:
     """Random CDS-like DNA whose label `stability` is the share of G or C in third positions, plus noise."""
     rng = np.random.default_rng(seed)
     records = []

@@ -21,7 +21,9 @@ CONTRACT = {"model", "task", "metric", "value", "lo", "hi", "n", "split", "basel
 
 
 def config(task: Path | str, out: Path, *models: str, **changes) -> EvalConfig:
-    return EvalConfig(models=models, tasks=(str(task),), out=out, **{"resamples": 200, **changes})
+    return EvalConfig(
+        models=models, tasks=(str(task),), out=out, **{"resamples": 200, "batch_size": 64, **changes}
+    )
 
 
 def test_evaluate_gives_the_fields_of_the_contract(gpt2: Path, planted_task: Path, tmp_path: Path) -> None:
@@ -38,7 +40,7 @@ def test_evaluate_gives_the_fields_of_the_contract(gpt2: Path, planted_task: Pat
     for baseline in model["baselines"].values():
         assert baseline["lo"] <= baseline["value"] <= baseline["hi"]
     assert model["leakage"]["identity"] == 0.9 and model["leakage"]["train_test_rows"] == 0
-    assert model["interval"]["units"] == "groups" and model["interval"]["n_units"] == 24
+    assert model["interval"]["units"] == "groups" and model["interval"]["n_units"] == 15
     assert floor["value"] > 0.9  # codon frequencies hold the planted property
     assert model["baselines"]["codon-freq"]["value"] == floor["value"]
 
@@ -46,9 +48,9 @@ def test_evaluate_gives_the_fields_of_the_contract(gpt2: Path, planted_task: Pat
 def test_predictions_are_stored_row_by_row(gpt2: Path, planted_task: Path, tmp_path: Path) -> None:
     result = evaluate(config(planted_task, tmp_path / "e", "kmer"))["results"][0]
     table = pq.read_table(tmp_path / "e" / "predictions" / "kmer__planted.parquet")
-    assert table.num_rows == result["n"] == 48
+    assert table.num_rows == result["n"] == 30
     y, p = table.column("y").to_numpy(), table.column("prediction").to_numpy()
-    assert result["value"] == pytest.approx(spearmanr(y, p).statistic, abs=1e-12)
+    assert result["value"] == pytest.approx(spearmanr(y, p)[0], abs=1e-12)
     assert set(table.column("split").to_pylist()) == {"test"}
     assert "prediction_codon-freq" in table.column_names
 
@@ -82,9 +84,7 @@ def test_results_are_equal_in_another_folder_and_another_process_order(
     a = evaluate(config(planted_task, tmp_path / "a", "kmer", str(gpt2)))["results"]
     b = evaluate(config(planted_task, tmp_path / "b", str(gpt2), "kmer"))["results"]
     assert a[0] == b[1]
-    assert {k: v for k, v in a[1].items() if k != "embedding"} == {
-        k: v for k, v in b[0].items() if k != "embedding"
-    }
+    assert a[1] == b[0]
 
 
 def test_random_init_as_a_model_and_as_the_twin_are_the_same(
@@ -134,7 +134,7 @@ def test_wrong_settings_are_quoted(changes: dict, text: str, tmp_path: Path) -> 
 def test_mrfp_floors_equal_the_independent_measurement(
     real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Floors measured with scikit-learn before this code existed: one-hot ridge .786, codon frequency .574."""
+    """Measured with scikit-learn before this code existed: one-hot ridge .786, codon frequency .574."""
     monkeypatch.setenv("SEQLOOM_REAL_DATA", str(real_data))
     results = evaluate(config("mrfp", tmp_path / "e", "codon-freq", "one-hot"))["results"]
     assert results[0]["value"] == pytest.approx(0.574, abs=0.02)

@@ -1,0 +1,91 @@
+"""Baseline features against counting by hand and scikit-learn; floors against independent measurements."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.preprocessing import OneHotEncoder
+
+from biodata.codon import CODONS
+from bioeval.baselines import BASELINES, FrequencyEmbedder, OneHotEmbedder, baselines_for
+from bioeval.probes.ridge import Ridge
+from bioeval.protocols import Embedder, Part
+from bioeval.stats import score
+from bioeval.tasks import Task, load_task
+
+RNG = np.random.default_rng(0)
+SEQUENCES = ["".join(RNG.choice(list("ACGU"), n)) for n in (9, 30, 31, 90)]
+
+
+def test_every_baseline_is_an_embedder_with_a_key_of_its_own(planted_task: Path) -> None:
+    task = load_task(planted_task)
+    made = [BASELINES.load(name)(task) for name in baselines_for(task)]
+    assert all(isinstance(m, Embedder) for m in made) and len({m.key for m in made}) == len(BASELINES)
+    for name, embedder in zip(baselines_for(task), made):
+        vectors = embedder.embed(task.sequences("test"))
+        assert embedder.name == name and vectors.dtype == np.float32 and len(vectors) == 30
+
+
+def test_codon_frequencies_are_counts_in_frame(planted_task: Path) -> None:
+    found = BASELINES.load("codon-freq")(load_task(planted_task)).embed(SEQUENCES)
+    for row, sequence in zip(found, SEQUENCES):
+        plain = sequence.replace("U", "T")
+        counts = Counter(plain[i : i + 3] for i in range(0, len(plain) - 2, 3))
+        assert row[:64] == pytest.approx([counts[c] / counts.total() for c in CODONS])
+        assert row[64] == pytest.approx(np.log1p(len(sequence)))
+
+
+def test_kmers_overlap_and_skip_unknown_letters() -> None:
+    embedder = FrequencyEmbedder(name="x", letters="ACGT", sizes=(2,), step=1)
+    row = embedder.embed(["AANAC"])[0]
+    assert row[0] == row[1] == 0.5 and row[2:16].sum() == 0
+    assert embedder.embed(["N", ""]).tolist()[0][:16] == [0.0] * 16
+
+
+def test_one_hot_equals_scikit_learn() -> None:
+    sequences = ["".join(RNG.choice(list("ACGT"), 12)) for _ in range(20)]
+    letters = np.array([list("ACGT")] * 12)
+    encoder = OneHotEncoder(categories=list(letters), sparse_output=False)  # pyright: ignore[reportArgumentType]
+    expected = encoder.fit_transform([list(s) for s in sequences])
+    embedder = OneHotEmbedder(letters="ACGT", width=1, positions=12, longest=12)
+    assert np.array_equal(embedder.embed(sequences), expected)
+
+
+def test_one_hot_cuts_and_pads() -> None:
+    embedder = OneHotEmbedder(letters="ACGT", width=3, positions=2, longest=5)
+    found = embedder.embed(["ACG", "ACGTTTAAA", "ANGTTT"])
+    assert found.sum(1).tolist() == [1, 2, 1]
+    assert found[1].nonzero()[0].tolist() == [CODONS.index("ACG"), 64 + CODONS.index("TTT")]
+    assert embedder.settings == {"word": 3, "positions": 2, "longest_train": 5}
+
+
+def test_protein_has_no_codons(planted_task: Path) -> None:
+    task = load_task(planted_task)
+    protein = Task(config=task.config, table=task.table, alphabet="protein", notes={})
+    assert baselines_for(protein) == ("kmer", "one-hot")
+
+
+@pytest.mark.parametrize(
+    ("task", "baseline", "floor", "within"),
+    [
+        ("mrfp", "codon-freq", 0.574, 0.02),
+        ("mrfp", "one-hot", 0.786, 0.02),
+        ("mlos", "codon-freq", 0.563, 0.05),
+        ("icodon", "codon-freq", 0.30, 0.06),
+        ("ecoli-abundance", "codon-freq", 0.64, 0.06),
+    ],
+)
+def test_floors_equal_independent_measurements(
+    task: str, baseline: str, floor: float, within: float, real_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measured by other people with scikit-learn; other random splits where the publisher gives none."""
+    monkeypatch.setenv("SEQLOOM_REAL_DATA", str(real_data))
+    loaded = load_task(task)
+    embedder = BASELINES.load(baseline)(loaded)
+    splits = ("train", "validation", "test")
+    x = {s: Part(x=embedder.embed(loaded.sequences(s)), y=loaded.values(s)) for s in splits}
+    fitted = Ridge().fit(x["train"], x["validation"], metric=loaded.metric)
+    assert score(loaded.metric, x["test"].y, fitted.predict(x["test"].x)) == pytest.approx(floor, abs=within)
