@@ -4,7 +4,7 @@ Independent of how the split was made. Two methods, and a leak found by either c
 with other k-mers, the highest sensitivity and longer lists than the repair's, with planted near-copies that
 say how much it finds; short sequences are compared exactly instead. (b) Edit-distance alignment of held-out
 rows with all rows of the other splits (`biodata.exact`). Identity = matching columns / columns of an
-alignment that covers `coverage` of both sequences: a local alignment in (a), the shorter sequence whole in (b).
+alignment that covers `coverage` of both sequences: local in (a), the shorter sequence whole in (b).
 """
 
 from __future__ import annotations
