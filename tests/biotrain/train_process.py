@@ -15,10 +15,11 @@ from biotrain.config import TrainConfig
 def start(config: TrainConfig, errors: Path) -> BaseProcess:
     """Starts training; `errors` gets the process's standard error.
 
-    The processes are forked from one that has imported torch already and computed nothing.
+    The processes are forked from one that has imported torch already, and what torch imports on first use,
+    and has computed nothing.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["biotrain.loop"])
+    context.set_forkserver_preload(["biotrain.loop", "torch._dynamo", "pandas"])
     process = context.Process(target=_run, args=(config, errors))
     process.start()
     return process
