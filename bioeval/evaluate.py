@@ -170,7 +170,7 @@ class _Bench:
         """The baselines of the task, without the model itself, and its twin."""
         rivals = {b: self.run(_baseline(b, self.task)) for b in baselines_for(self.task) if b != name}
         if isinstance(embedder, HasTwin) and not name.startswith("random-init:"):
-            rivals["random-init"] = self.run(embedder.twin(seed=self.config.seed))
+            rivals[f"random-init:{name}"] = self.run(embedder.twin(seed=self.config.seed))
         return rivals
 
     def run(self, embedder: Embedder) -> Run:

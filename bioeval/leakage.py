@@ -6,22 +6,32 @@ least `coverage` times as long. Pairs are first sieved by shared q-grams: a sequ
 edits shares at least m - q + 1 - kq of its q-grams (Jokinen & Ukkonen 1991, doi:10.1007/3-540-54345-7_67),
 so the sieve loses nothing. The rest is aligned by edlib (Sosic & Sikic 2017,
 doi:10.1093/bioinformatics/btw753).
+
+Where there are too many pairs for that, MMseqs2 searches instead (`biodata.search` as the audit does);
+it may miss pairs, and the method that stands with the result says so.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from biodata.alphabet import reverse_complement
 from biodata.errors import ConfigError
+from biodata.mmseqs import normalised
 from biodata.progress import progress
+from biodata.search import SearchSettings, audit_settings, search
 from bioeval.tasks.task import Task
 
 _BINS = 4096
+_MOST_PAIRS = 100_000_000  # some minutes on one core
+_MOST_TRAIN = 50_000  # 400 MB of counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +83,18 @@ def find_leakage(task: Task, *, identity: float = 0.9, coverage: float = 0.8) ->
     both = task.alphabet == "dna" and task.unit == "nucleotide"
     train, test = task.sequences("train"), task.sequences("test")
     exact = leaking_rows(train, test, identity=1.0, coverage=1.0, both_strands=both)
-    leaking = exact | leaking_rows(train, test, identity=identity, coverage=coverage, both_strands=both)
+    few = len(train) * len(test) <= _MOST_PAIRS and len(train) <= _MOST_TRAIN
+    if few:
+        near = leaking_rows(train, test, identity=identity, coverage=coverage, both_strands=both)
+    else:
+        settings = audit_settings(alphabet=task.alphabet, identity=identity, coverage=coverage)
+        near = _searched_rows(train, test, replace(settings, both_strands=both), alphabet=task.alphabet)
+    leaking = exact | near
     seen: dict[str, set[str]] = {}
     for sequence, split in zip(task.table.column("sequence").to_pylist(), task.table.column("split")):
         seen.setdefault(_plain(sequence), set()).add(split.as_py())
-    method = "edlib, every pair of train and test" + (", both strands" if both else "")
+    method = "edlib, every pair of train and test" if few else "MMseqs2 search, may miss pairs"
+    method += ", both strands" if both else ""
     return Leakage(
         leaking=leaking, exact=int(exact.sum()), repeated=sum(len(s) > 1 for s in seen.values()),
         identity=identity, coverage=coverage, method=method,
@@ -104,6 +121,21 @@ def leaking_rows(
     if identity < 1:
         near = _near(known, [asked[i] for i in np.flatnonzero(~found)], identity, coverage)
         found[~found] = near
+    return found
+
+
+def _searched_rows(
+    train: Sequence[str], test: Sequence[str], settings: SearchSettings, *, alphabet: str
+) -> np.ndarray:
+    column = normalised(pa.array([*train, *test], pa.large_string()), alphabet=alphabet)
+    rows = np.arange(len(train) + len(test))
+    with tempfile.TemporaryDirectory(prefix="seqloom-") as folder:
+        hits, _ = search(
+            column, settings, alphabet=alphabet, queries=rows[len(train) :], targets=rows[: len(train)],
+            workdir=Path(folder),
+        )  # fmt: skip
+    found = np.zeros(len(test), dtype=bool)
+    found[hits.query - len(train)] = True
     return found
 
 

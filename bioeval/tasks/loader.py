@@ -74,7 +74,7 @@ def load_task(name_or_path: str | Path, *, data: Path | None = None) -> Task:
     return task
 
 
-def list_tasks() -> list[dict[str, Any]]:
+def describe_tasks() -> list[dict[str, Any]]:
     """One dict for each task of the package: name, title, licence, metric, unit, and where its data is."""
     rows = []
     for name in task_names():

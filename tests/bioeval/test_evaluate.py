@@ -35,7 +35,7 @@ def test_evaluate_gives_the_fields_of_the_contract(gpt2: Path, planted_task: Pat
     model, floor = results
     assert set(model) >= CONTRACT
     assert model["lo"] <= model["value"] <= model["hi"]
-    assert set(model["baselines"]) == {"codon-freq", "kmer", "one-hot", "random-init"}
+    assert set(model["baselines"]) == {"codon-freq", "kmer", "one-hot", f"random-init:{gpt2}"}
     assert set(floor["baselines"]) == {"kmer", "one-hot"}
     for baseline in model["baselines"].values():
         assert baseline["lo"] <= baseline["value"] <= baseline["hi"]
@@ -92,9 +92,9 @@ def test_random_init_as_a_model_and_as_the_twin_are_the_same(
 ) -> None:
     name = f"random-init:{gpt2}"
     trained, random = evaluate(config(planted_task, tmp_path / "e", str(gpt2), name))["results"]
-    assert trained["baselines"]["random-init"]["value"] == random["value"]
+    assert trained["baselines"][name]["value"] == random["value"]
     assert trained["embedding_key"] != random["embedding_key"]
-    assert "random-init" not in random["baselines"]
+    assert name not in random["baselines"]
 
 
 def test_without_baselines(planted_task: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import edlib
 import numpy as np
 import pytest
@@ -100,6 +102,24 @@ def test_sequences_in_several_splits_are_counted(tmp_path) -> None:
     }  # fmt: skip
     assert found.leaking.tolist() == [False, True, True, False]
     assert found.sentence.startswith("2 of 4 test rows have a train row at identity >= 0.9")
+
+
+def test_many_pairs_are_searched_by_mmseqs_and_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(6)
+    sequences = ["".join(rng.choice(list("ACGU"), 200)) for _ in range(40)]
+    sequences[30:35] = [mutated(s, 8, rng, "ACGU") for s in sequences[:5]]
+    splits = ["train"] * 20 + ["val"] * 10 + ["test"] * 10
+    rows = [f"{s},{i},{p}" for i, (s, p) in enumerate(zip(sequences, splits))]
+    (tmp_path / "x.csv").write_text("Sequence,Value,Split\n" + "\n".join(rows) + "\n")
+    (tmp_path / "x.yaml").write_text("name: x\ndata: {file: x.csv}\nalphabet: rna\ncolumns: {split: Split}\n")
+    task = load_task(tmp_path / "x.yaml")
+    every = find_leakage(task)
+    monkeypatch.setattr("bioeval.leakage._MOST_PAIRS", 10)
+    searched = find_leakage(task)
+    assert searched.leaking.tolist() == every.leaking.tolist() == [True] * 5 + [False] * 5
+    assert searched.method == "MMseqs2 search, may miss pairs"
 
 
 def test_cov_leakage_is_near_the_independent_measurement(real_data, monkeypatch) -> None:

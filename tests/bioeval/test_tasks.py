@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biodata.errors import ConfigError, DataError
-from bioeval.tasks import list_tasks, load_task, task_names
+from bioeval.tasks import describe_tasks, load_task, task_names
 from bioeval.tasks import loader as module
 from bioeval.tasks.splits import group_split
 
@@ -61,9 +61,9 @@ def test_icodon_keeps_genes_and_sequences_together(real_data: Path, monkeypatch:
     assert task.fingerprint == load_task("icodon").fingerprint
 
 
-def test_list_tasks_tells_where_to_get_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_describe_tasks_tells_where_to_get_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SEQLOOM_REAL_DATA", raising=False)
-    rows = {row["name"]: row for row in list_tasks()}
+    rows = {row["name"]: row for row in describe_tasks()}
     assert rows["mrfp"]["data"] is None and "raw.githubusercontent.com" in rows["mrfp"]["get"]
     assert "non-commercial" in rows["mrfp"]["licence"]
 
