@@ -57,7 +57,8 @@ def learning_rate(step: int, *, name: str, steps: int, warmup: int, peak: float,
         return peak * step / warmup
     start = max(warmup, 1)
     share = min(1.0, (step - start) / (steps - start)) if steps > start else 0.0
-    return low + (peak - low) * SCHEDULES.load(name)(share)
+    height = SCHEDULES.load(name)(share)
+    return height * peak + (1.0 - height) * low
 
 
 def warmup_steps(steps: int, *, given: int | None, fraction: float) -> int:
