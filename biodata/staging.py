@@ -163,7 +163,7 @@ class ShardWriter:
             return
         if self._writer is None:
             part = self._shard.enter_context(atomic_path(self.folder / shard_name(self.next)))
-            self._writer = pq.ParquetWriter(part, SCHEMA, **parquet_options(SCHEMA))
+            self._writer = pq.ParquetWriter(part, SCHEMA, **parquet_options(SCHEMA, temporary=True))
         table = pa.Table.from_batches(self._pending, schema=SCHEMA)
         self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
         self._shard_bytes += self._pending_bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from biodata.io.parquet import parquet_options
 from biodata.io.raw import RAW_SCHEMA
@@ -22,16 +23,17 @@ def test_parquet_options_name_only_columns_of_the_schema():
         assert set(parquet_options(schema)["use_dictionary"]) <= set(schema.names)
 
 
-def test_parquet_options_reach_every_column_and_give_equal_bytes(tmp_path: Path):
+@pytest.mark.parametrize(("temporary", "codec"), [(False, "ZSTD"), (True, "SNAPPY")])
+def test_parquet_options_reach_every_column_and_give_equal_bytes(tmp_path: Path, temporary: bool, codec: str):
     record = BioSequence(
         id="a", sequence="ACGT", alphabet="dna", labels={"x": 1.0},
         features=(Feature(type="CDS", start=0, end=3, attributes={"gene": "g"}),),
     )  # fmt: skip
     table = table_from_records([record] * 3)
     for name in ("a.parquet", "b.parquet"):
-        pq.write_table(table, tmp_path / name, **parquet_options(SCHEMA))
+        pq.write_table(table, tmp_path / name, **parquet_options(SCHEMA, temporary=temporary))
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
     assert pq.read_table(tmp_path / "a.parquet").equals(table)
     group = pq.ParquetFile(tmp_path / "a.parquet").metadata.row_group(0)
     columns = [group.column(i) for i in range(group.num_columns)]
-    assert {c.path_in_schema for c in columns if c.compression != "ZSTD"} == {"checksum"}
+    assert {c.path_in_schema for c in columns if c.compression != codec} == {"checksum"}
