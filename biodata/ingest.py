@@ -17,7 +17,7 @@ import pyarrow as pa
 
 import biodata
 from biodata.curate.dedupe import Deduper
-from biodata.curate.ids import UniqueIds
+from biodata.curate.ids import MADE_UNIQUE, UniqueIds
 from biodata.curate.labels import LabelTable
 from biodata.curate.rules import RuleLog
 from biodata.curate.steps import FileSteps, Seen
@@ -151,7 +151,8 @@ class _Ingest:
 
     def _nothing_left(self, log: RuleLog) -> DataError:
         self.staging.write_listings(log)
-        what, where = f"no row is left: {_counted(log)}", ", ".join(self.config.inputs)
+        what = f"no row is left (alphabet {self.config.alphabet}): {_counted(log)}"
+        where = ", ".join(self.config.inputs)
         if first := self.staging.first_dropped():
             where = f"{first['file']}:{first['line']}" if first["line"] else first["file"]
             what += f"; first: {first['id'] or 'file'}: {first['detail'] or first['reason']}"
@@ -165,8 +166,10 @@ class _Ingest:
             self.sources += marker["sources"]
             log.add_counts(marker["rules"])
             ids.restore(pa.array([], pa.string()), marker["suffixes"])
+        old = self.staging.listed(MADE_UNIQUE)
         for batch in self.staging.kept_columns(self.shards, ["id", "checksum"]):
-            deduper.restore(batch["checksum"], batch["id"])
+            names = [old.get(id, id) for id in batch["id"].to_pylist()] if old else batch["id"]
+            deduper.restore(batch["checksum"], pa.array(names, pa.string()))
             ids.restore(batch["id"], {})
 
     def _unit(self, number: int, files: list[SourceFile], seen: Seen, counts: RuleLog) -> None:

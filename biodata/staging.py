@@ -103,6 +103,15 @@ class Staging:
         for i in range(shards):
             yield from _batches(self.path / shard_name(i), columns)
 
+    def listed(self, rule: str) -> dict[str, str]:
+        """Id to detail of the rows that a rule listed in the finished units."""
+        found: dict[str, str] = {}
+        for path in sorted(self._progress.glob("unit-*.json")):
+            for batch in _batches(path.with_suffix(".parquet"), ["id", "reason", "detail"]):
+                of_rule = batch.filter(pc.call_function("equal", [batch["reason"], pa.scalar(rule)]))
+                found.update(zip(of_rule["id"].to_pylist(), of_rule["detail"].to_pylist()))
+        return found
+
     def _unit(self, number: int, suffix: str) -> Path:
         return self._progress / f"unit-{number:05d}.{suffix}"
 

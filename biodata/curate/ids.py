@@ -14,6 +14,9 @@ import pyarrow.compute as pc
 from biodata.curate.digest_index import DigestIndex
 from biodata.curate.rules import RuleLog
 
+MADE_UNIQUE = "id-made-unique"
+"""The rule by which `UniqueIds` lists what it changed: the new id, and the old one as the detail."""
+
 _SEEDS = (1, 2)
 
 
@@ -45,9 +48,9 @@ class UniqueIds:
 
         Args:
             batch: columns `id` and `line`.
-            log: takes `id-made-unique` and, for empty ids, `id-made-up`.
+            log: takes `id-made-unique`, with the id as it was as the detail.
         """
-        ids = _filled(batch, log)
+        ids = batch["id"]
         fresh = self._fresh(ids)
         if fresh.all():
             return ids
@@ -62,8 +65,9 @@ class UniqueIds:
                 names[at] = name
             waiting = waiting[~good]
         lines = batch["line"].take(pa.array(again))
-        log.change("id-made-unique", ids=[names[at] for at in again], lines=lines,
-                   detail=[f"{name!r} was there before" for name in old_name.values()])  # fmt: skip
+        log.change(
+            MADE_UNIQUE, ids=[names[at] for at in old_name], lines=lines, detail=list(old_name.values())
+        )
         return pa.array(names, pa.string())
 
     def restore(self, ids: pa.Array, last: Mapping[str, int]) -> None:
@@ -91,15 +95,14 @@ class UniqueIds:
         return self._index.number(np.ascontiguousarray(hashes).view(np.uint8).reshape(-1, 16))[1]
 
 
-def _filled(batch: pa.RecordBatch, log: RuleLog) -> pa.Array:
-    """The ids, with `record-at-line-N` for empty ones."""
+def fill_empty_ids(batch: pa.RecordBatch, log: RuleLog) -> pa.RecordBatch:
+    """The batch with the id `record-at-line-N` for records that have none, counted as `id-made-up`."""
     ids = batch["id"]
     empty = pc.call_function("equal", [ids, pa.scalar("")])
     if not empty.true_count:
-        return ids
-    names = [
-        name or f"record-at-line-{line}" for name, line in zip(ids.to_pylist(), batch["line"].to_pylist())
-    ]
+        return batch
+    names = [id or f"record-at-line-{line}" for id, line in zip(ids.to_pylist(), batch["line"].to_pylist())]
     made_up = pa.array(names, pa.string())
     log.change("id-made-up", ids=made_up.filter(empty), lines=batch["line"].filter(empty), detail="no id")
-    return made_up
+    index = batch.schema.get_field_index("id")
+    return batch.set_column(index, batch.schema.field(index), made_up)

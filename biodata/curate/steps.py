@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from biodata.curate.cds import check_frames, extract_cds
 from biodata.curate.dedupe import Deduper
-from biodata.curate.ids import UniqueIds
+from biodata.curate.ids import UniqueIds, fill_empty_ids
 from biodata.curate.labels import LabelTable
 from biodata.curate.letters import clean_letters
 from biodata.curate.rules import RuleLog
@@ -53,7 +53,7 @@ class FileSteps:
         reader = READERS.load(self.file.format)
         for batch in reader(self.file.path, log=self.log, alphabet=self.config.alphabet):
             self.records += batch.num_rows
-            batch = self._curated(batch)
+            batch = self._curated(fill_empty_ids(batch, self.log))
             batch, checksums = self.seen.deduper.unique(batch, self.log)
             yield self._assembled(batch, checksums)
 
