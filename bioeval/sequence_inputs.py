@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,21 @@ from biodata.io.fasta import read_fasta
 from bioeval.metrics.sequence_set import SequenceSet
 
 
-def read_set(path: Path, *, split: str, limit: int, seed: int) -> tuple[SequenceSet, int]:
+class Loaded(NamedTuple):
+    """Sequences that were read.
+
+    Attributes:
+        sequences: the set, or a draw of it.
+        found: how many there were.
+        families: int64, the cluster of each where the input has that column.
+    """
+
+    sequences: SequenceSet
+    found: int
+    families: np.ndarray | None
+
+
+def read_set(path: Path, *, split: str, limit: int, seed: int) -> Loaded:
     """Reads nucleotide sequences.
 
     Args:
@@ -22,9 +37,6 @@ def read_set(path: Path, *, split: str, limit: int, seed: int) -> tuple[Sequence
         split: which split of a dataset folder: `train`, `validation` or `test`.
         limit: at most so many sequences, drawn at random without replacement, in file order; 0 takes all.
         seed: of that draw.
-
-    Returns:
-        The set and the number of sequences that were there.
 
     Raises:
         ConfigError: no such file or folder.
@@ -36,7 +48,8 @@ def read_set(path: Path, *, split: str, limit: int, seed: int) -> tuple[Sequence
         rows = np.sort(np.random.default_rng(seed).choice(total, size=limit, replace=False))
         table = table.take(rows)
     sequences = ["".join(text.split()) for text in table["sequence"].to_pylist()]
-    return SequenceSet.from_strings(sequences, table["id"].to_pylist(), where=path), total
+    families = table["cluster"].to_numpy() if table["cluster"].null_count == 0 else None
+    return Loaded(SequenceSet.from_strings(sequences, table["id"].to_pylist(), where=path), total, families)
 
 
 def input_fingerprint(path: Path) -> dict[str, str]:
@@ -69,19 +82,27 @@ def _read_parquet(path: Path) -> pa.Table:
         raise DataError(f"cannot be read as Parquet: {error}", where=path) from None
     if "sequence" not in names:
         raise DataError(f"no column 'sequence' (has: {', '.join(names)})", where=path)
-    table = pq.read_table(path, columns=[name for name in ("id", "sequence") if name in names])
+    table = pq.read_table(path, columns=[name for name in _COLUMNS.names if name in names])
     if "id" not in names:
         table = table.append_column("id", pa.array([str(i + 1) for i in range(table.num_rows)]))
     if table["sequence"].null_count:
         raise DataError(f"{table['sequence'].null_count} rows have no sequence", where=path)
-    return table.select(["id", "sequence"]).cast(_COLUMNS)
+    return _with_cluster(table).select(_COLUMNS.names).cast(_COLUMNS)
 
 
 def _read_fasta(path: Path) -> pa.Table:
     batches = [batch.select(["id", "sequence"]) for batch in read_fasta(path)]
     if not batches:
         return _COLUMNS.empty_table()
-    return pa.Table.from_batches(batches).cast(_COLUMNS)
+    return _with_cluster(pa.Table.from_batches(batches)).cast(_COLUMNS)
 
 
-_COLUMNS = pa.schema([pa.field("id", pa.string()), pa.field("sequence", pa.large_string())])
+def _with_cluster(table: pa.Table) -> pa.Table:
+    if "cluster" in table.column_names:
+        return table
+    return table.append_column("cluster", pa.nulls(table.num_rows, pa.int64()))
+
+
+_COLUMNS = pa.schema(
+    [pa.field("id", pa.string()), pa.field("sequence", pa.large_string()), pa.field("cluster", pa.int64())]
+)

@@ -14,13 +14,13 @@ from biodata.errors import ConfigError, DataError
 from biodata.files import write_json
 from biodata.progress import progress
 from bioeval.metrics import METRICS
-from bioeval.metrics.calibration import FeatureSets, calibrate, random_splits
+from bioeval.metrics.calibration import FeatureSets, calibrate, random_splits, usable_families
 from bioeval.metrics.kmer import MAX_K, WINDOWS_PER_KMER, KmerDivergence
 from bioeval.metrics.nearest import NearestIdentity, nearest_method
 from bioeval.metrics.orf import orf_checks
 from bioeval.metrics.protocol import Metric
 from bioeval.metrics.sequence_set import SequenceSet
-from bioeval.sequence_inputs import input_fingerprint, read_set
+from bioeval.sequence_inputs import Loaded, input_fingerprint, read_set
 from bioeval.sequence_pictures import draw_pictures
 
 RESULTS_FILE, PICTURES_FILE = "results.json", "pictures.json"
@@ -87,12 +87,17 @@ class SequencesConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """The sets that are compared; `shuffled` is the reference with every sequence's letters shuffled."""
+    """The sets that are compared.
+
+    `shuffled` is the reference with every sequence's letters shuffled, `families` the clusters of the
+    reference where they are known and fit to be split whole.
+    """
 
     generated: SequenceSet
     reference: SequenceSet
     shuffled: SequenceSet
     train: SequenceSet | None
+    families: np.ndarray | None
     coding: bool
 
 
@@ -102,7 +107,8 @@ def evaluate_sequences(config: SequencesConfig) -> dict[str, Any]:
     Returns:
         What `results.json` holds: `metrics{name: {value, unit, null_lo, null_hi, ...}}` (see
         `bioeval.metrics.calibration.calibrate`), `nearest_training_identity{median, max, ...}` as fractions,
-        `n_generated`, `n_reference`, `n_train` (sequences used), `coding`, `settings`, `inputs`, `warnings`.
+        `n_generated`, `n_reference`, `n_train` (sequences used), `coding`, `null` (whether halves are
+        made of whole families or of single sequences), `settings`, `inputs`, `warnings`.
 
     Raises:
         ConfigError: an input does not exist.
@@ -116,7 +122,8 @@ def evaluate_sequences(config: SequencesConfig) -> dict[str, Any]:
         "nearest_training_identity": _nearest(metrics, features, inputs),
         "n_generated": len(inputs.generated), "n_reference": len(inputs.reference),
         "n_train": len(inputs.train) if inputs.train is not None else 0,
-        "found": found, "coding": inputs.coding, "settings": _settings(config),
+        "found": found, "coding": inputs.coding,
+        "null": "families" if inputs.families is not None else "sequences", "settings": _settings(config),
         "inputs": _fingerprints(config), "warnings": _warnings(config, inputs),
     }  # fmt: skip
     out = _without_nan(out)
@@ -126,23 +133,28 @@ def evaluate_sequences(config: SequencesConfig) -> dict[str, Any]:
 
 
 def _read(config: SequencesConfig) -> tuple[Inputs, dict[str, int]]:
-    def read(path: Path, split: str, limit: int) -> tuple[SequenceSet, int]:
+    def read(path: Path, split: str, limit: int) -> Loaded:
         return read_set(path, split=split, limit=limit, seed=config.seed)
 
-    generated, n_generated = read(config.generated, "test", config.max_sequences)
-    reference, n_reference = read(config.reference, "test", config.max_sequences)
+    generated, n_generated, _ = read(config.generated, "test", config.max_sequences)
+    reference, n_reference, families = read(config.reference, "test", config.max_sequences)
     _require(generated, MIN_GENERATED, "generated", config.generated)
     _require(reference, MIN_REFERENCE, "reference", config.reference)
     found, train = {"generated": n_generated, "reference": n_reference}, None
     if config.train is not None:
-        train, found["train"] = read(config.train, "train", config.max_train)
+        train, found["train"], _ = read(config.train, "train", config.max_train)
         _require(train, 1, "training", config.train)
     coding = config.coding == "yes"
     if config.coding == "auto":
         coding = bool(orf_checks(reference, table=config.table)[:, 0].mean() >= CODING_SHARE)
     shuffled = reference.shuffled(config.seed)
     return Inputs(
-        generated=generated, reference=reference, shuffled=shuffled, train=train, coding=coding
+        generated=generated,
+        reference=reference,
+        shuffled=shuffled,
+        train=train,
+        coding=coding,
+        families=families if usable_families(families) else None,
     ), found
 
 
@@ -174,7 +186,9 @@ def _measure(
     config: SequencesConfig, metrics: list[Metric], inputs: Inputs
 ) -> tuple[list[FeatureSets], dict[str, dict[str, Any]]]:
     sizes = len(inputs.generated), len(inputs.reference)
-    splits = random_splits(sizes[1], sizes[0], resamples=config.resamples, seed=config.seed)
+    splits = random_splits(
+        sizes[1], sizes[0], resamples=config.resamples, seed=config.seed, families=inputs.families
+    )
     features, results = [], {}
     with progress("sequence metrics", len(metrics)) as advance:
         for metric in metrics:

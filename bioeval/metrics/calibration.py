@@ -20,11 +20,11 @@ INTERVAL = (2.5, 97.5)
 
 @dataclass(frozen=True, slots=True)
 class Splits:
-    """Random subsets of equal size: two disjoint ones of the reference and one of another set.
+    """Random subsets: two disjoint ones of the reference and one of another set.
 
     Attributes:
         half: bool [B, n reference], the subset that plays the generated set.
-        rest: bool [B, n reference], as many other sequences.
+        rest: bool [B, n reference], as many other sequences (fewer where families do not fit).
         other: bool [B, n other], as many of the other set.
     """
 
@@ -33,8 +33,35 @@ class Splits:
     other: np.ndarray
 
 
-def random_splits(reference: int, other: int, *, resamples: int, seed: int) -> Splits:
+MIN_FAMILIES = 4
+
+
+def usable_families(families: np.ndarray | None) -> bool:
+    """Whether halves can be made of whole families: at least 4, none with more than a quarter of all.
+
+    >>> usable_families(np.array([0, 0, 1, 1, 2, 2, 3, 3])), usable_families(np.array([0, 0, 0, 1, 2, 3]))
+    (True, False)
+    """
+    if families is None:
+        return False
+    sizes = np.unique(families, return_counts=True)[1]
+    return len(sizes) >= MIN_FAMILIES and bool(4 * sizes.max() <= len(families))
+
+
+def random_splits(
+    reference: int, other: int, *, resamples: int, seed: int, families: np.ndarray | None = None
+) -> Splits:
     """Draws `Splits` of size min(other, reference // 2), without replacement.
+
+    Relatives on both sides would make the halves more alike than two independent sets are, and the null too
+    narrow: where families are known (and `usable_families`), no family has members in both halves.
+
+    Args:
+        reference: number of reference sequences.
+        other: number of sequences of the other set.
+        resamples: how many splits.
+        seed: of the draws.
+        families: int [reference], the family (cluster) of each reference sequence.
 
     >>> splits = random_splits(10, 4, resamples=3, seed=0)
     >>> splits.half.sum(axis=1).tolist(), bool((splits.half & splits.rest).any())
@@ -46,10 +73,20 @@ def random_splits(reference: int, other: int, *, resamples: int, seed: int) -> S
     rest, drawn = np.zeros_like(half), np.zeros((resamples, other), dtype=bool)
     for row in range(resamples):
         order = rng.permutation(reference)
+        remaining = order[size:]
+        if families is not None and usable_families(families):
+            order = order[np.argsort(_shuffled_ranks(families, rng)[order], kind="stable")]
+            remaining = order[size:][families[order[size:]] != families[order[size - 1]]]
         half[row, order[:size]] = True
-        rest[row, order[size : 2 * size]] = True
+        rest[row, remaining[:size]] = True
         drawn[row, rng.permutation(other)[:size]] = True
     return Splits(half, rest, drawn)
+
+
+def _shuffled_ranks(families: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A random rank for each family, for each of its members."""
+    names, member = np.unique(families, return_inverse=True)
+    return rng.permutation(len(names))[member]
 
 
 @dataclass(frozen=True, slots=True)

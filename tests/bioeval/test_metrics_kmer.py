@@ -130,6 +130,39 @@ def test_calibration_tells_like_from_unlike() -> None:
     assert set(outcomes[0]["scale"]) == {"half_vs_half", "shuffled", "generated"}
 
 
+def test_relatives_never_stand_on_both_sides() -> None:
+    families = np.repeat(np.arange(12), np.arange(1, 13))
+    splits = random_splits(len(families), 30, resamples=40, seed=1, families=families)
+    for half, rest in zip(splits.half, splits.rest):
+        assert not set(families[half]) & set(families[rest])
+        assert half.sum() == 30 >= rest.sum() >= 30 - 12
+    assert len({half.tobytes() for half in splits.half}) > 30
+
+
+def test_a_family_too_large_to_be_split_whole_is_split() -> None:
+    families = np.array([0] * 9 + [1, 2, 3])
+    splits = random_splits(12, 6, resamples=5, seed=0, families=families)
+    assert splits.half.sum(axis=1).tolist() == splits.rest.sum(axis=1).tolist() == [6] * 5
+
+
+def test_families_widen_the_null() -> None:
+    rng = np.random.default_rng(9)
+    ancestors = [_random(rng, 300) for _ in range(10)]
+    sequences = [_random(rng, 6) + ancestor for ancestor in ancestors for _ in range(6)]
+    features, families = (
+        KmerDivergence(k=4).features(SequenceSet.from_strings(sequences)),
+        np.repeat(range(10), 6),
+    )
+
+    def null(known: np.ndarray | None) -> float:
+        splits = random_splits(60, 60, resamples=30, seed=0, families=known)
+        return float(
+            KmerDivergence(k=4).compare(features, features, rows=splits.half, others=splits.rest)[:, 0].mean()
+        )
+
+    assert null(families) > 2 * null(None)
+
+
 def test_a_set_against_itself_has_distance_zero() -> None:
     metric = KmerDivergence(k=2)
     features = metric.features(SequenceSet.from_strings(["ACGTACGATT", "GGCA"]))

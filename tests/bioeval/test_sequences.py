@@ -99,19 +99,20 @@ def test_dataset_folder_gives_its_test_and_train_splits(tmp_path: Path, natural:
     folder = tmp_path / "dataset" / "data"
     folder.mkdir(parents=True)
     for split, seed, number in (("train", 3, 12), ("test", 4, 9)):
-        table = pa.table({"id": [f"{split}{i}" for i in range(number)], "sequence": genes(seed, number)})
+        columns = {"id": [f"{split}{i}" for i in range(number)], "sequence": genes(seed, number)}
+        table = pa.table(columns | {"cluster": [i // 2 for i in range(number)]})
         pq.write_table(table, folder / f"{split}-00000-of-00001.parquet")
     dataset = tmp_path / "dataset"
     config = SequencesConfig(
         generated=natural, reference=dataset, train=dataset, out=tmp_path / "out", **QUICK
     )
     made = evaluate_sequences(config)
-    assert (made["n_reference"], made["n_train"]) == (9, 12)
+    assert (made["n_reference"], made["n_train"], made["null"]) == (9, 12, "families")
     shard = folder / "test-00000-of-00001.parquet"
     made = evaluate_sequences(
         SequencesConfig(generated=shard, reference=natural, out=tmp_path / "out", **QUICK)
     )
-    assert made["n_generated"] == 9
+    assert (made["n_generated"], made["null"]) == (9, "sequences")
 
 
 def test_not_coding_leaves_codons_out(tmp_path: Path) -> None:

@@ -20,9 +20,14 @@ def render(facts: Facts) -> str:
         return section(KEY, TITLE, missing("No sequence metrics (eval sequences was not run)."))
     rows = [_row(m) for name, m in made["metrics"].items() if not _aside(name)]
     others = [_row(m) for name, m in made["metrics"].items() if _aside(name)]
+    halves = {
+        "families": "random halves of the held-out sequences, no family in both",
+        "sequences": "random halves of the held-out sequences (their families are not known; relatives on "
+        "both sides make this range narrower than it should be)",
+    }[made.get("null", "sequences")]
     words = (
         "A distance between two finite sets is never 0, even between two halves of nature. “Natural against "
-        "natural” is the middle 95 % of the metric over random halves of the held-out sequences; “Generated” "
+        "natural” is the middle 95 % of the metric over " + halves + "; “Generated” "
         "and “Shuffled” (natural sequences with their letters shuffled) are means at the same numbers of "
         "sequences, so these three columns compare. “Value” uses all sequences."
     )
@@ -39,8 +44,9 @@ def _aside(name: str) -> bool:
 
 def _row(found: Json) -> list[Any]:
     scale = found["scale"]
+    unit = found["unit"].replace(" ", "\u00a0")
     return [
-        found["title"], found["unit"], number(found["value"]), interval(found["null_lo"], found["null_hi"]),
+        found["title"], unit, number(found["value"]), interval(found["null_lo"], found["null_hi"]),
         number(scale["generated"]), number(scale["shuffled"]), _verdict(found),
     ]  # fmt: skip
 
