@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,7 +22,7 @@ import biodata
 from biodata.dataset import open_dataset
 from biodata.errors import InterruptedRunError, SeqloomError
 from biodata.files import write_json
-from biodata.progress import say
+from biodata.progress import progress, say
 from biotrain import rundir
 from biotrain.checkpoint import RunState, checkpoints, load_checkpoint, save_checkpoint
 from biotrain.config import TrainConfig, TrainPaths
@@ -114,7 +114,9 @@ class _Run:
         """Trains to the end and writes what a finished run has; the summary last."""
         with StopRequest() as stop:
             self._train(stop)
-            scores = self._validate(stop, batches=0)
+            batches = -(-len(self.parts.validation) // self.config.batch_size)
+            with progress("validating", batches) as tick:
+                scores = self._validate(lambda: tick(1) or stop.asked, batches=0)
             made = {"step": self.state.step, "tokens": self.state.tokens, "inputs": self.state.inputs}
             export_model(self.parts.model, paths.tokenizer, paths.out / rundir.MODEL, metadata=made)
             summary = {"run": str(paths.out), **self._summary(scores)}
@@ -129,7 +131,7 @@ class _Run:
         with training_bar("training", total=steps, done=state.step) as advance:
             while state.step < steps:
                 if _due(state.step, config.eval_every):
-                    self._validate(stop, batches=config.eval_batches)
+                    self._validate(lambda: stop.asked, batches=config.eval_batches)
                 epoch, batch, rows = next(stream)
                 step = state.step + 1
                 last = step == steps
@@ -206,8 +208,8 @@ class _Run:
         """Model FLOP/s over the FLOP/s that the hardware could do (PaLM, arXiv:2204.02311, appendix B)."""
         return round(rate * self.parts.flops / self.peak, 4)
 
-    def _validate(self, stop: StopRequest, *, batches: int) -> dict[str, float]:
-        scores = validate(self.parts, batches=batches, stopped=lambda: stop.asked)
+    def _validate(self, stopped: Callable[[], bool], *, batches: int) -> dict[str, float]:
+        scores = validate(self.parts, batches=batches, stopped=stopped)
         if scores is None:
             self._interrupt()
         if not math.isfinite(scores["val_loss"] + scores["val_objective"]):
