@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -130,7 +131,12 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
 
 def _named_embedder(name: str, config: EvalConfig) -> Embedder | None:
     """An embedder, or `None` for a baseline, which is made for each task."""
-    return None if name in BASELINES else open_model(name, config.embed_settings())
+    if name in BASELINES:
+        return None
+    near = get_close_matches(name, list(BASELINES), n=1)
+    if near and not Path(name).exists():
+        raise ConfigError(f"unknown model {name!r}, did you mean the baseline {near[0]!r}?")
+    return open_model(name, config.embed_settings())
 
 
 def _baseline(name: str, task: Task) -> Embedder:
@@ -146,11 +152,12 @@ class _Bench:
         self.config, self.task = config, task
         self.cache = EmbeddingCache(config.cache)
         self._runs: dict[str, Run] = {}
+        self._task_key = task.fingerprint
         self._leakage: Leakage | None = None
 
     def entry(self, name: str, embedder: Embedder, done: Mapping[tuple[str, str], dict[str, Any]]) -> Any:
         """The result of a model, from before if nothing changed."""
-        key = fingerprint([embedder.key, self.task.fingerprint, *self.config.rules()])
+        key = fingerprint([embedder.key, self._task_key, *self.config.rules()])
         before = done.get((name, self.task.name))
         if before is not None and before.get("key") == key:
             return _Kept(before)

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import spearmanr
 
-from biodata.errors import ConfigError
+from biodata.errors import ConfigError, DataError
 from bioeval import evaluate as module
 from bioeval.evaluate import EvalConfig, evaluate
-from bioeval.results import verdict_sentence
+from bioeval.results import finished, verdict_sentence
 from bioeval.stats import Resampling, compare
 
 CONTRACT = {"model", "task", "metric", "value", "lo", "hi", "n", "split", "baselines", "leakage",
@@ -95,6 +95,30 @@ def test_random_init_as_a_model_and_as_the_twin_are_the_same(
     assert trained["baselines"][name]["value"] == random["value"]
     assert trained["embedding_key"] != random["embedding_key"]
     assert name not in random["baselines"]
+
+
+def test_predictions_of_another_result_do_not_count_as_finished(planted_task: Path, tmp_path: Path) -> None:
+    """A process killed between the two files leaves new predictions beside an old result."""
+    out, file = tmp_path / "e", "predictions/kmer__planted.parquet"
+    evaluate(config(planted_task, out, "kmer", baselines=False))
+    assert list(finished(out)) == [("kmer", "planted")]
+    evaluate(config(planted_task, tmp_path / "other", "kmer", baselines=False, seed=1))
+    (out / file).write_bytes((tmp_path / "other" / file).read_bytes())
+    assert finished(out) == {}
+
+
+def test_a_damaged_results_file_is_one_line(planted_task: Path, tmp_path: Path) -> None:
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "results.json").write_text('{"result')
+    with pytest.raises(DataError, match=r"results\.json: no results file"):
+        evaluate(config(planted_task, tmp_path / "e", "kmer"))
+
+
+def test_a_misspelt_baseline_is_told(planted_task: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match="unknown model 'codon_freq', did you mean the baseline 'codon-freq'"
+    ):
+        evaluate(config(planted_task, tmp_path / "e", "codon_freq"))
 
 
 def test_without_baselines(planted_task: Path, tmp_path: Path) -> None:
