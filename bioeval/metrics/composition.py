@@ -33,10 +33,22 @@ class Composition:
     @property
     def measures(self) -> tuple[Measure, ...]:
         return (
-            Measure(name="gc_mean", unit="%", title="GC content, mean", kind="share"),
-            Measure(name="gc_wasserstein", unit="% points", title="GC content, Wasserstein distance"),
-            Measure(name="length_median", unit="nt", title="Length, median", kind="share"),
-            Measure(name="length_wasserstein", unit="nt", title="Length, Wasserstein distance"),
+            Measure(name="gc_mean", unit="%", title="GC content, mean", kind="share", kept_by_shuffling=True),
+            Measure(
+                name="gc_wasserstein",
+                unit="% points",
+                title="GC content, Wasserstein distance",
+                kept_by_shuffling=True,
+            ),
+            Measure(
+                name="length_median", unit="nt", title="Length, median", kind="share", kept_by_shuffling=True
+            ),
+            Measure(
+                name="length_wasserstein",
+                unit="nt",
+                title="Length, Wasserstein distance",
+                kept_by_shuffling=True,
+            ),
         )
 
     def features(self, sequences: SequenceSet) -> np.ndarray:

@@ -174,8 +174,18 @@ class KmerDivergence:
     def measures(self) -> tuple[Measure, ...]:
         k = self.k
         return (
-            Measure(name=f"kmer_jsd_k{k}", unit="bits", title=f"{k}-mer Jensen-Shannon divergence"),
-            Measure(name=f"kmer_kl_k{k}", unit="bits", title=f"{k}-mer KL(generated || reference)"),
+            Measure(
+                name=f"kmer_jsd_k{k}",
+                unit="bits",
+                title=f"{k}-mer Jensen-Shannon divergence",
+                kept_by_shuffling=k == 1,
+            ),
+            Measure(
+                name=f"kmer_kl_k{k}",
+                unit="bits",
+                title=f"{k}-mer KL(generated || reference)",
+                kept_by_shuffling=k == 1,
+            ),
         )
 
     def features(self, sequences: SequenceSet) -> np.ndarray:

@@ -57,7 +57,13 @@ class OrfValidity:
             "Last codon is a stop codon", "No stop codon before the last", "Length divisible by three",
         )  # fmt: skip
         return tuple(
-            Measure(name=f"orf_{check}", unit="%", title=title, kind="share")
+            Measure(
+                name=f"orf_{check}",
+                unit="%",
+                title=title,
+                kind="share",
+                kept_by_shuffling=check == "whole_codons",
+            )
             for check, title in zip(CHECKS, titles)
         )
 

@@ -24,12 +24,15 @@ class Measure:
         title: what it is, in words for a table.
         kind: `distance` (0 for equal sets), `share` (a property of the generated set alone, read against
             the same property of the reference).
+        kept_by_shuffling: whether shuffling the letters of every sequence leaves it as it is, so that the
+            shuffled reference says nothing about the power of the measure.
     """
 
     name: str
     unit: str
     title: str
     kind: Literal["distance", "share"] = "distance"
+    kept_by_shuffling: bool = False
 
 
 class Metric(Protocol):

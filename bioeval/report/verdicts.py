@@ -66,11 +66,11 @@ def standing(result: Json, baseline: str) -> str:
     return "beats" if low > 0 else "loses" if high < 0 else "about equal"
 
 
-def naturalness(metrics: Json) -> tuple[list[str], list[str]]:
-    """Titles of the metrics whose value lies within what nature shows against itself, and of the others."""
-    inside = [m["title"] for m in metrics.values() if m["within_null"]]
-    outside = [m["title"] for m in metrics.values() if not m["within_null"]]
-    return inside, outside
+def naturalness(metrics: Json) -> tuple[int, int, int]:
+    """Counts of metrics: within what nature shows against itself, outside, and inside but without power."""
+    outside = sum(not m["within_null"] for m in metrics.values())
+    powerless = sum(m["within_null"] and not m["tells"] for m in metrics.values())
+    return len(metrics) - outside - powerless, outside, powerless
 
 
 def _entry(name: str, score: Json, *, is_model: bool) -> dict[str, Any]:

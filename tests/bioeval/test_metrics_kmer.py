@@ -139,6 +139,29 @@ def test_relatives_never_stand_on_both_sides() -> None:
     assert len({half.tobytes() for half in splits.half}) > 30
 
 
+def test_new_families_of_one_source_pass_only_beside_a_null_of_families() -> None:
+    rng = np.random.default_rng(11)
+
+    def relatives() -> list[str]:
+        return [
+            _random(rng, 5) + ancestor
+            for ancestor in [_random(rng, 400) for _ in range(12)]
+            for _ in range(5)
+        ]
+
+    metric, families = KmerDivergence(k=3), np.repeat(range(12), 5)
+    natural, other = SequenceSet.from_strings(relatives()), SequenceSet.from_strings(relatives())
+    sets = FeatureSets(*(metric.features(s) for s in (other, natural, natural.shuffled(0))))
+
+    def judged(known: np.ndarray | None) -> dict:
+        splits = random_splits(60, 60, resamples=60, seed=0, families=known)
+        return calibrate(metric, sets, sizes=(60, 60), splits=splits)[0]
+
+    assert not judged(None)["within_null"]
+    found = judged(families)
+    assert found["within_null"] and not found["tells"]  # letters of equal odds: shuffling changes nothing
+
+
 def test_a_family_too_large_to_be_split_whole_is_split() -> None:
     families = np.array([0] * 9 + [1, 2, 3])
     splits = random_splits(12, 6, resamples=5, seed=0, families=families)

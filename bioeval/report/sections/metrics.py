@@ -29,7 +29,8 @@ def render(facts: Facts) -> str:
         "A distance between two finite sets is never 0, even between two halves of nature. “Natural against "
         "natural” is the middle 95 % of the metric over " + halves + "; “Generated” "
         "and “Shuffled” (natural sequences with their letters shuffled) are means at the same numbers of "
-        "sequences, so these three columns compare. “Value” uses all sequences."
+        "sequences, so these three columns compare. “Value” uses all sequences. Where shuffled "
+        "sequences look natural too, the metric cannot tell with so few natural sequences or families."
     )
     warnings = "".join(paragraph(w, kind="warning") for w in made.get("warnings", ()))
     more = details("k-mers of other lengths", table(HEAD, others, left=2)) if others else ""
@@ -52,6 +53,8 @@ def _row(found: Json) -> list[Any]:
 
 
 def _verdict(found: Json) -> Html:
+    if found["within_null"] and not found["tells"]:
+        return Html('<span class="muted">cannot tell</span>')
     if found["within_null"]:
         return Html('<span class="good">as natural</span>')
     if found["kind"] == "share":
