@@ -143,6 +143,8 @@ def _build(config: BuildConfig, out: Path, work: Path, key: str) -> dict[str, An
         split, found, files, rounds = _split_until_clean(config.split, work, stages, sequences, alphabet)
         manifest = _manifest(config, key, alphabet, read_json(work / "ingest" / "ingest.json"))
         manifest |= _outcome(config.split, split, found, files, rounds)
+        if purged := sum(manifest["repair"]["rows_purged"].values()):
+            manifest["dropped"][PURGE_REASON] = purged
         for entry in manifest["files"]:
             entry["sha256"] = sha256_file(work / entry["name"])
         manifest["fingerprint"] = fingerprint([manifest["build_key"], manifest["files"]])

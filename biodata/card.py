@@ -57,7 +57,10 @@ def _header(manifest: Mapping[str, Any]) -> list[str]:
     lines = ["---", "tags:", "- biology", f"- {manifest['alphabet']}", "- seqloom", "configs:",
              "- config_name: default", "  default: true", "  data_files:"]  # fmt: skip
     for split in SPLITS:
-        names = [entry["name"] for entry in manifest["files"] if entry["split"] == split]
+        # `datasets` refuses a split without rows: its file is there, but the card leaves it out.
+        names = [entry["name"] for entry in manifest["files"] if entry["split"] == split and entry["rows"]]
+        if not names:
+            continue
         lines += [f"  - split: {split}", "    path:", *(f"    - {name}" for name in names)]
     return [*lines, "---"]
 

@@ -73,7 +73,7 @@ class SearchSettings:
 def repair_settings(*, alphabet: str, identity: float, coverage: float) -> SearchSettings:
     """The search that repairs: quick, as complete as the audit on the data measured."""
     return SearchSettings(
-        identity=identity, coverage=coverage, sensitivity=4.0, max_seqs=300,
+        identity=identity, coverage=coverage, sensitivity=4.0, max_seqs=100,
         spaced=alphabet not in NUCLEOTIDES, kmer=12 if alphabet in NUCLEOTIDES else 0,
         both_strands=alphabet == "dna",
     )  # fmt: skip
@@ -83,7 +83,7 @@ def audit_settings(*, alphabet: str, identity: float, coverage: float) -> Search
     """The search that audits: other k-mers, the highest sensitivity, long lists."""
     return replace(
         repair_settings(alphabet=alphabet, identity=identity, coverage=coverage),
-        sensitivity=7.5, max_seqs=400, spaced=True, kmer=11 if alphabet in NUCLEOTIDES else 0,
+        sensitivity=7.5, max_seqs=300, spaced=True, kmer=11 if alphabet in NUCLEOTIDES else 0,
     )  # fmt: skip
 
 

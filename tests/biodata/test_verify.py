@@ -1,0 +1,106 @@
+import csv
+import gzip
+import random
+from pathlib import Path
+
+import edlib
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from biodata.errors import ConfigError, DataError
+from biodata.verify import verify_dataset
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with gzip.open(path, "rt") as handle:
+        return list(csv.DictReader(handle))
+
+
+def write_csv(path: Path, rows: list[tuple[str, str]], *, names: str = "Sequence,Split") -> Path:
+    path.write_text("\n".join([names, *(",".join(row) for row in rows)]) + "\n")
+    return path
+
+
+def test_mrfp_has_two_test_rows_exactly_in_train(real_data: Path) -> None:
+    found = verify_dataset(real_data / "mrna" / "mRFP_Expression.csv.gz", alphabet="rna", identity=0.99,
+                           effort=0, threads=2)  # fmt: skip
+    assert not found["ok"]
+    assert "2 test rows have exactly the sequence of a train row" in found["problems"]
+    assert found["audit"]["max_identity"] == 1
+
+
+def test_tc_riboswitches_leak(real_data: Path) -> None:
+    path = real_data / "mrna" / "Tc-Riboswitches.csv.gz"
+    found = verify_dataset(path, alphabet="rna", threads=2)
+    rows = rows_of(path)
+    train = [row["Sequence"] for row in rows if row["Split"] == "train"]
+    test = [row["Sequence"] for row in rows if row["Split"] == "test"]
+    near = sum(any(similar(a, b) for b in train) for a in test)
+    assert near > 0.9 * len(test)
+    assert found["audit"]["leaking_rows"] >= near
+    assert found["audit"]["exact"]["complete"]
+
+
+def similar(a: str, b: str) -> bool:
+    """Whether two sequences are at least 90 % identical end to end."""
+    return edlib.align(a, b, k=int(0.1 * max(len(a), len(b))))["editDistance"] >= 0
+
+
+def test_half_of_the_cov_test_rows_are_like_a_train_row(real_data: Path, tmp_path: Path) -> None:
+    rows = rows_of(real_data / "mrna" / "CoV_Vaccine_Degradation.csv.gz")
+    train = [row["Sequence"] for row in rows if row["Split"] == "train"]
+    tests = [row["Sequence"] for row in rows if row["Split"] == "test"]
+    tests = random.Random(0).sample(tests, 100)
+    near = sum(any(similar(a, b) for b in train) for a in tests)
+    assert near == pytest.approx(48, abs=8)  # 48 % of all 400, measured independently
+    table = [(text, "train") for text in train] + [(text, "test") for text in tests]
+    found = verify_dataset(write_csv(tmp_path / "cov.csv", table), alphabet="rna", threads=2)
+    assert near <= found["audit"]["leaking_rows"] <= near + 25  # ours also counts an overhang
+    assert found["audit"]["exact"]["complete"]
+
+
+def test_columns_and_values_by_any_usual_name(tmp_path: Path) -> None:
+    rng = random.Random(1)
+    texts = ["".join(rng.choices("ACGT", k=150)) for _ in range(12)]
+    parts = ["Train", "training", "VAL", "valid", "dev", "Test"] * 2
+    plain = write_csv(tmp_path / "a.csv", list(zip(texts, parts)), names="CDS,SPLIT")
+    assert verify_dataset(plain, alphabet="dna", threads=2)["ok"]
+    with gzip.open(tmp_path / "b.tsv.gz", "wt") as handle:
+        handle.write("seq\tset\n" + "".join(f"{t.lower()}\t{p}\n" for t, p in zip(texts, parts)))
+    assert verify_dataset(tmp_path / "b.tsv.gz", alphabet="dna", threads=2)["ok"]
+    pq.write_table(
+        pa.table({"sequence": [*texts, texts[0]], "split": [*parts, "test"]}), tmp_path / "c.parquet"
+    )
+    found = verify_dataset(tmp_path / "c.parquet", alphabet="dna", threads=2)
+    assert found["problems"][0] == "1 test rows have exactly the sequence of a train row"
+    assert found["audit"]["leaking_rows"] == 1 and not found["ok"]
+
+
+def test_rows_that_cannot_be_audited_are_problems(tmp_path: Path) -> None:
+    rng = random.Random(2)
+    good = [("".join(rng.choices("ACGT", k=120)), part) for part in ("train", "validation", "test")]
+    path = write_csv(tmp_path / "x.csv", [*good, ("ACGJ", "train"), (good[0][0], "holdout")])
+    assert verify_dataset(path, alphabet="dna", threads=2)["problems"] == [
+        "1 rows with a split that is none of train, validation, test: 'holdout'",
+        "1 rows with symbols 'J' outside dna, the first is data row 4",
+    ]
+
+
+def test_one_line_for_everything_else(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "x.csv", [("ACGT", "train")])
+    with pytest.raises(ConfigError, match="say what it holds with alphabet"):
+        verify_dataset(path)
+    with pytest.raises(ConfigError, match="unknown alphabet 'nucleotide'"):
+        verify_dataset(path, alphabet="nucleotide")
+    with pytest.raises(DataError, match="no such file or folder"):
+        verify_dataset(tmp_path / "none.csv", alphabet="dna")
+    with pytest.raises(DataError, match="no split column among Sequence, fold"):
+        verify_dataset(write_csv(tmp_path / "y.csv", [("ACGT", "1")], names="Sequence,fold"), alphabet="dna")
+    with pytest.raises(DataError, match="no row has both"):
+        verify_dataset(write_csv(tmp_path / "z.csv", [("ACGT", "none")]), alphabet="dna")
+    with pytest.raises(DataError, match="name one file, for example x"):
+        verify_dataset(tmp_path, alphabet="dna")
+    (tmp_path / "bad.parquet").write_bytes(b"no")
+    with pytest.raises(DataError, match="not readable as a table"):
+        verify_dataset(tmp_path / "bad.parquet", alphabet="dna")
