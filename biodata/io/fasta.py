@@ -38,6 +38,7 @@ MAX_ROWS = 65_536
 _NEWLINE = 10
 _IS_COMMENT = np.isin(np.arange(256), [ord(";"), ord("#"), ord("!")])
 _BLANKS = b" \t"
+_LONG = 32 << 20  # bytes of a batch after which free memory goes back to the system
 _STEP = 1 << 18  # bytes that stay in the cache between two passes
 
 
@@ -71,9 +72,12 @@ def read_fasta(
         for block in record_blocks(stream, batch_bytes, where=path):
             batch, lines = _parse(block, line=line, where=path, count=on_change or _ignore)
             line += lines
+            del block  # a long record should not be held while it is worked on, nor while the next is read
             for start in range(0, batch.num_rows, MAX_ROWS):
                 yield batch.slice(start, MAX_ROWS)
-            del block, batch  # a long record should not be held while the next is read
+            if batch.nbytes > _LONG:
+                del batch
+                pa.default_memory_pool().release_unused()
 
 
 def write_fasta(

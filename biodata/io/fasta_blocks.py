@@ -67,12 +67,15 @@ def _blocks(chunks: Iterator[bytes], *, where: Path | str) -> Iterator[bytearray
         at_seam = chunk.startswith(b">") and pending.endswith(b"\n")
         if cut or at_seam:
             pending += memoryview(chunk)[:cut]
-            yield pending
+            whole = [pending]
             pending = bytearray(memoryview(chunk)[cut:])
+            yield whole.pop()  # handed over, not kept: it may be a chromosome
         else:
             pending += chunk
     if started:
-        yield pending
+        whole = [pending]
+        del pending
+        yield whole.pop()
 
 
 def _starts_with_header(text: bytes, where: Path | str) -> bool:
