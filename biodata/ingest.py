@@ -184,6 +184,7 @@ class _Ingest:
                 for batch in steps.batches():
                     writer.write(batch)
                     rows += batch.num_rows
+                    del batch
                     if log.listed >= LISTED_ROWS:
                         move_rows(log)
                 sources.append({**file.as_dict(), "records": steps.records})

@@ -176,7 +176,9 @@ class ShardWriter:
         table = pa.Table.from_batches(self._pending, schema=SCHEMA)
         self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
         self._shard_bytes += self._pending_bytes
-        self._pending, self._pending_bytes = [], 0
+        is_huge, self._pending, self._pending_bytes = self._pending_bytes > 4 * GROUP_BYTES, [], 0
+        if is_huge:  # a chromosome: writing it takes three times its length
+            pa.default_memory_pool().release_unused()
 
     def _end_shard(self) -> None:
         if self._writer is not None:

@@ -51,11 +51,15 @@ class FileSteps:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Rows of `SCHEMA`."""
         reader = READERS.load(self.file.format)
-        for batch in reader(self.file.path, log=self.log, alphabet=self.config.alphabet):
+        batches = reader(self.file.path, log=self.log, alphabet=self.config.alphabet)
+        # `del` before the next read: two chromosomes at a time are one too many
+        while (batch := next(batches, None)) is not None:
             self.records += batch.num_rows
             batch = self._curated(fill_empty_ids(batch, self.log))
             batch, checksums = self.seen.deduper.unique(batch, self.log)
-            yield self._assembled(batch, checksums)
+            batch = self._assembled(batch, checksums)
+            yield batch
+            del batch
 
     def _curated(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         config, policy = self.config, self.config.letters
