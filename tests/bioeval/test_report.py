@@ -188,7 +188,7 @@ def test_summary_says_when_it_wins_or_cannot_tell(stages: ReportInputs) -> None:
         result = RESULT | {"baselines": {"codon-freq": score}}
         return summary.beats_baseline(replace(facts, results=(result,)))[0].mark
 
-    assert [answer(0.1, 0.2), answer(-0.1, 0.1), answer(-0.2, -0.1)] == ["yes", "partly", "no"]
+    assert [answer(0.1, 0.2), answer(-0.1, 0.1), answer(-0.2, -0.1)] == ["yes", "unclear", "no"]
 
 
 def test_leaks_are_not_hidden(stages: ReportInputs) -> None:

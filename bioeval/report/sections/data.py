@@ -133,6 +133,6 @@ def _size(size: int | None) -> str:
     value = float(size or 0)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000 or unit == "GB":
-            return f"{value:.0f} {unit}" if unit == "B" or value >= 10 else f"{value:.1f} {unit}"
+            return f"{value:.0f}\u00a0{unit}" if unit == "B" or value >= 10 else f"{value:.1f}\u00a0{unit}"
         value /= 1000
     raise AssertionError

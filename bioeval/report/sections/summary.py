@@ -9,14 +9,21 @@ from bioeval.report.markup import figures, percent, text
 from bioeval.report.verdicts import naturalness, ranked, standing, task_names
 
 BASELINE = "codon-freq"
-MARKS = {"yes": "✓ yes", "no": "✗ no", "partly": "△ partly", "none": "– not run", "made": "● made"}
+MARKS = {
+    "yes": "✓ yes",
+    "no": "✗ no",
+    "partly": "△ partly",
+    "unclear": "△ unclear",
+    "none": "– not run",
+    "made": "● made",
+}
 VERDICTS = {
     "beats": ("yes", "The model is better: "),
     "loses": ("no", "The model is worse: "),
-    "about equal": ("partly", "No clear difference: "),
+    "about equal": ("unclear", "No clear difference: "),
     "unknown": ("none", "Not decidable: "),
 }
-_CLASS = {"yes": "yes", "made": "yes", "no": "no", "partly": "no", "none": "none"}
+_CLASS = {"yes": "yes", "made": "yes", "no": "no", "partly": "no", "unclear": "none", "none": "none"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +157,10 @@ def _leaks(result: Json) -> str:
 
 
 def _distance_sentence(metrics: Json) -> str:
-    """The 3-mer divergence (or another distance) in proportion."""
-    name = next((n for n in ("kmer_jsd_k3", "codon_usage_jsd", *metrics) if n in metrics), None)
-    if name is None or metrics[name]["kind"] != "distance":
+    """The 3-mer divergence (or another distance that has power) in proportion."""
+    useful = {n: m for n, m in metrics.items() if m["kind"] == "distance" and m["tells"]}
+    name = next((n for n in ("kmer_jsd_k3", "codon_usage_jsd", *useful) if n in useful), None)
+    if name is None:
         return ""
     scale, unit = metrics[name]["scale"], metrics[name]["unit"]
     if scale["generated"] is None or not scale["half_vs_half"]:
