@@ -106,7 +106,7 @@ def like_nature(facts: Facts) -> Answer:
     if powerless:
         words += f" {powerless} more cannot tell: shuffled sequences pass them too."
     mark = "none" if not told else "yes" if not outside else "partly" if inside >= told / 4 else "no"
-    return Answer(question, mark, f"{words}{_distance_sentence(made['metrics'])}")
+    return Answer(question, mark, f"{words}{_frames(made['metrics'])}{_distance_sentence(made['metrics'])}")
 
 
 def copies(facts: Facts) -> Answer:
@@ -156,10 +156,19 @@ def _leaks(result: Json) -> str:
     return f" Mind that {rows:,} test rows have near copies in training." if rows else ""
 
 
+def _frames(metrics: Json) -> str:
+    """How many of the generated sequences could be genes at all."""
+    found = metrics.get("orf_valid")
+    if not found:
+        return ""
+    natural = figures(found["scale"]["half_vs_half"])
+    return f" {figures(found['value'])} % of them are valid open reading frames (natural: {natural} %)."
+
+
 def _distance_sentence(metrics: Json) -> str:
     """The 3-mer divergence (or another distance that has power) in proportion."""
     useful = {n: m for n, m in metrics.items() if m["kind"] == "distance" and m["tells"]}
-    name = next((n for n in ("kmer_jsd_k3", "codon_usage_jsd", *useful) if n in useful), None)
+    name = next((n for n in ("kmer_jsd_k3", "codon_usage_jsd", "kmer_jsd_k6") if n in useful), None)
     if name is None:
         return ""
     scale, unit = metrics[name]["scale"], metrics[name]["unit"]
