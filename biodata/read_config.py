@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from biodata.codon import genetic_code
-from biodata.curate.cds import CdsPolicy
+from biodata.curate.cds_policy import CdsPolicy
 from biodata.curate.letter_rules import LetterPolicy
 from biodata.errors import ConfigError
 

@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from biodata.curate.cds import CdsPolicy
+from biodata.curate.cds_policy import CdsPolicy
 from biodata.curate.letter_rules import LetterPolicy
 from biodata.errors import ConfigError, DataError
 from biodata.files import read_json
