@@ -1,7 +1,8 @@
 """How many held-out rows a plain LinClust split leaves similar to training rows, and what the repair costs.
 
-Run `python benchmarks/split_leakage.py [--out FILE.json] [--rows N]`; prints a Markdown table, and writes the same
-as JSON. Data: the folder in SEQLOOM_REAL_DATA, or `../shared/data`. Timings of bare LinClust and of the whole
+Run `python benchmarks/split_leakage.py [--out FILE.json] [--rows N]`; prints a Markdown table and
+writes the same as JSON. Data: the folder in SEQLOOM_REAL_DATA, or `../shared/data`. Timings of bare LinClust
+and of the whole
 split are taken one after the other in one process with the same number of threads.
 """
 
@@ -47,14 +48,14 @@ def table_column(path: Path, name: str, delimiter: str = ",") -> Iterator[str]:
 
 def data_sets(data: Path) -> dict[str, tuple[str, Callable[[], Iterator[str]]]]:
     """Name to alphabet and sequences."""
-    cds, protein, mrna = data / "cds", data / "protein", data / "mrna"
+    cds, protein, mrna, tcr = data / "cds", data / "protein", data / "mrna", data / "tcr"
     return {
         "CDS of seven species": ("dna", lambda: fasta(*sorted(cds.glob("calm_validation_*.fasta.gz")))),
         "E. coli genes": ("dna", lambda: fasta(cds / "ecoli_CP033092_genes.fasta.gz")),
         "proteins": ("protein", lambda: fasta(protein / "mmseqs2_regression_query.fasta.gz")),
         "antibody CDS": ("dna", lambda: table_column(mrna / "antibody_inframe.csv.gz", "cds")),
         "antibody reads (OAS)": ("dna", lambda: fasta(mrna / "antibody_oas_subsample_1000.fasta.gz")),
-        "TCR CDR3": ("protein", lambda: table_column(data / "tcr" / "tcrdb_PRJNA298417.tsv.gz", "AASeq", "\t")),
+        "TCR CDR3": ("protein", lambda: table_column(tcr / "tcrdb_PRJNA298417.tsv.gz", "AASeq", "\t")),
     }  # fmt: skip
 
 
@@ -96,8 +97,8 @@ def measure(name: str, alphabet: str, texts: list[str], threads: int) -> dict[st
         split_seconds, audit_seconds, rounds = time.perf_counter() - start, 0.0, 0
         while True:
             start = time.perf_counter()
-            found = audit(column, split.split, alphabet=alphabet, settings=config.audit_settings(), workdir=work,
-                          stop_early=True)  # fmt: skip
+            found = audit(column, split.split, alphabet=alphabet, settings=config.audit_settings(),
+                          workdir=work, stop_early=True)  # fmt: skip
             audit_seconds += time.perf_counter() - start
             if not len(found.leaks.query):
                 break

@@ -8,8 +8,6 @@ the same bytes.
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,22 +20,20 @@ import pyarrow.parquet as pq
 import biodata
 from biodata.audit import Audit, audit
 from biodata.card import dataset_card, explain_repair
-from biodata.curate.rules import LISTING_SCHEMA
 from biodata.dataset import CARD, DATA, MANIFEST, is_dataset, open_dataset, write_splits
 from biodata.errors import ConfigError, DataError, InterruptedRunError, SeqloomError
-from biodata.files import atomic_path, fingerprint, read_json, sha256_file, write_json, write_text
+from biodata.files import fingerprint, read_json, sha256_file, write_json, write_text
 from biodata.folders import check_target, locked
 from biodata.ingest import ReadConfig, ingest
 from biodata.io.detect import expand_inputs
 from biodata.mmseqs import find_mmseqs, normalised
 from biodata.progress import progress
+from biodata.publish import PURGE_REASON, load_split, publish, save_split, write_removed
 from biodata.schema import SCHEMA_VERSION, SPLITS
 from biodata.search import Hits
 from biodata.split import PURGED, Split, SplitConfig, repair_again, split_counts, split_rows
 
 _MOST_ROUNDS = 20
-_LISTINGS = ("dropped.parquet", "changed.parquet")
-PURGE_REASON = "similar-across-splits"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,10 +144,10 @@ def _build(config: BuildConfig, out: Path, work: Path, key: str) -> dict[str, An
         for entry in manifest["files"]:
             entry["sha256"] = sha256_file(work / entry["name"])
         manifest["fingerprint"] = fingerprint([manifest["build_key"], manifest["files"]])
-        _write_removed(work, stages, split)
+        write_removed(work, stages, split)
         write_text(work / CARD, dataset_card(manifest))
         write_json(work / MANIFEST, manifest)
-    return _publish(work, out)
+    return publish(work, out)
 
 
 def _load(stages: list[Path], config: BuildConfig) -> tuple[pa.ChunkedArray, str]:
@@ -177,11 +173,11 @@ def _split_until_clean(
         if (work / f"split-{number + 1}.npz").is_file():
             continue
         if state.is_file():
-            split = _load_split(state)
+            split = load_split(state)
         elif split is None:
             with progress("clustering and splitting"):
                 split = split_rows(sequences, config, alphabet=alphabet, workdir=work / "tmp")
-            _save_split(state, split)
+            save_split(state, split)
         shutil.rmtree(work / DATA, ignore_errors=True)
         files = write_splits(stages, split.cluster, split.split, work / DATA)
         with progress(f"auditing, round {number + 1}"):
@@ -189,7 +185,7 @@ def _split_until_clean(
         if not len(found.leaks.query):
             return split, found, files, number
         split = repair_again(split, found.leaks, config)
-        _save_split(work / f"split-{number + 1}.npz", split)
+        save_split(work / f"split-{number + 1}.npz", split)
     raise SeqloomError(f"similar rows still cross the split after {_MOST_ROUNDS} rounds of repair: "
                        "try --split.repair purge")  # fmt: skip
 
@@ -279,66 +275,3 @@ def _repair_method(info: dict[str, Any], purged: dict[str, int]) -> str:
     merged = info["joined"]["clusters"] < info["clustering"]["clusters"]
     names = [name for name, done in (("merge", merged), ("purge", sum(purged.values()) > 0)) if done]
     return "+".join(names) or "none"
-
-
-def _write_removed(work: Path, stages: list[Path], split: Split) -> None:
-    """Lists of the rows that are not in the dataset: dropped while reading, purged by the repair."""
-    removed = work / "removed"
-    removed.mkdir(exist_ok=True)
-    for name in _LISTINGS:
-        if (work / "ingest" / name).is_file():
-            with atomic_path(removed / name) as part:
-                shutil.copyfile(work / "ingest" / name, part)
-    gone = np.flatnonzero(split.split == PURGED)
-    names = pa.concat_tables([pq.read_table(path, columns=["id", "source"]) for path in stages])
-    names = names.take(pa.array(gone))
-    was = [f"was in {SPLITS[number]}" for number in split.assigned[gone].tolist()]
-    count = len(gone)
-    table = pa.table(
-        {"id": names["id"], "file": names["source"], "line": pa.nulls(count, pa.int64()),
-         "action": ["dropped"] * count, "reason": [PURGE_REASON] * count, "detail": was},
-        schema=LISTING_SCHEMA,
-    )  # fmt: skip
-    with atomic_path(removed / "purged.parquet") as part:
-        pq.write_table(table, part, compression="zstd")
-
-
-def _publish(work: Path, out: Path) -> dict[str, Any]:
-    """Moves the finished files to their places, the manifest last; goes on if it was killed in between."""
-    manifest = read_json(work / MANIFEST)
-    (out / MANIFEST).unlink(missing_ok=True)
-    wanted = {entry["name"] for entry in manifest["files"]}
-    for path in (out / DATA).glob("*.parquet"):
-        if f"{DATA}/{path.name}" not in wanted:
-            path.unlink()
-    names = [*sorted(wanted), *(f"removed/{name}" for name in (*_LISTINGS, "purged.parquet")), CARD]
-    for name in [*names, MANIFEST]:
-        source, target = work / name, out / name
-        if source.is_file():
-            target.parent.mkdir(exist_ok=True)
-            with open(source, "rb") as handle:
-                os.fsync(handle.fileno())
-            os.replace(source, target)
-    return manifest
-
-
-def _save_split(path: Path, split: Split) -> None:
-    with atomic_path(path) as part:
-        write_arrays(part, split)
-
-
-def write_arrays(path: Path, split: Split) -> None:
-    """Everything of a split in one `.npz`, to go on with after a restart."""
-    with open(path, "wb") as handle:
-        np.savez(handle, linclust=split.linclust, cluster=split.cluster, split=split.split,
-                 assigned=split.assigned, query=split.links.query, target=split.links.target,
-                 identity=split.links.identity, info=np.array(json.dumps(split.info)))  # fmt: skip
-
-
-def _load_split(path: Path) -> Split:
-    with np.load(path) as saved:
-        return Split(
-            linclust=saved["linclust"], cluster=saved["cluster"], split=saved["split"],
-            assigned=saved["assigned"], links=Hits(saved["query"], saved["target"], saved["identity"]),
-            info=json.loads(str(saved["info"])),
-        )  # fmt: skip

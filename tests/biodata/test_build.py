@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -23,6 +24,7 @@ from biodata.verify import verify_dataset
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from typing import Any
 from biodata.build import BuildConfig, ReadConfig, build_dataset
 from biodata.split import SplitConfig
 source, out, moment = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
@@ -58,8 +60,8 @@ def write_families(path: Path, *, seed: int = 1) -> Path:
     return path
 
 
-def config(source: Path, **split: object) -> BuildConfig:
-    settings = {"threads": 2, "exact_effort": 1, "max_component": 0.05} | split
+def config(source: Path, **split: Any) -> BuildConfig:
+    settings: dict[str, Any] = {"threads": 2, "exact_effort": 1, "max_component": 0.05, **split}
     return BuildConfig(read=ReadConfig(inputs=(str(source),)), split=SplitConfig(**settings))
 
 
@@ -114,13 +116,14 @@ def test_killed_at_random_moments_ends_with_the_same_bytes(tmp_path: Path, proje
     def run(out: Path, moment: int) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-c", KILLED, str(source), str(out), str(moment)],
-            capture_output=True, text=True, check=False, cwd=project, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True, text=True, check=False, cwd=project,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
         )  # fmt: skip
 
     undisturbed = run(tmp_path / "whole", 0)
     assert undisturbed.returncode == 0, undisturbed.stderr
     expected, steps = content(tmp_path / "whole"), int(undisturbed.stdout)
-    rng, kills, folder = random.Random(5), 0, 0
+    rng, kills, folder, out = random.Random(5), 0, 0, tmp_path
     while kills < 10:
         out = tmp_path / f"killed-{folder}"
         done = run(out, rng.randint(1, steps))
@@ -166,10 +169,14 @@ def test_rows_that_contradict_their_columns_are_found_out(tmp_path: Path) -> Non
             entry["sha256"] = build.sha256_file(path)
     (out / "manifest.json").write_text(json.dumps(manifest))
     problems = "\n".join(verify_dataset(out, threads=2)["problems"])
-    for part in ("1 rows whose checksum is not that of the sequence",
-                 "1 rows whose split is not that of the file", "with an id that occurs before", "whose cluster is also in another split",
-                 "1 test rows have exactly the sequence of a train row",
-                 "at least 90% identical"):  # fmt: skip
+    for part in (
+        "1 rows whose checksum is not that of the sequence",
+        "1 rows whose split is not that of the file",
+        "with an id that occurs before",
+        "whose cluster is also in another split",
+        "1 test rows have exactly the sequence of a train row",
+        "at least 90% identical",
+    ):
         assert part in problems
 
 

@@ -1,0 +1,87 @@
+"""The last step of a build: lists of removed rows, split state for a restart, files moved to their places."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from biodata.curate.rules import LISTING_SCHEMA
+from biodata.dataset import CARD, DATA, MANIFEST
+from biodata.files import atomic_path, read_json
+from biodata.schema import SPLITS
+from biodata.search import Hits
+from biodata.split import PURGED, Split
+
+PURGE_REASON = "similar-across-splits"
+_LISTINGS = ("dropped.parquet", "changed.parquet")
+
+
+def write_removed(work: Path, stages: list[Path], split: Split) -> None:
+    """Lists of the rows that are not in the dataset: dropped while reading, purged by the repair."""
+    removed = work / "removed"
+    removed.mkdir(exist_ok=True)
+    for name in _LISTINGS:
+        if (work / "ingest" / name).is_file():
+            with atomic_path(removed / name) as part:
+                shutil.copyfile(work / "ingest" / name, part)
+    gone = np.flatnonzero(split.split == PURGED)
+    names = pa.concat_tables([pq.read_table(path, columns=["id", "source"]) for path in stages])
+    names = names.take(pa.array(gone))
+    was = [f"was in {SPLITS[number]}" for number in split.assigned[gone].tolist()]
+    count = len(gone)
+    table = pa.table(
+        {"id": names["id"], "file": names["source"], "line": pa.nulls(count, pa.int64()),
+         "action": ["dropped"] * count, "reason": [PURGE_REASON] * count, "detail": was},
+        schema=LISTING_SCHEMA,
+    )  # fmt: skip
+    with atomic_path(removed / "purged.parquet") as part:
+        pq.write_table(table, part, compression="zstd")
+
+
+def publish(work: Path, out: Path) -> dict[str, Any]:
+    """Moves the finished files to their places, the manifest last; goes on if it was killed in between."""
+    manifest = read_json(work / MANIFEST)
+    (out / MANIFEST).unlink(missing_ok=True)
+    wanted = {entry["name"] for entry in manifest["files"]}
+    for path in (out / DATA).glob("*.parquet"):
+        if f"{DATA}/{path.name}" not in wanted:
+            path.unlink()
+    names = [*sorted(wanted), *(f"removed/{name}" for name in (*_LISTINGS, "purged.parquet")), CARD]
+    for name in [*names, MANIFEST]:
+        source, target = work / name, out / name
+        if source.is_file():
+            target.parent.mkdir(exist_ok=True)
+            with open(source, "rb") as handle:
+                os.fsync(handle.fileno())
+            os.replace(source, target)
+    return manifest
+
+
+def save_split(path: Path, split: Split) -> None:
+    """Everything of a split in one `.npz`, to go on with after a restart."""
+    with atomic_path(path) as part:
+        _write_arrays(part, split)
+
+
+def _write_arrays(path: Path, split: Split) -> None:
+    with open(path, "wb") as handle:
+        np.savez(handle, linclust=split.linclust, cluster=split.cluster, split=split.split,
+                 assigned=split.assigned, query=split.links.query, target=split.links.target,
+                 identity=split.links.identity, info=np.array(json.dumps(split.info)))  # fmt: skip
+
+
+def load_split(path: Path) -> Split:
+    """What `save_split` wrote."""
+    with np.load(path) as saved:
+        return Split(
+            linclust=saved["linclust"], cluster=saved["cluster"], split=saved["split"],
+            assigned=saved["assigned"], links=Hits(saved["query"], saved["target"], saved["identity"]),
+            info=json.loads(str(saved["info"])),
+        )  # fmt: skip
