@@ -16,7 +16,8 @@ Qualifiers = list[tuple[str, str]]
 FeatureText = tuple[str, str, Qualifiers]  # key, location, qualifiers
 
 _BLOCK = 1 << 20
-_END = re.compile(rb"^//[^\n]*(?:\n|\Z)", re.MULTILINE)
+_LINE_FEED = 10
+_END = re.compile(rb"//[^\n]*(?:\n|\Z)")  # at the start of a line only; `^` would be slower
 
 
 class FlatText(NamedTuple):
@@ -59,6 +60,8 @@ def split_records(stream: BinaryIO) -> Iterator[FlatText]:
         pending += block
         begin = 0
         for match in _END.finditer(pending, searched):
+            if match.start() and pending[match.start() - 1] != _LINE_FEED:
+                continue  # an address, say
             if not at_end and not match[0].endswith(b"\n"):
                 break  # the line may go on in the next block
             text = bytes(pending[begin : match.end()])
