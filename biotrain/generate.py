@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,51 +24,11 @@ from biodata.progress import progress
 from biodata.tokenizers import Tokenizer, load_tokenizer
 from biodata.tokenizers.special import BOS, EOS, SPECIAL_TOKENS
 from biotrain.export import WEIGHTS_FILE, load_model, model_folder
+from biotrain.generate_config import GenerateConfig
 from biotrain.layers.cache import Cache
 from biotrain.layers.transformer import Transformer
-from biotrain.ranges import check_range
 
 _NEVER = [i for i in range(len(SPECIAL_TOKENS)) if i != EOS]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GenerateConfig:
-    """What to generate, and how freely.
-
-    Raises:
-        ConfigError: a value out of range.
-
-    >>> GenerateConfig(run=Path("run"), out=Path("new.fasta"), top_p=0)
-    Traceback (most recent call last):
-    biodata.errors.ConfigError: generate top_p must be over 0 and at most 1, got 0
-    """
-
-    run: Path = field(metadata={"help": "run folder, or exported model folder, of a causal model"})
-    out: Path = field(metadata={"help": "FASTA file to write (.gz: compressed)"})
-    num: int = field(default=100, metadata={"help": "number of sequences, 1 or more"})
-    temperature: float = field(
-        default=1.0, metadata={"help": "divides the logits; 0 = always the likeliest token, 1 = as trained"}
-    )
-    top_k: int = field(default=0, metadata={"help": "sample among the k likeliest tokens; 0 = all"})
-    top_p: float = field(
-        default=1.0,
-        metadata={"help": "sample among the likeliest tokens that hold this probability, over 0 to 1"},
-    )
-    seed: int = field(default=0, metadata={"help": "of the random numbers, 0 or more"})
-    max_length: int = field(
-        default=0,
-        metadata={"help": "most tokens of a sequence, prompt included; 0 = as many as the model can read"},
-    )
-    prompt: str = field(default="", metadata={"help": "sequence that all begin with"})
-    batch_size: int = field(default=64, metadata={"help": "sequences made side by side, 1 or more"})
-
-    def __post_init__(self) -> None:
-        for name in ("num", "batch_size"):
-            check_range(f"generate {name}", getattr(self, name), low=1)
-        for name in ("temperature", "top_k", "seed", "max_length"):
-            check_range(f"generate {name}", getattr(self, name), low=0)
-        if not 0 < self.top_p <= 1:
-            raise ConfigError(f"generate top_p must be over 0 and at most 1, got {self.top_p!r}")
 
 
 def generate(config: GenerateConfig) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from biodata.simulate.species import Species, get_species
 
 DEFECTS = {
     "inner-stop": 6,
-    "length-not-divisible-by-three": 5,
+    "partial-codon": 5,
     "duplicate": 8,
     "lower-case": 7,
     "ambiguous": 4,
@@ -130,7 +130,7 @@ def _fasta(genes: Sequence[Gene], rng: np.random.Generator) -> str:
 
 
 def _defects(genes: Sequence[Gene], rng: np.random.Generator) -> list[tuple[str, str]]:
-    kinds = ("inner-stop", "length-not-divisible-by-three", "duplicate", "ambiguous")
+    kinds = ("inner-stop", "partial-codon", "duplicate", "ambiguous")
     found = []
     for kind in kinds:
         for number in range(DEFECTS[kind]):
@@ -143,7 +143,7 @@ def _spoil(sequence: str, kind: str, number: int) -> str:
     cut = 30 + 3 * number
     if kind == "inner-stop":
         return sequence[:cut] + "TAA" + sequence[cut + 3 :]
-    if kind == "length-not-divisible-by-three":
+    if kind == "partial-codon":
         return sequence[:cut] + "A" + sequence[cut:]
     if kind == "ambiguous":
         return sequence[:cut] + "NNR" + sequence[cut + 3 :]

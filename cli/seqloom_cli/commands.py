@@ -61,8 +61,9 @@ def add_command(
         given = {leaf.path: values[leaf.parameter] for leaf in options}
         given |= {p.path: values[_identifier(p)] for p in positional}
         merged, origin = merge(
-            config, given, config=values["config_file"], settings=values["set_"] or [], command=name
-        )
+            config, given, config=values["config_file"], settings=values["set_"] or [], command=name,
+            positional=taken,
+        )  # fmt: skip
         built = build(config, merged, where=str(values["config_file"] or "options"))
         if print_config:
             show({"config": to_dict(built), "origin": origin}, as_json=as_json)

@@ -29,7 +29,7 @@ class BuildCommand(BuildConfig):
 def _build(config: BuildCommand) -> Mapping[str, Any]:
     from biodata.build import build_dataset
 
-    return build_dataset(BuildConfig(read=config.read, split=config.split), config.out)
+    return build_dataset(config, config.out)
 
 
 add_command(

@@ -89,10 +89,10 @@ def _version(package: str) -> str | None:
 
 
 def _examine_mmseqs() -> dict[str, Any]:
-    from biodata.search import mmseqs_version
+    from biodata.mmseqs import find_mmseqs
 
     try:
-        return {"ready": True, "version": mmseqs_version(), "problem": None}
+        return {"ready": True, "version": find_mmseqs().version, "problem": None}
     except (SeqloomError, OSError) as error:
         return {"ready": False, "version": None, "problem": f"does not run: {error}"}
 

@@ -25,8 +25,7 @@ def tasks(as_json: Annotated[bool, json_option()] = False) -> None:
 
 
 def _run(config: EvalConfig) -> Mapping[str, Any]:
-    require("torch", extra="eval")
-    require("sklearn", extra="eval")
+    require("scipy", extra="eval")
     from bioeval.evaluate import evaluate
 
     return evaluate(config)
@@ -42,7 +41,7 @@ add_command(
 
 
 def _sequences(config: SequencesConfig) -> Mapping[str, Any]:
-    require("gudhi", extra="eval")
+    require("scipy", extra="eval")
     from bioeval.sequences import evaluate_sequences
 
     return evaluate_sequences(config)

@@ -19,6 +19,8 @@ import yaml
 from biodata.configs import field_types, from_dict, read_yaml, set_by_path
 from biodata.errors import ConfigError
 
+_OTHER_NAMES = {"out": ["--output"], "tasks": ["--task"]}
+
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
@@ -48,13 +50,14 @@ class Leaf:
         """The option's type and how it is shown."""
         default = None if self.default is dataclasses.MISSING else _shown(self.default)
         bare = f"--{self.option}"
-        names = [bare, "--output"] if self.option == "out" else [bare]
+        names = [bare, *_OTHER_NAMES.get(self.option, ())]
         if self.kind is bool:
             return bool, typer.Option(
                 f"{bare}/--no-{self.option}", help=self.help, show_default=default or False,
                 rich_help_panel=self.panel,
             )  # fmt: skip
-        return str, typer.Option(
+        kind = list[str] if _is_texts(self.kind) else str
+        return kind, typer.Option(
             *names, help=self.help, metavar=_metavar(self.kind), show_default=default or False,
             rich_help_panel=self.panel,
         )  # fmt: skip
@@ -86,7 +89,13 @@ def leaves(cls: type, *, skip: frozenset[str] = frozenset()) -> list[Leaf]:
 
 
 def merge(
-    cls: type, given: Mapping[str, Any], *, config: Path | None, settings: list[str], command: str
+    cls: type,
+    given: Mapping[str, Any],
+    *,
+    config: Path | None,
+    settings: list[str],
+    command: str,
+    positional: frozenset[str] = frozenset(),
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Merges the layers into one mapping for `from_dict`.
 
@@ -95,6 +104,8 @@ def merge(
         config: a YAML file.
         settings: `a.b=c` pairs.
         command: the environment is searched for `SEQLOOM_<COMMAND>_<OPTION>`.
+        positional: paths given by position, whose commas are kept; options that take several values may be
+            repeated or hold commas.
 
     Returns:
         The mapping, and for every value set by a layer the name of that layer.
@@ -104,6 +115,7 @@ def merge(
     """
     values: dict[str, Any] = read_yaml(config) if config else {}
     origin = {path: str(config) for path in _paths(values)}
+    many = {leaf.path for leaf in leaves(cls) if _is_texts(leaf.kind)} - positional
     prefix = f"SEQLOOM_{command.upper().replace(' ', '_')}_"
     for leaf in leaves(cls):
         variable = prefix + leaf.parameter.upper()
@@ -116,7 +128,7 @@ def merge(
         origin[path] = "--set"
     for path, value in given.items():
         if value is not None:
-            set_by_path(values, path, value)
+            set_by_path(values, path, _split_commas(value) if path in many else value)
             origin[path] = "option"
     return values, origin
 
@@ -141,6 +153,10 @@ def build(cls: type, values: Mapping[str, Any], *, where: str) -> Any:
     return from_dict(cls, values, where=where)
 
 
+def _split_commas(values: list[str]) -> list[str]:
+    return [part for value in values for part in value.split(",")]
+
+
 def _walk(cls: type, prefix: str, panel: str) -> list[tuple[str, Any, Any, str, str]]:
     types = field_types(cls)
     found = []
@@ -156,6 +172,10 @@ def _walk(cls: type, prefix: str, panel: str) -> list[tuple[str, Any, Any, str, 
                 default = field.default_factory()
             found.append((path, kind, default, field.metadata.get("help", ""), panel))
     return found
+
+
+def _is_texts(kind: Any) -> bool:
+    return get_origin(kind) is tuple and get_args(kind)[0] is str
 
 
 def _metavar(kind: Any) -> str:

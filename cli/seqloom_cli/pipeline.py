@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from biodata import __version__
 from biodata.configs import to_dict, write_yaml
 from biodata.files import fingerprint, read_json, sha256_file, write_json
@@ -73,7 +75,9 @@ def plan_stages(recipe: Recipe, places: Places) -> list[Stage]:
         stages.insert(0, stage("simulate", recipe.simulate, places.archive, _simulate))
     if recipe.evaluate:
         stages.append(
-            stage("evaluate", recipe.evaluate, places.evaluation, _evaluate, tasks=_task_hashes(recipe))
+            stage(
+                "evaluate", recipe.evaluate, places.evaluation, _evaluate, tasks=_task_hashes(recipe, places)
+            )
         )
     stages.append(stage("sequences", recipe.sequences, places.sequences, _sequences))
     stages.append(Stage(name="report", settings={"recipe": recipe.text}, output=places.report, run=_report))
@@ -143,9 +147,10 @@ def _input_hashes(recipe: Recipe) -> list[str]:
     return [sha256_file(Path(path)) for path in [*expand_inputs(recipe.data.read.inputs), *labels]]
 
 
-def _task_hashes(recipe: Recipe) -> list[str]:
-    tasks = recipe.evaluate.tasks if recipe.evaluate else ()
-    return [sha256_file(Path(task)) for task in tasks if Path(task).is_file()]
+def _task_hashes(recipe: Recipe, places: Places) -> list[str]:
+    """Hashes of the user's task files; those of labels are written by the stage itself."""
+    tasks = [Path(task) for task in recipe.evaluate.tasks] if recipe.evaluate else []
+    return [sha256_file(task) for task in tasks if task.is_file() and task.parent != places.tasks]
 
 
 def _simulate(recipe: Recipe, places: Places) -> Mapping[str, Any]:
@@ -195,13 +200,13 @@ def _sequences(recipe: Recipe, places: Places) -> Mapping[str, Any]:
 
 
 def _report(recipe: Recipe, places: Places) -> Mapping[str, Any]:
-    import yaml
-
     from bioeval.report.page import ReportInputs, write_report
 
     inputs = ReportInputs(
-        dataset=places.dataset, tokenizer=places.tokenizer, run=places.run, evaluation=places.evaluation,
-        sequences=places.sequences, generated=places.generated, title=recipe.name,
+        dataset=places.dataset, tokenizer=places.tokenizer, run=places.run,
+        evaluation=places.evaluation if recipe.evaluate else None, sequences=places.sequences,
+        generated=places.generated, title=recipe.name,
         recipe=yaml.safe_dump(dict(recipe.text), sort_keys=False),
+        commands=("seqloom run recipe.yaml --out .",),
     )  # fmt: skip
     return {"report": str(write_report(inputs, places.report))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +19,7 @@ from biodata.tokenizers.config import TokenizerConfig
 from bioeval.evaluate import EvalConfig
 from bioeval.sequences import SequencesConfig
 from biotrain.config import TrainConfig
-from biotrain.generate import GenerateConfig
+from biotrain.generate_config import GenerateConfig
 from seqloom_cli.options import parse_setting
 
 SECTIONS = ("simulate", "data", "tokenizer", "train", "generate", "evaluate", "sequences")
@@ -73,7 +74,7 @@ class Recipe:
 
 def recipe_names() -> list[str]:
     """The recipes that ship with the package."""
-    return sorted(Path(entry.name).stem for entry in files("seqloom_cli").joinpath("recipes").iterdir())
+    return sorted(Path(entry.name).stem for entry in (files("seqloom_cli") / "recipes").iterdir())
 
 
 def read_recipe(recipe: str, settings: list[str]) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def read_recipe(recipe: str, settings: list[str]) -> dict[str, Any]:
     """
     path = Path(recipe)
     if not path.suffix and recipe in recipe_names():
-        path = Path(str(files("seqloom_cli").joinpath("recipes", f"{recipe}.yaml")))
+        path = Path(str(files("seqloom_cli") / "recipes" / f"{recipe}.yaml"))
     if not path.is_file():
         raise ConfigError(f"{recipe}: no such recipe file (shipped by name: {', '.join(recipe_names())})")
     values = read_yaml(path)
@@ -115,7 +116,7 @@ def check_recipe(values: Mapping[str, Any], places: Places, *, where: str) -> Re
 
     return Recipe(
         name=str(values.get("name", Path(where).stem)),
-        text=values,
+        text=deepcopy(dict(values)),
         labels=labels,
         simulate=build("simulate", SimulateConfig) if simulated else None,
         data=build("data", BuildConfig),
@@ -167,7 +168,7 @@ def write_label_tasks(recipe: Recipe, places: Places) -> None:
 
 
 _TASK = """name: {label}
-description: property '{label}' of the dataset, on its own leak-free splits
+title: property '{label}' of the dataset, on its own leak-free splits
 data: {{dataset: ../dataset, label: {label}}}
 alphabet: dna
 unit: codon

@@ -50,3 +50,15 @@ def encode(
     from biodata.tokenizers.apply import encode_path
 
     show(encode_path(tokenizer, path, out=out), as_json=as_json)
+
+
+@app.command(help="Measures tokenizers on the same data: symbols per token, unknown rate.")
+@one_line_errors
+def compare(
+    tokenizers: Annotated[list[Path], typer.Argument(help="tokenizer folders", metavar="TOK...")],
+    data_: Annotated[Path, typer.Option("--data", help="dataset folder, Parquet or FASTA file")],
+    as_json: Annotated[bool, json_option()] = False,
+) -> None:
+    from biodata.tokenizers.apply import compare_tokenizers
+
+    show(compare_tokenizers(tokenizers, data_), as_json=as_json)

@@ -21,8 +21,7 @@ def _train(config: TrainConfig) -> Mapping[str, Any]:
 
 
 def _dry_run(config: TrainConfig) -> Mapping[str, Any]:
-    require("torch", extra="train")
-    from biotrain.loop import dry_run
+    from biotrain.estimate import dry_run
 
     return dry_run(config)
 

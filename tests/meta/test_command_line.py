@@ -48,8 +48,8 @@ def test_json_is_one_object_and_nothing_else(command: list[str]):
         (["train", "--lr", "fast"], 2, ["lr", "fast"]),
         (["train", "--loss", "hxee"], 2, ["hxee", "hxe"]),
         (["data", "build", "nowhere.fa", "--out", "x"], 2, ["nowhere.fa"]),
-        (["tokenizer", "train", "cadon", "--out", "x"], 2, ["cadon", "codon"]),
-        (["data", "verify", "nowhere"], 2, ["nowhere"]),
+        (["tokenizer", "train", "cadon", "--data", "d", "--out", "x"], 2, ["cadon", "codon"]),
+        (["data", "verify", "nowhere"], 3, ["nowhere"]),
     ],
 )
 def test_wrong_input_gives_one_line(command: list[str], code: int, words: list[str], tmp_path: Path):

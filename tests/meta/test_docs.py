@@ -51,7 +51,9 @@ def test_commands_and_their_options_exist(name: str, project: Path):
 
 def test_make_targets_named_in_the_readme_exist(project: Path):
     makefile = (project / "Makefile").read_text()
-    for target in re.findall(r"make ([a-z]+)", (project / "README.md").read_text()):
+    named = re.findall(r"^make ([a-z]+)", "\n".join(blocks(project / "README.md")), re.M)
+    assert {"demo", "test"} <= set(named)
+    for target in named:
         assert re.search(rf"^{target}:", makefile, re.M), target
 
 
