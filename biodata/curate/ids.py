@@ -38,7 +38,7 @@ class UniqueIds:
     ['a', 'b', 'a#2', 'a#3']
     """
 
-    def __init__(self, workdir: Path, *, memory_rows: int = 1_000_000) -> None:
+    def __init__(self, workdir: Path, *, memory_rows: int = 2_000_000) -> None:
         self._index = DigestIndex(workdir, memory_rows=memory_rows)
         self._last: dict[str, int] = {}
         self._changed: set[str] = set()
