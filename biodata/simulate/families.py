@@ -32,8 +32,8 @@ class SimulateConfig:
         default=("Escherichia coli", "Saccharomyces cerevisiae", "Homo sapiens", "Haloferax volcanii"),
         metadata={"help": "species whose codon usage is drawn from"},
     )
-    families: int = field(default=120, metadata={"help": "gene families, shared evenly by the species"})
-    members: int = field(default=12, metadata={"help": "mean members of a family (at least 2 each)"})
+    families: int = field(default=300, metadata={"help": "gene families, shared evenly by the species"})
+    members: int = field(default=5, metadata={"help": "mean members of a family (at least 2 each)"})
     min_codons: int = field(default=60, metadata={"help": "shortest gene, codons without the stop"})
     max_codons: int = field(default=140, metadata={"help": "longest gene, codons without the stop"})
     max_mutation: float = field(
@@ -93,9 +93,9 @@ def simulate_families(config: SimulateConfig) -> list[Gene]:
 def planted_property(genes: list[Gene], *, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The property of each gene, noisy and noise-free, standardised.
 
-    Codon optimality (mean log relative adaptiveness, Sharp & Li 1987, doi:10.1093/nar/15.3.1281) of the whole
-    gene plus the same of its first `RAMP` codons; so half of it is seen by codon frequencies and half needs
-    position.
+    Adaptation to one host, the first species of the configuration: mean log relative adaptiveness of the
+    codons (Sharp & Li 1987, doi:10.1093/nar/15.3.1281) of the whole gene plus the same of its first `RAMP`
+    codons. So one half is linear in codon frequencies, the other needs position.
 
     Returns:
         `observed` and `signal`, float64 [n]; `signal` has mean 0 and variance 1.
@@ -111,6 +111,7 @@ def _simulate_family(
 ) -> list[Gene]:
     bias = rng.uniform(-0.5, 2.0)
     ramp_bias = rng.uniform(-0.5, 2.0)
+    host = get_species(config.species[0])
     usage, ramp_usage = _biased_usage(species, bias), _biased_usage(species, ramp_bias)
     length = int(rng.integers(config.min_codons, config.max_codons + 1))
     residues = rng.choice(64, size=length - 1, p=species.usage)
@@ -124,7 +125,7 @@ def _simulate_family(
         stop = rng.choice(64, p=species.stop_usage)
         whole = np.concatenate([[START], codons, [stop]]).astype(np.uint8)
         name = f"{code}_F{family:03d}_{member:02d}"
-        genes.append(Gene(name, species.name, family, whole, _optimality(codons, species)))
+        genes.append(Gene(name, species.name, family, whole, _optimality(codons, host)))
     return genes
 
 
