@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,8 @@ from biodata import __version__
 from seqloom_cli import data, evaluate, tokenizer, train
 from seqloom_cli.commands import json_option
 from seqloom_cli.output import one_line_errors, show
+
+_TASK_OPTIONS = ("--task", "--tasks")
 
 app = typer.Typer(
     name="seqloom",
@@ -30,7 +33,7 @@ train.add_commands(app)
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; long options may be written with `-` or `_`."""
     given = sys.argv[1:] if arguments is None else arguments
-    app(args=[_spelt(argument) for argument in given], prog_name="seqloom")
+    app(args=_tasks_apart([_spelt(argument) for argument in given]), prog_name="seqloom")
 
 
 @app.callback(invoke_without_command=True)
@@ -115,6 +118,23 @@ def _run(recipe: str, out: Path | None, settings: list[str], *, dry_run: bool, a
 def _spelt(argument: str) -> str:
     name = re.match(r"--[A-Za-z0-9_]+(?:[-_][A-Za-z0-9_]+)*", argument)
     return name.group().replace("_", "-") + argument[name.end() :] if name else argument
+
+
+def _tasks_apart(arguments: list[str]) -> list[str]:
+    """Repeats `--task` before every further task that follows it: `--task mrfp mlos`; models stay models."""
+    if arguments[:2] != ["eval", "run"]:
+        return arguments
+    from bioeval.tasks import task_names
+
+    apart: list[str] = []
+    listing = False
+    for before, argument in pairwise(["", *arguments]):
+        is_task = argument in task_names() or argument.endswith((".yaml", ".yml"))
+        listing = before in _TASK_OPTIONS or (listing and is_task)
+        if listing and before not in _TASK_OPTIONS:
+            apart.append(_TASK_OPTIONS[0])
+        apart.append(argument)
+    return apart
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ import yaml
 
 from biodata import __version__
 from biodata.configs import to_dict, write_yaml
-from biodata.files import fingerprint, read_json, sha256_file, write_json
+from biodata.errors import InterruptedRunError, MissingExtraError
+from biodata.files import fingerprint, make_folder, read_json, sha256_file, write_json
 from biodata.io.detect import expand_inputs
 from biodata.progress import say
 from seqloom_cli.recipe import Places, Recipe, write_label_tasks
+
+_NEEDED = ("torch", "safetensors", "transformers", "sklearn", "scipy", "gudhi", "matplotlib")
 
 Run = Callable[[Recipe, Places], Mapping[str, Any]]
 
@@ -46,8 +50,12 @@ def run_recipe(recipe: Recipe, places: Places) -> dict[str, Any]:
 
     Returns:
         `report`, `out`, and for each stage its state (`done` or `skipped`), seconds and result.
+
+    Raises:
+        MissingExtraError: before anything is done, where a later stage lacks what it needs.
     """
-    places.root.mkdir(parents=True, exist_ok=True)
+    _require_parts()
+    make_folder(places.root)
     write_yaml(places.root / "recipe.yaml", recipe.text)
     stages = plan_stages(recipe, places)
     before, summary = "", {}
@@ -57,6 +65,15 @@ def run_recipe(recipe: Recipe, places: Places) -> dict[str, Any]:
         summary[stage.name] = done = _run_stage(stage, before, recipe, places)
         say(f"      {done['state']}, {done['seconds']} s")
     return {"report": str(places.report), "out": str(places.root), "stages": summary}
+
+
+def _require_parts() -> None:
+    """Looks without importing: a finished recipe must not wait for torch."""
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(
+            f"the whole way needs {', '.join(missing)}, not installed: pip install 'seqloom[all]'"
+        )
 
 
 def plan_stages(recipe: Recipe, places: Places) -> list[Stage]:
@@ -176,7 +193,12 @@ def _train_tokenizer(recipe: Recipe, places: Places) -> Mapping[str, Any]:
 def _train(recipe: Recipe, places: Places) -> Mapping[str, Any]:
     from biotrain.loop import train
 
-    return train(replace(recipe.train, resume=places.run.exists()))
+    try:
+        return train(replace(recipe.train, resume=places.run.exists()))
+    except InterruptedRunError as stopped:
+        raise InterruptedRunError(
+            f"training stopped, its checkpoint is in {places.run}: give the same command again to go on"
+        ) from stopped
 
 
 def _generate(recipe: Recipe, places: Places) -> Mapping[str, Any]:

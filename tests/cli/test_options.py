@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from biodata.errors import ConfigError
 from seqloom_cli.commands import Positional, add_command
+from seqloom_cli.main import _tasks_apart
 from seqloom_cli.options import leaves, merge
 
 
@@ -121,3 +122,17 @@ def test_dry_run_and_print_config(app: typer.Typer):
 def test_setting_without_a_name():
     with pytest.raises(ConfigError, match="'=3'"):
         merge(Whole, {}, config=None, settings=["=3"], command="work")
+
+
+@pytest.mark.parametrize(
+    ("given", "apart"),
+    [
+        ("eval run m --task mrfp mlos own.yaml", "eval run m --task mrfp --task mlos --task own.yaml"),
+        ("eval run --task mrfp mlos m kmer", "eval run --task mrfp --task mlos m kmer"),
+        ("eval run m --tasks mrfp --out mlos", "eval run m --tasks mrfp --out mlos"),
+        ("eval run m --config a.yaml --task mrfp", "eval run m --config a.yaml --task mrfp"),
+        ("data build --task mrfp mlos", "data build --task mrfp mlos"),
+    ],
+)
+def test_several_tasks_may_follow_one_option(given: str, apart: str):
+    assert _tasks_apart(given.split()) == apart.split()

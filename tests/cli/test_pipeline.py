@@ -13,7 +13,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from biodata.errors import ConfigError
+from biodata.errors import ConfigError, InterruptedRunError, MissingExtraError
+from seqloom_cli import pipeline
 from seqloom_cli.recipe import Places, check_recipe, read_recipe
 
 from .walk import command, run_whole_way
@@ -150,3 +151,24 @@ def test_a_wrong_recipe_is_refused_before_anything_runs(setting: str, words: lis
 def _rows(out: Path, split: str) -> list[dict]:
     files = sorted((out / "dataset" / "data").glob(f"{split}-*.parquet"))
     return [row for file in files for row in pq.read_table(file).to_pylist()]
+
+
+def test_a_missing_extra_is_said_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pipeline, "_NEEDED", ("scipy", "no_such_library"))
+    places = Places.under(tmp_path / "out")
+    checked = check_recipe(read_recipe("quickstart", []), places, where="quickstart")
+    with pytest.raises(MissingExtraError, match=r"no_such_library.*pip install 'seqloom\[all\]'"):
+        pipeline.run_recipe(checked, places)
+    assert not places.root.exists()
+
+
+def test_stopped_training_names_no_option_that_run_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def stopped(config: object) -> None:
+        raise InterruptedRunError("stopped after step 4 of 9: go on by the same command with --resume")
+
+    monkeypatch.setattr("biotrain.loop.train", stopped)
+    places = Places.under(tmp_path / "out")
+    checked = check_recipe(read_recipe("quickstart", []), places, where="quickstart")
+    with pytest.raises(InterruptedRunError) as error:
+        pipeline._train(checked, places)
+    assert "same command" in str(error.value) and "--resume" not in str(error.value)
