@@ -165,8 +165,10 @@ def assign(labels: np.ndarray, *, fractions: Sequence[float], seed: int) -> np.n
     if len(sizes) < len(wanted):
         raise DataError(
             f"{len(labels)} rows form {len(sizes)} clusters of similar sequences, too few for {len(wanted)} "
-            "splits", hint="give more diverse sequences, or raise split.identity",
-        )  # fmt: skip
+            "splits",
+            hint="give more diverse sequences, raise split.identity, or ask for fewer splits: "
+            "split.fractions 1,0,0",
+        )
     shuffled = np.random.default_rng(seed).permutation(len(sizes))
     order = shuffled[np.argsort(-sizes[shuffled], kind="stable")]
     target = {number: fractions[number] * len(labels) for number in wanted}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from biodata.alphabet import get_alphabet
 from biodata.audit import Audit, AuditSettings, audit
 from biodata.dataset import MANIFEST, Dataset, is_dataset, open_dataset
 from biodata.errors import ConfigError, DataError
-from biodata.files import sha256_file
+from biodata.files import fingerprint, sha256_file
 from biodata.io.streams import open_binary
 from biodata.mmseqs import normalised
 from biodata.schema import SCHEMA, SCHEMA_VERSION, SPLITS, checksum
@@ -145,6 +145,21 @@ def _file_problems(dataset: Dataset) -> Iterator[str]:
     for path in sorted((dataset.path / "data").glob("*.parquet")):
         if f"data/{path.name}" not in named:
             yield f"data/{path.name}: not in the manifest"
+    yield from _manifest_problems(manifest)
+
+
+def _manifest_problems(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Figures of the manifest that contradict each other: it was changed after it was written."""
+    files = manifest["files"]
+    splits = {name: sum(f["rows"] for f in files if f["split"] == name) for name in SPLITS}
+    expected = {
+        "rows": sum(splits.values()),
+        "splits": splits,
+        "fingerprint": fingerprint([manifest.get("build_key"), files]),
+    }
+    for name, value in expected.items():
+        if manifest.get(name) != value:
+            yield f"{MANIFEST}: {name} is {manifest.get(name)!r}, its files give {value!r}"
 
 
 def _row_problems(dataset: Dataset, table: pa.Table, alphabet: str) -> Iterator[str]:

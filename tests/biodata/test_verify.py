@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from biodata.errors import ConfigError, DataError
-from biodata.verify import verify_dataset
+from biodata.files import fingerprint
+from biodata.verify import _manifest_problems, verify_dataset
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -104,3 +105,12 @@ def test_one_line_for_everything_else(tmp_path: Path) -> None:
     (tmp_path / "bad.parquet").write_bytes(b"no")
     with pytest.raises(DataError, match="not readable as a table"):
         verify_dataset(tmp_path / "bad.parquet", alphabet="dna")
+
+
+@pytest.mark.parametrize("edit", [{"rows": 4}, {"splits": {"train": 3}}, {"build_key": "other"}, {}])
+def test_an_edited_manifest_is_found(edit: dict[str, object]) -> None:
+    files = [{"name": "data/a.parquet", "split": "train", "rows": 3, "sha256": "0" * 64},
+             {"name": "data/b.parquet", "split": "test", "rows": 2, "sha256": "1" * 64}]  # fmt: skip
+    manifest = {"build_key": "k", "files": files, "fingerprint": fingerprint(["k", files]), "rows": 5,
+                "splits": {"train": 3, "validation": 0, "test": 2}}  # fmt: skip
+    assert len(list(_manifest_problems(manifest | edit))) == len(edit)
