@@ -11,6 +11,7 @@ from typing import Any
 from biodata.configs import read_yaml
 from biodata.errors import ConfigError, DataError
 from biodata.files import read_json
+from bioeval.report.planted import find_planted
 
 Json = Mapping[str, Any]
 
@@ -26,6 +27,7 @@ class ReportInputs:
         evaluation: folder of `eval run` with `results.json`.
         sequences: folder of `eval sequences` with `results.json` and `pictures.json`.
         generated: the generated FASTA, for its name.
+        truth: `truth.json` of a simulated archive.
         title: heading of the page.
         recipe: the recipe as text, shown as it is.
         commands: commands that make the page again.
@@ -37,6 +39,7 @@ class ReportInputs:
     evaluation: Path | None = None
     sequences: Path | None = None
     generated: Path | None = None
+    truth: Path | None = None
     title: str = "seqloom report"
     recipe: str = ""
     commands: tuple[str, ...] = ()
@@ -60,6 +63,7 @@ class Facts:
     sequences: Json = field(default_factory=dict)
     pictures: Json = field(default_factory=dict)
     generated: str = ""
+    truth: Json = field(default_factory=dict)
 
 
 def read_facts(inputs: ReportInputs) -> Facts:
@@ -80,13 +84,19 @@ def read_facts(inputs: ReportInputs) -> Facts:
         run_config=read_yaml(config) if config and config.is_file() else {},
         results=tuple(evaluation.get("results", ())), evaluation=evaluation,
         sequences=_json(inputs.sequences, "results.json"), pictures=_json(inputs.sequences, "pictures.json"),
-        generated=inputs.generated.name if inputs.generated else "",
+        generated=inputs.generated.name if inputs.generated else "", truth=_truth(inputs),
     )  # fmt: skip
     if not any((facts.manifest, facts.tokenizer, facts.log, facts.results, facts.sequences)):
         raise ConfigError(
             "a report needs at least one finished stage (dataset, tokenizer, run or evaluation)"
         )
     return facts
+
+
+def _truth(inputs: ReportInputs) -> Json:
+    if inputs.truth is None or inputs.dataset is None or not inputs.truth.is_file():
+        return {}
+    return find_planted(inputs.truth, inputs.dataset)
 
 
 def _json(folder: Path | None, name: str) -> Json:

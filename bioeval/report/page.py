@@ -17,11 +17,12 @@ from bioeval.report.sections import (
     summary,
     tokenizer,
     training,
+    truth,
 )
 from bioeval.report.style import STYLE
 
 SECTIONS = (data, tokenizer, training, probes, generated, metrics, provenance)
-"""The order of the page, below the summary."""
+"""The order of the page, below the summary; `truth` follows the data where that was simulated."""
 
 __all__ = ["SECTIONS", "ReportInputs", "render_page", "write_report"]
 
@@ -49,8 +50,9 @@ def write_report(inputs: ReportInputs, out: Path) -> Path:
 
 def render_page(facts: Facts) -> str:
     """The page as text."""
-    body = "\n".join(part.render(facts) for part in SECTIONS)
-    links = " ".join(f'<a href="#{part.KEY}">{text(part.TITLE)}</a>' for part in SECTIONS)
+    parts = [*SECTIONS[:1], *([truth] if facts.truth else []), *SECTIONS[1:]]
+    body = "\n".join(part.render(facts) for part in parts)
+    links = " ".join(f'<a href="#{part.KEY}">{text(part.TITLE)}</a>' for part in parts)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

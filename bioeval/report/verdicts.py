@@ -26,7 +26,7 @@ def ranked(results: Sequence[Json]) -> list[dict[str, Any]]:
     for result in results:
         rows[result["model"]] = _entry(model_name(result["model"]), result, is_model=True)
         for name, score in result.get("baselines", {}).items():
-            rows.setdefault(name, _entry(name, score, is_model=False))
+            rows.setdefault(name, _entry(model_name(name), score, is_model=False))
     sign = 1 if results[0]["metric"] in LOWER_IS_BETTER else -1
     worst = float("inf")
     return sorted(rows.values(), key=lambda row: worst if row["value"] is None else sign * row["value"])

@@ -228,6 +228,7 @@ def _report(recipe: Recipe, places: Places) -> Mapping[str, Any]:
         dataset=places.dataset, tokenizer=places.tokenizer, run=places.run,
         evaluation=places.evaluation if recipe.evaluate else None, sequences=places.sequences,
         generated=places.generated, title=recipe.name,
+        truth=places.archive / "truth.json" if recipe.simulate else None,
         recipe=yaml.safe_dump(dict(recipe.text), sort_keys=False),
         commands=("seqloom run recipe.yaml --out .",),
     )  # fmt: skip
