@@ -24,6 +24,8 @@ from bioeval.stats import LOWER_IS_BETTER, SCORES, Comparison, Resampling, compa
 from bioeval.tasks import Task
 
 _KEY = "seqloom.result_key"
+SIGNIFICANT = 0.05
+"""Largest p-value at which a difference is called one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,9 @@ def scored(
 def verdict_sentence(rival: str | None, difference: Comparison | None, metric: str) -> str:
     """Whether a model is better than a baseline, in one sentence.
 
+    "Better" needs both the interval and the p-value of the paired bootstrap to say so: on small test sets
+    the two can disagree.
+
     >>> verdict_sentence(None, None, "spearman")
     'no baseline to compare with'
     """
@@ -98,10 +103,10 @@ def verdict_sentence(rival: str | None, difference: Comparison | None, metric: s
     if delta.value is None or delta.lo is None or delta.hi is None:
         return f"cannot be compared with {rival}: the {metric} of one of them is undefined"
     lo, hi = (-delta.hi, -delta.lo) if metric in LOWER_IS_BETTER else (delta.lo, delta.hi)
-    word = "better than" if lo > 0 else "worse than" if hi < 0 else "not better than"
-    return (
-        f"{word} {rival}: difference {delta.value:+.3f} [{delta.lo:+.3f}, {delta.hi:+.3f}], paired bootstrap"
-    )
+    clear = difference.p_value is not None and difference.p_value <= SIGNIFICANT
+    word = "better than" if clear and lo > 0 else "worse than" if clear and hi < 0 else "not better than"
+    figures = f"{delta.value:+.3f} [{delta.lo:+.3f}, {delta.hi:+.3f}]"
+    return f"{word} {rival}: difference {figures}, paired bootstrap"
 
 
 def finished(out: Path) -> dict[tuple[str, str], dict[str, Any]]:

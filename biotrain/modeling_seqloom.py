@@ -101,7 +101,7 @@ class SeqloomModel(SeqloomPreTrainedModel):
         return self.tokens
 
     def set_input_embeddings(self, value):
-        self.tokens = value
+        self.add_module("tokens", value)
 
     def forward(self, input_ids, attention_mask=None, output_hidden_states=None, return_dict=None, **kwargs):
         x = self.tokens(input_ids) + self.positions.weight[: input_ids.shape[1]]

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from bioeval.report.inputs import Json
+from bioeval.results import SIGNIFICANT
 
 LOWER_IS_BETTER = frozenset({"mae", "rmse"})
 
@@ -47,7 +48,7 @@ def standing(result: Json, baseline: str) -> str:
 
     The 95 % interval of the paired difference (`difference` of the baseline) decides; where there is none,
     that of the model's score minus the baseline's score. It beats the baseline if the interval lies wholly on
-    the better side of 0, and loses if wholly on the worse side.
+    the better side of 0, and loses if wholly on the worse side; a p-value above 0.05 overrules both.
 
     >>> score = {"value": 0.3, "difference": {"delta": 0.2, "lo": 0.1, "hi": 0.3}}
     >>> result = {"metric": "spearman", "lo": 0.4, "hi": 0.6, "baselines": {"a": score}}
@@ -61,6 +62,8 @@ def standing(result: Json, baseline: str) -> str:
     paired = score.get("difference", {})
     if paired.get("lo") is not None and paired.get("hi") is not None:
         low, high = paired["lo"], paired["hi"]
+    if (paired.get("p_value") or 0.0) > SIGNIFICANT:
+        return "about equal"
     if result["metric"] in LOWER_IS_BETTER:
         low, high = -high, -low
     return "beats" if low > 0 else "loses" if high < 0 else "about equal"

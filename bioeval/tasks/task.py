@@ -180,4 +180,7 @@ class Task:
         for split in SPLITS:
             n = self.rows(split).num_rows
             if n < 3:
-                raise DataError(f"{n} {split} rows, at least 3 are needed", where=f"task {self.name}")
+                hint = "label more records, or leave the task out"
+                raise DataError(
+                    f"{n} {split} rows, at least 3 are needed", where=f"task {self.name}", hint=hint
+                )

@@ -18,7 +18,7 @@ import yaml
 
 from biodata import __version__
 from biodata.configs import to_dict, write_yaml
-from biodata.errors import InterruptedRunError, MissingExtraError
+from biodata.errors import ConfigError, InterruptedRunError, MissingExtraError
 from biodata.files import fingerprint, make_folder, read_json, sha256_file, write_json
 from biodata.io.detect import expand_inputs
 from biodata.progress import say
@@ -161,6 +161,8 @@ def _input_hashes(recipe: Recipe) -> list[str]:
     if recipe.simulate:
         return []
     labels = [recipe.data.read.labels] if recipe.data.read.labels else []
+    if labels and not Path(labels[0]).is_file():
+        raise ConfigError(f"data.read.labels: {labels[0]} is not a file")
     return [sha256_file(Path(path)) for path in [*expand_inputs(recipe.data.read.inputs), *labels]]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,17 @@ def test_a_misspelt_baseline_is_told(planted_task: Path, tmp_path: Path) -> None
 def test_without_baselines(planted_task: Path, tmp_path: Path) -> None:
     result = evaluate(config(planted_task, tmp_path / "e", "kmer", baselines=False))["results"][0]
     assert result["baselines"] == {} and result["verdict"] == "no baseline to compare with"
+
+
+def test_an_interval_alone_does_not_make_it_better() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=60)
+    found = compare(
+        "spearman", y, y + rng.normal(0, 0.2, 60), rng.normal(size=60), how=Resampling(resamples=500)
+    )
+    assert verdict_sentence("kmer", found, "spearman").startswith("better than kmer")
+    doubtful = replace(found, p_value=0.3)
+    assert verdict_sentence("kmer", doubtful, "spearman").startswith("not better than kmer")
 
 
 @pytest.mark.parametrize(

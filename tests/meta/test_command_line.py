@@ -74,3 +74,18 @@ def test_doctor_names_what_is_missing():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert "missing gudhi: pip install 'seqloom[eval]'" in run.stdout, run.stderr
+
+
+def test_control_c_while_modules_load_is_one_line():
+    code = (
+        "import sys, builtins\n"
+        "real = builtins.__import__\n"
+        "def stop(name, *rest):\n"
+        "    if name == 'typer': raise KeyboardInterrupt\n"
+        "    return real(name, *rest)\n"
+        "builtins.__import__ = stop\n"
+        "from seqloom_cli.entry import main\n"
+        "main()\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (run.returncode, run.stderr) == (130, "error: interrupted\n")
