@@ -5,6 +5,7 @@ with other k-mers, the highest sensitivity and longer lists than the repair's, w
 say how much it finds; short sequences are compared exactly instead. (b) Edit-distance alignment of held-out
 rows with all rows of the other splits (`biodata.exact`). Identity = matching columns / columns of an
 alignment that covers `coverage` of both sequences: local in (a), the shorter sequence whole in (b).
+Of rows above `LONG` letters two sketches of k-mers are compared instead (`biodata.sketch`), by the same rule.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from biodata.cluster import short_below
 from biodata.errors import ConfigError
@@ -22,7 +24,8 @@ from biodata.exact import ExactResult, ExactSettings, exact_check
 from biodata.mmseqs import NUCLEOTIDES, find_mmseqs
 from biodata.pairwise import EPSILON, short_pairs
 from biodata.repair import crossing
-from biodata.search import NO_HITS, Hits, audit_settings, lengths_of, merge_hits, search, select
+from biodata.search import LONG, NO_HITS, Hits, audit_settings, lengths_of, merge_hits, search, select
+from biodata.sketch import alike, describe, long_pairs, second_settings, sketch_settings
 
 _PLANTED = 64
 
@@ -99,22 +102,26 @@ def audit(
     """
     found, details = _searched(sequences, split, alphabet, settings, workdir)
     short = _short(sequences, split, alphabet, settings)
+    long, nearest, sketched = _long(sequences, split, alphabet, settings)
     result = None
     leaks = select(found, found.identity >= settings.identity - EPSILON)
-    clean = not len(leaks.query) and not len(short.query)
+    clean = not len(leaks.query) and not len(short.query) and not len(long.query)
     if settings.effort > 0 and (clean or not stop_early):
-        result = exact_check(sequences.to_pylist(), split, _exact_settings(alphabet, settings))
-    parts = [leaks, short, *([result.hits] if result else [])]
-    every = merge_hits(*parts)
-    best = max([found.identity.max(initial=0), every.identity.max(initial=0)])
+        aligned = pc.call_function("binary_length", [sequences])
+        aligned = pc.call_function("less_equal", [aligned, pa.scalar(LONG, pa.int64())])
+        texts = pc.call_function("if_else", [aligned, sequences, pa.scalar("", pa.large_string())])
+        kept = np.where(aligned.to_numpy(), split, -1)
+        result = exact_check(texts.to_pylist(), kept, _exact_settings(alphabet, settings))
+    every = merge_hits(leaks, short, long, *([result.hits] if result else []))
+    best = max([found.identity.max(initial=0), every.identity.max(initial=0), nearest])
     return Audit(
         settings=settings,
         leaks=every,
         leaking_rows=held_out_rows(every, split),
         max_identity=round(float(best), 4) if best > 0 else None,
         searched_from=round(max(0.0, settings.identity - 0.1), 4),
-        method=_method(alphabet, result),
-        search=details,
+        method=_method(alphabet, result, sketched["rows_compared_by_sketch"]),
+        search=details | sketched,
         exact=_exact_summary(result, merge_hits(leaks, short)),
     )
 
@@ -134,7 +141,7 @@ def _searched(
         return NO_HITS, {"tool": "none: all rows are compared exactly"}
     how = audit_settings(alphabet=alphabet, identity=settings.identity, coverage=settings.coverage)
     length = lengths_of(sequences)
-    usable = length > 0
+    usable = (length > 0) & (length <= LONG)
     copies, sources = _plant(sequences, split, alphabet, settings)
     everything = pa.chunked_array([*sequences.chunks, copies])
     planted = np.arange(len(sources)) + len(sequences)
@@ -161,7 +168,8 @@ def _plant(
     sequences: pa.ChunkedArray, split: np.ndarray, alphabet: str, settings: AuditSettings
 ) -> tuple[pa.Array, np.ndarray]:
     """Copies of training rows with substitutions, identities spread evenly from the threshold to 1."""
-    rows = np.flatnonzero((split == 0) & (lengths_of(sequences) >= short_below(alphabet)))
+    length = lengths_of(sequences)
+    rows = np.flatnonzero((split == 0) & (length >= short_below(alphabet)) & (length <= LONG))
     random = np.random.default_rng([settings.seed, 1])
     rows = np.sort(random.permutation(rows)[:_PLANTED])
     letters = np.frombuffer(b"ACGT" if alphabet in NUCLEOTIDES else b"ACDEFGHIKLMNPQRSTVWY", np.uint8)
@@ -182,6 +190,23 @@ def _short(sequences: pa.ChunkedArray, split: np.ndarray, alphabet: str, setting
     return crossing(links, split)
 
 
+def _long(
+    sequences: pa.ChunkedArray, split: np.ndarray, alphabet: str, settings: AuditSettings
+) -> tuple[Hits, float, dict[str, Any]]:
+    """Crossing pairs with a row above `LONG` that either of two sketches finds, and the highest estimate."""
+    parts, nearest, described = [NO_HITS], 0.0, []
+    for choose in (sketch_settings, second_settings):
+        how = choose(alphabet=alphabet, identity=settings.identity, coverage=settings.coverage)
+        found = long_pairs(sequences, how, split=split)
+        parts.append(alike(found.hits, how))
+        nearest = max(nearest, found.hits.identity.max(initial=0))
+        described.append(describe(found, how))
+    first, second = described
+    if "sketch" in second:
+        first["second_sketch"] = second["sketch"]
+    return merge_hits(*parts), float(nearest), first
+
+
 def short_links(
     sequences: pa.ChunkedArray, rows: np.ndarray, *, alphabet: str, identity: float, coverage: float
 ) -> Hits:
@@ -190,7 +215,8 @@ def short_links(
     length = lengths_of(sequences)
     if not (rows & (length < below)).any():
         return NO_HITS
-    chosen = np.flatnonzero(rows & (length > 0) & (length <= below / (identity * coverage)))
+    longest = min(LONG, below / (identity * coverage))
+    chosen = np.flatnonzero(rows & (length > 0) & (length <= longest))
     texts = sequences.take(pa.array(chosen)).to_pylist()
     found = short_pairs(texts, below=below, identity=identity, coverage=coverage,
                         both_strands=alphabet == "dna")  # fmt: skip
@@ -216,7 +242,7 @@ def _exact_summary(result: ExactResult | None, searched: Hits) -> dict[str, Any]
             "recall_of_search": round(both / count, 4) if count else None}  # fmt: skip
 
 
-def _method(alphabet: str, result: ExactResult | None) -> str:
+def _method(alphabet: str, result: ExactResult | None, long: int) -> str:
     below = short_below(alphabet)
     parts = []
     if alphabet in (*NUCLEOTIDES, "protein"):
@@ -227,4 +253,7 @@ def _method(alphabet: str, result: ExactResult | None) -> str:
     if result is not None:
         rows = "all held-out rows" if result.complete else f"{len(result.queries)} sampled held-out rows"
         parts.append(f"edit-distance alignment of {rows} with every row in their length window")
+    if long:
+        parts.append(f"the {long} rows of more than {LONG:,} letters by two k-mer sketches instead, "
+                     "which estimate identity and approximate coverage")  # fmt: skip
     return "; ".join(parts)

@@ -19,7 +19,7 @@ import pyarrow.csv
 
 from biodata.errors import ConfigError
 from biodata.mmseqs import available_threads, create_database, find_mmseqs, run_mmseqs
-from biodata.search import lengths_of
+from biodata.search import LONG, lengths_of
 
 _SHORTEST = {"protein": 14, "dna": 17, "rna": 17}  # LinClust's k-mer lengths at identity 0.9
 _SHORT_BELOW = {"protein": 32, "dna": 100, "rna": 100}
@@ -56,6 +56,8 @@ def cluster(
 ) -> Clusters:  # fmt: skip
     """LinClust clusters, the same whatever the number of threads.
 
+    Rows above `LONG` letters are clustered only if they are equal; `biodata.sketch` clusters them.
+
     Args:
         sequences: normalised sequences (`biodata.mmseqs.normalised`).
         identity: least alignment identity with the cluster's representative, above 0, at most 1.
@@ -66,7 +68,8 @@ def cluster(
     if not (0 < identity <= 1 and 0 < coverage <= 1):
         raise ConfigError(f"identity {identity}, coverage {coverage}, allowed: above 0, at most 1")
     lengths = lengths_of(sequences)
-    long = np.flatnonzero(lengths >= _SHORTEST.get(alphabet, 1 << 62))
+    shortest = _SHORTEST.get(alphabet, 1 << 62)
+    long = np.flatnonzero((lengths >= shortest) & (lengths <= LONG))
     labels = np.arange(len(sequences), dtype=np.int64)
     command = version = ""
     if len(long):
@@ -76,9 +79,9 @@ def cluster(
             options=["--min-seq-id", str(identity), "-c", str(coverage), "--cov-mode", "0"], threads=threads,
         )  # fmt: skip
         labels[member] = representative
-    short = np.flatnonzero(lengths < _SHORTEST.get(alphabet, 1 << 62))
-    labels[short] = _first_equal(sequences, short)
-    return Clusters(renumbered(labels), command, version, len(short))
+    rest = np.flatnonzero((lengths < shortest) | (lengths > LONG))
+    labels[rest] = _first_equal(sequences, rest)
+    return Clusters(renumbered(labels), command, version, int((lengths < min(shortest, LONG + 1)).sum()))
 
 
 def renumbered(labels: np.ndarray) -> np.ndarray:

