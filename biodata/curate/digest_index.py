@@ -138,7 +138,7 @@ class _Table:
     def __init__(self, limit: int) -> None:
         self.keys = np.empty((limit, 2), np.uint64)  # pages that are not used cost nothing
         self.count = 0
-        self._bits = 12
+        self._bits = 21  # 8 MB, so that a million digests are placed once instead of at every doubling
         self._slots = np.full(1 << self._bits, -1, np.int32)
 
     def find_or_add(self, keys: Keys) -> tuple[Int64s, npt.NDArray[np.bool_]]:

@@ -77,3 +77,15 @@ def test_every_pinned_version_is_what_is_installed(project: Path):
     wrong = {n: installed[n] for n, r in active.items() if n in installed
              and not r.specifier.contains(installed[n], prereleases=True)}  # fmt: skip
     assert not wrong
+
+
+def test_the_task_of_the_docs_works(project: Path, tmp_path: Path):
+    from bioeval.tasks import load_task
+
+    (example,) = re.findall(r"```yaml\n(.*?)```", (project / "docs" / "evaluation.md").read_text(), re.S)
+    (tmp_path / "stability.yaml").write_text(example)
+    rows = [f"ATG{'GCA' * n}TAA,{n / 10},{split}" for n, split in enumerate(["train", "val", "test"] * 4, 1)]
+    (tmp_path / "stability.csv").write_text("cds,half_life,split\n" + "\n".join(rows) + "\n")
+    task = load_task(tmp_path / "stability.yaml")
+    assert (task.name, task.table.num_rows) == ("stability", 12)
+    assert len(example.splitlines()) <= 15

@@ -1,0 +1,138 @@
+"""What every entry of a catalog must do, in the manner of scikit-learn's `check_estimator`.
+
+Each check states invariants that hold for any implementation; none compares with a stored output.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from biodata.errors import DataError
+from biodata.io.raw import RAW_SCHEMA
+from biodata.tokenizers.special import PAD, SPECIAL_TOKENS
+from bioeval.metrics.protocol import Metric
+from bioeval.metrics.sequence_set import SequenceSet
+from bioeval.protocols import Part, Probe
+from bioeval.tasks.loader import read_task
+from biotrain.models import ModelConfig, build_model
+from biotrain.models.size import count_parameters
+from biotrain.objectives import IGNORE, Objective
+
+FIRST = len(SPECIAL_TOKENS)
+
+
+def check_model(name: str, *, vocab_size: int = 20) -> None:
+    """Shapes, padding invariance, causality as declared, gradients everywhere, the closed-form size."""
+    config = ModelConfig(name=name, layers=2, width=16, heads=2, context=12)
+    model = build_model(config, vocab_size=vocab_size, seed=3)
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(FIRST, vocab_size, (3, 10), generator=generator)
+    mask = torch.ones_like(ids, dtype=torch.bool)
+    logits = model(ids, mask=mask)
+    assert logits.shape == (3, 10, vocab_size)
+    padded = torch.cat([ids, torch.full((3, 2), PAD)], dim=1)
+    real = torch.arange(12)[None, :] < 10
+    torch.testing.assert_close(model(padded, mask=real.expand(3, 12))[:, :10], logits)
+    torch.testing.assert_close(model(ids[:1], mask=mask[:1]), logits[:1])
+    changed = ids.clone()
+    changed[:, -1] = FIRST + (changed[:, -1] - FIRST + 1) % (vocab_size - FIRST)
+    same_before = torch.equal(model(changed, mask=mask)[:, :-1], logits[:, :-1])
+    assert same_before == model.causal
+    logits.square().mean().backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()] == []
+    built = sum(p.numel() for p in model.parameters())
+    assert count_parameters(config, vocab_size=vocab_size)["total"] == built
+
+
+def check_loss(loss: torch.nn.Module, *, vocab_size: int) -> None:
+    """Not negative, smaller for the right answer, finite with a gradient at extreme logits."""
+    targets = torch.arange(vocab_size)
+    right = torch.full((vocab_size, vocab_size), -3.0).fill_diagonal_(3.0)
+    wrong = right.roll(7, dims=1)
+    assert 0 <= loss(right, targets) < loss(torch.zeros_like(right), targets) < loss(wrong, targets)
+    for scale in (1.0, 200.0, 1e4):
+        logits = (wrong.sign() * scale).requires_grad_()
+        value = loss(logits, targets)
+        value.backward()
+        assert value.isfinite() and logits.grad is not None
+        assert logits.grad.isfinite().all() and (logits.grad.abs().sum(dim=1) > 0).all()
+    halves = (
+        loss(wrong[:35], targets[:35]) * 35 + loss(wrong[35:], targets[35:]) * (vocab_size - 35)
+    ) / vocab_size
+    torch.testing.assert_close(halves, loss(wrong, targets))
+
+
+def check_objective(objective: Objective, *, vocab_size: int = 40) -> None:
+    """Targets are tokens of the sequence, padding is never one, equal seeds give equal batches."""
+    ids = torch.randint(FIRST, vocab_size, (4, 16), generator=torch.Generator().manual_seed(1))
+    ids[:, 0], ids[:, 11] = 1, 2
+    mask = torch.arange(16)[None, :].expand(4, 16) < 12
+    ids = ids.masked_fill(~mask, PAD)
+    before = ids.clone()
+    inputs, targets = objective.prepare(ids, mask, torch.Generator().manual_seed(2))
+    again = objective.prepare(ids, mask, torch.Generator().manual_seed(2))
+    assert torch.equal(ids, before) and torch.equal(inputs, again[0]) and torch.equal(targets, again[1])
+    assert inputs.shape == targets.shape == ids.shape
+    wanted = targets != IGNORE
+    assert wanted.any(dim=1).all() and not (targets[wanted] == PAD).any()
+    source = ids.roll(-1, dims=1) if objective.causal else ids
+    assert torch.equal(targets[wanted], source[wanted])
+
+
+def check_reader(read: Callable[..., Any], example: bytes, folder: Path) -> None:
+    """Gives `RAW_SCHEMA` whatever the compression; damaged files are errors that name the file."""
+    plain, packed = folder / "plain", folder / "packed.gz"
+    plain.write_bytes(example)
+    packed.write_bytes(gzip.compress(example, mtime=0))
+    batches = list(read(plain))
+    assert batches and all(b.schema.equals(RAW_SCHEMA) for b in batches)
+    assert sum(b.num_rows for b in batches) == 2
+    assert [b.to_pylist() for b in read(packed)] == [b.to_pylist() for b in batches]
+    packed.write_bytes(gzip.compress(example, mtime=0)[:-12])
+    with pytest.raises(DataError, match=r"packed\.gz"):
+        list(read(packed))
+
+
+def check_metric(metric: Metric) -> None:
+    """One finite number a measure; a set against itself is as near as any other pair of its size."""
+    rng = np.random.default_rng(0)
+    genes = ["ATG" + "".join(rng.choice(["GCA", "GCC", "AAA", "GAT", "CTG"], 30)) + "TAA" for _ in range(12)]
+    other = ["".join(rng.choice(list("ACGT"), 96)) for _ in range(12)]
+    first, second = (metric.features(SequenceSet.from_strings(s)) for s in (genes, other))
+    every = np.ones((1, 12), bool)
+    same = metric.compare(first, first, rows=every, others=every)
+    apart = metric.compare(second, first, rows=every, others=every)
+    assert same.shape == apart.shape == (1, len(metric.measures))
+    assert np.isfinite(same).all() and np.isfinite(apart).all()
+    assert all(m.unit and m.title for m in metric.measures)
+    assert not np.array_equal(same, apart)
+    np.testing.assert_array_equal(same, metric.compare(first, first, rows=every, others=every))
+
+
+def check_probe(probe: Probe) -> None:
+    """Recovers a planted linear relation; what it never saw cannot change it."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 8))
+    y = x @ np.arange(8.0) + 0.1 * rng.normal(size=300)
+    train, validation = Part(x=x[:200], y=y[:200]), Part(x=x[200:250], y=y[200:250])
+    fitted = probe.fit(train, validation, metric="spearman")
+    assert np.corrcoef(fitted.predict(x[250:]), y[250:])[0, 1] > 0.99
+    again = probe.fit(train, validation, metric="spearman")
+    np.testing.assert_array_equal(fitted.predict(x), again.predict(x))
+    shuffled = probe.fit(Part(x=x[:200], y=rng.permutation(y[:200])), validation, metric="spearman")
+    assert abs(np.corrcoef(shuffled.predict(x[250:]), y[250:])[0, 1]) < 0.7
+
+
+def check_task_file(name: str) -> None:
+    """At most 15 lines, says where its data comes from and under which licence."""
+    config, path = read_task(name)
+    assert len(path.read_text().splitlines()) <= 15
+    assert config.name == name and config.title and config.licence
+    assert config.data.url or config.data.home

@@ -1,0 +1,117 @@
+"""Runs the contract of its kind on every entry of every catalog; a new entry is picked up by itself."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from biodata.catalog import Catalog
+from biodata.codon import CODONS
+from biodata.io import READERS
+from biodata.tokenizers.special import SPECIAL_TOKENS
+from bioeval.baselines import BASELINES
+from bioeval.metrics import METRICS
+from bioeval.metrics.sequence_set import SequenceSet
+from bioeval.probes import PROBES
+from bioeval.tasks import load_task, task_names
+from biotrain.losses import LOSSES, LossConfig, build_loss
+from biotrain.models import MODELS
+from biotrain.objectives import OBJECTIVES, ObjectiveConfig, build_objective
+
+from .contracts import (
+    check_loss,
+    check_metric,
+    check_model,
+    check_objective,
+    check_probe,
+    check_reader,
+    check_task_file,
+)
+
+_GENBANK = b"""LOCUS       ONE                       12 bp    DNA     linear   UNK 01-JAN-2025
+DEFINITION  first.
+ACCESSION   ONE
+FEATURES             Location/Qualifiers
+     CDS             1..12
+                     /product="p"
+ORIGIN
+        1 atggccgcat aa
+//
+"""
+_EMBL = b"""ID   ONE; SV 1; linear; genomic DNA; STD; UNC; 12 BP.
+XX
+DE   first
+XX
+SQ   Sequence 12 BP; 5 A; 3 C; 3 G; 1 T; 0 other;
+     atggccgcat aa                                                            12
+//
+"""
+EXAMPLES = {
+    "fasta": b">one first\nATGGCC\nGCATAA\n>two\nATGTAA\n",
+    "genbank": _GENBANK + _GENBANK.replace(b"ONE", b"TWO"),
+    "embl": _EMBL + _EMBL.replace(b"ONE", b"TWO"),
+}
+"""Two records of every format; a new reader needs one here."""
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_model(name: str):
+    check_model(name)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_loss(name: str):
+    tokens = (*SPECIAL_TOKENS, *CODONS)
+    check_loss(build_loss(LossConfig(name=name), tokens=tokens), vocab_size=len(tokens))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_objective(name: str):
+    check_objective(build_objective(ObjectiveConfig(name=name), vocab_size=40))
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_reader(name: str, tmp_path: Path):
+    check_reader(READERS.load(name), EXAMPLES[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metric(name: str):
+    needs_training_set = {"train": SequenceSet.from_strings(["ATGGCAAAAGATTAA" * 6])}
+    found = METRICS.load(name)
+    check_metric(found(**needs_training_set) if name == "nearest" else found())
+
+
+@pytest.mark.parametrize("name", PROBES)
+def test_probe(name: str):
+    check_probe(PROBES.load(name)())
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_task(name: str):
+    check_task_file(name)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_baseline(name: str, tmp_path: Path):
+    rows = [f"ATG{'GCA' * n}TAA,{n},{s}" for n, s in enumerate(["train", "validation", "test"] * 4, 1)]
+    (tmp_path / "t.csv").write_text("sequence,value,split\n" + "\n".join(rows) + "\n")
+    lines = ("name: t", "title: t", "data: {file: t.csv}", "alphabet: dna", "unit: codon", "metric: spearman",
+             "columns: {sequence: sequence, value: value, split: split}")  # fmt: skip
+    (tmp_path / "t.yaml").write_text("\n".join(lines) + "\n")
+    embedder = BASELINES.load(name)(load_task(tmp_path / "t.yaml"))
+    found = embedder.embed(["ATGGCATAA", "AUGGCAUAA", "ATGGCAGCATAA"])
+    assert found.shape[0] == 3 and found.dtype == np.float32 and np.isfinite(found).all()
+    assert np.array_equal(found[0], found[1]) and not np.array_equal(found[0], found[2])
+
+
+def test_the_architecture_page_names_real_tables(project: Path):
+    page = (project / "docs" / "architecture.md").read_text()
+    named = re.findall(r"`([A-Z]+)` in `([\w/]+\.py)`", page)
+    assert len(named) >= 7
+    for table, path in named:
+        module = __import__(path[:-3].removesuffix("/__init__").replace("/", "."), fromlist=[table])
+        assert isinstance(getattr(module, table), Catalog), f"{table} in {path}"
