@@ -143,4 +143,7 @@ class Transformer(nn.Module):
             [B, T, V], or [N, V] for the N positions of `rows` in reading order.
         """
         x = self.hidden(ids, mask, cache=cache)
-        return self.head(x if rows is None else x[rows])
+        if rows is not None:
+            # the backward pass of x[rows] is slower, and on a GPU its forward pass waits
+            x = x.flatten(0, 1).index_select(0, rows.flatten().nonzero().squeeze(1))
+        return self.head(x)

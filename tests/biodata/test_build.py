@@ -167,6 +167,7 @@ def test_rows_that_contradict_their_columns_are_found_out(tmp_path: Path) -> Non
     for entry in manifest["files"]:
         if entry["split"] == "test":
             entry["sha256"] = build.sha256_file(path)
+    manifest["fingerprint"] = build.fingerprint([manifest["build_key"], manifest["files"]])
     (out / "manifest.json").write_text(json.dumps(manifest))
     problems = "\n".join(verify_dataset(out, threads=2)["problems"])
     for part in (
