@@ -17,6 +17,7 @@ import torch
 from biodata.errors import DataError
 from biodata.io.raw import RAW_SCHEMA
 from biodata.tokenizers.special import PAD, SPECIAL_TOKENS
+from bioeval.metrics.calibration import FeatureSets, calibrate, random_splits
 from bioeval.metrics.protocol import Metric
 from bioeval.metrics.sequence_set import SequenceSet
 from bioeval.protocols import Part, Probe
@@ -95,29 +96,39 @@ def check_reader(read: Callable[..., Any], example: bytes, folder: Path) -> None
     assert batches and all(b.schema.equals(RAW_SCHEMA) for b in batches)
     assert sum(b.num_rows for b in batches) == 2
     assert [b.to_pylist() for b in read(packed)] == [b.to_pylist() for b in batches]
+    for row in (row for batch in batches for row in batch.to_pylist()):
+        assert row["id"] and row["sequence"] and row["line"] >= 1
+    plain.write_bytes(b"")
+    assert sum(b.num_rows for b in read(plain)) == 0  # an empty file is refused by `detect_format`
     packed.write_bytes(gzip.compress(example, mtime=0)[:-12])
     with pytest.raises(DataError, match=r"packed\.gz"):
         list(read(packed))
 
 
 def check_metric(metric: Metric) -> None:
-    """One finite number a measure; a set against itself is as near as any other pair of its size."""
+    """A set is at distance 0 from itself, below a random one; the null is an interval with a unit."""
     rng = np.random.default_rng(0)
     genes = ["ATG" + "".join(rng.choice(["GCA", "GCC", "AAA", "GAT", "CTG"], 30)) + "TAA" for _ in range(12)]
-    other = ["".join(rng.choice(list("ACGT"), 96)) for _ in range(12)]
-    first, second = (metric.features(SequenceSet.from_strings(s)) for s in (genes, other))
+    other = ["".join(rng.choice(list("ACGT"), 90)) for _ in range(12)]
+    sets = [SequenceSet.from_strings(s) for s in (genes, other)]
+    first, second, shuffled = (metric.features(s) for s in (*sets, sets[0].shuffled(1)))
     every = np.ones((1, 12), bool)
     same = metric.compare(first, first, rows=every, others=every)
     apart = metric.compare(second, first, rows=every, others=every)
     assert same.shape == apart.shape == (1, len(metric.measures))
     assert np.isfinite(same).all() and np.isfinite(apart).all()
-    assert all(m.unit and m.title for m in metric.measures)
-    assert not np.array_equal(same, apart)
+    distance = np.array([m.kind == "distance" for m in metric.measures])
+    np.testing.assert_allclose(same[0, distance], 0, atol=1e-12)
+    assert (apart[0, distance] > 0).all() and not np.array_equal(same, apart)
     np.testing.assert_array_equal(same, metric.compare(first, first, rows=every, others=every))
+    splits = random_splits(12, 12, resamples=20, seed=0)
+    results = calibrate(metric, FeatureSets(second, first, shuffled), sizes=(12, 12), splits=splits)
+    assert [r["name"] for r in results] == [m.name for m in metric.measures]
+    assert all(r["unit"] and r["title"] and r["null_lo"] <= r["null_hi"] for r in results)
 
 
 def check_probe(probe: Probe) -> None:
-    """Recovers a planted linear relation; what it never saw cannot change it."""
+    """Recovers a planted linear relation, the same at each call and whatever the units of the features."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 8))
     y = x @ np.arange(8.0) + 0.1 * rng.normal(size=300)
@@ -126,8 +137,10 @@ def check_probe(probe: Probe) -> None:
     assert np.corrcoef(fitted.predict(x[250:]), y[250:])[0, 1] > 0.99
     again = probe.fit(train, validation, metric="spearman")
     np.testing.assert_array_equal(fitted.predict(x), again.predict(x))
-    shuffled = probe.fit(Part(x=x[:200], y=rng.permutation(y[:200])), validation, metric="spearman")
-    assert abs(np.corrcoef(shuffled.predict(x[250:]), y[250:])[0, 1]) < 0.7
+    scale, shift = rng.uniform(0.01, 100, 8), rng.normal(size=8)
+    train, validation = (Part(x=part.x * scale + shift, y=part.y) for part in (train, validation))
+    rescaled = probe.fit(train, validation, metric="spearman")
+    np.testing.assert_allclose(rescaled.predict(x * scale + shift), fitted.predict(x), rtol=1e-6, atol=1e-6)
 
 
 def check_task_file(name: str) -> None:
@@ -135,4 +148,4 @@ def check_task_file(name: str) -> None:
     config, path = read_task(name)
     assert len(path.read_text().splitlines()) <= 15
     assert config.name == name and config.title and config.licence
-    assert config.data.url or config.data.home
+    assert config.data.url or config.data.home or config.data.dataset

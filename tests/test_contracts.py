@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from bioeval.metrics import METRICS
 from bioeval.metrics.sequence_set import SequenceSet
 from bioeval.probes import PROBES
 from bioeval.tasks import load_task, task_names
+from bioeval.tasks.loader import read_task
 from biotrain.losses import LOSSES, LossConfig, build_loss
 from biotrain.models import MODELS
 from biotrain.objectives import OBJECTIVES, ObjectiveConfig, build_objective
@@ -108,10 +111,36 @@ def test_baseline(name: str, tmp_path: Path):
     assert np.array_equal(found[0], found[1]) and not np.array_equal(found[0], found[2])
 
 
+def test_task_names_are_unique_and_found_by_name():
+    assert task_names() and len({read_task(name)[0].name for name in task_names()}) == len(task_names())
+
+
+def test_every_catalog_has_a_contract():
+    """A new kind of thing needs a contract here; tokenizers have theirs in tests/biodata/tokenizers."""
+    checked = {"model", "loss", "objective", "format", "metric", "probe", "baseline", "tokenizer kind"}
+    other = {"schedule", "backend", "source"}
+    packages = [importlib.import_module(name) for name in ("biodata", "biotrain", "bioeval")]
+    names = [m.name for p in packages for m in pkgutil.walk_packages(p.__path__, f"{p.__name__}.")]
+    modules = [importlib.import_module(name) for name in names]
+    kinds = {v.kind for m in modules for v in vars(m).values() if isinstance(v, Catalog)}
+    assert checked <= kinds and kinds - checked <= other, kinds - checked - other
+
+
 def test_the_architecture_page_names_real_tables(project: Path):
     page = (project / "docs" / "architecture.md").read_text()
     named = re.findall(r"`([A-Z]+)` in `([\w/]+\.py)`", page)
     assert len(named) >= 7
     for table, path in named:
-        module = __import__(path[:-3].removesuffix("/__init__").replace("/", "."), fromlist=[table])
-        assert isinstance(getattr(module, table), Catalog), f"{table} in {path}"
+        module = importlib.import_module(path[:-3].removesuffix("/__init__").replace("/", "."))
+        found = getattr(module, table)
+        assert isinstance(found, Catalog), f"{table} in {path}"
+        assert all(callable(found.load(name)) or found.load(name) is not None for name in found)
+
+
+def test_the_architecture_page_names_files_that_exist(project: Path):
+    page = (project / "docs" / "architecture.md").read_text()
+    named = re.findall(r"`((?:biodata|biotrain|bioeval|tests|recipes|cli)/[^`\s]*)`", page)
+    assert len(named) >= 20
+    for path in named:
+        found = project / path.replace("NAME.py", "__init__.py")
+        assert found.exists(), f"docs/architecture.md names {path}"
