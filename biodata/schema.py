@@ -16,7 +16,7 @@ import pyarrow as pa
 from biodata.alphabet import get_alphabet
 from biodata.errors import DataError
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 SPLITS = ("train", "validation", "test")
 
 ATTRIBUTE_TYPE = pa.struct([pa.field("key", pa.string()), pa.field("value", pa.string())])
@@ -48,6 +48,13 @@ SCHEMA = pa.schema(
         pa.field("checksum", pa.string(), nullable=False),
         pa.field("features", pa.list_(FEATURE_TYPE)),
         pa.field("labels", pa.list_(LABEL_TYPE)),
+        # where a row was cut from: id of the record, 0-based half-open interval on it, strand 1 or -1
+        pa.field("parent", pa.string()),
+        pa.field("start", pa.int64()),
+        pa.field("end", pa.int64()),
+        pa.field("strand", pa.int8()),
+        # what is said about the sequence, for pairs of sequence and text
+        pa.field("text", pa.large_string()),
     ],
     metadata={"seqloom.schema_version": SCHEMA_VERSION},
 )
@@ -102,6 +109,9 @@ class BioSequence:
         sequence: symbols of `alphabet`, upper case, ambiguity codes allowed.
         alphabet: `dna`, `rna`, `protein` or `selfies`.
         labels: measured properties by name, numbers or texts.
+        parent: id of the record that the sequence was cut from, with `start`, `end` (0-based, half-open) and
+            `strand` (1 or -1) on it.
+        text: what is said about the sequence.
 
     Raises:
         DataError: naming the record and the symbols that are not allowed.
@@ -124,6 +134,11 @@ class BioSequence:
     split: str | None = None
     features: tuple[Feature, ...] = ()
     labels: Mapping[str, float | str] | None = None
+    parent: str | None = None
+    start: int | None = None
+    end: int | None = None
+    strand: int | None = None
+    text: str | None = None
 
     def __post_init__(self) -> None:
         if not self.id:
@@ -153,6 +168,8 @@ class BioSequence:
             "organism": self.organism, "cluster": self.cluster, "split": self.split,
             "checksum": self.checksum, "features": [f.as_row() for f in self.features],
             "labels": [_label_row(k, v) for k, v in (self.labels or {}).items()],
+            "parent": self.parent, "start": self.start, "end": self.end, "strand": self.strand,
+            "text": self.text,
         }  # fmt: skip
 
     @classmethod
@@ -167,7 +184,7 @@ class BioSequence:
         )  # fmt: skip
         labels = {x["name"]: x["text"] if x["value"] is None else x["value"] for x in row.get("labels") or []}
         names = ("id", "sequence", "alphabet", "source", "description", "taxon_id", "organism", "cluster",
-                 "split")  # fmt: skip
+                 "split", "parent", "start", "end", "strand", "text")  # fmt: skip
         kept = {name: row[name] for name in names if name in row}
         return cls(features=features, labels=labels or None, **kept)
 

@@ -108,7 +108,7 @@ def _cut(
         return None
     if skip != "1":
         log.change("codon-start-applied", ids=id, lines=record["line"], detail=f"/codon_start={skip}")
-    kept = {name: record[name] for name in ("line", "organism", "taxon_id")}
+    kept = {name: record[name] for name in ("line", "organism", "taxon_id", "labels")}
     return {**kept, "id": id, "sequence": letters[int(skip) - 1 :], "record": record["id"],
             "description": attributes.get("product", "")}  # fmt: skip
 

@@ -96,3 +96,20 @@ def _label_column(frame: pl.DataFrame) -> pa.Array:
 def _numbers(column: pl.Series) -> list[float | None] | None:
     is_number = column.dtype.is_numeric() or column.dtype == pl.Boolean
     return column.cast(pl.Float64).to_list() if is_number else None
+
+
+def concat_lists(first: pa.Array, second: pa.Array) -> pa.Array:
+    """Row by row the items of two list columns of one type, null counting as empty.
+
+    >>> concat_lists(pa.array([[1], None, [2]]), pa.array([[3, 4], [5], []])).to_pylist()
+    [[1, 3, 4], [5], [2]]
+    """
+    sizes = [_sizes(column) for column in (first, second)]
+    ends = np.concatenate([[0], np.cumsum(sizes[0] + sizes[1])]).astype(np.int32)
+    owner = np.concatenate([np.repeat(np.arange(len(n)), n) for n in sizes])
+    items = pa.concat_arrays([first.flatten(), second.flatten()])
+    return pa.ListArray.from_arrays(pa.array(ends), items.take(pa.array(np.argsort(owner, kind="stable"))))
+
+
+def _sizes(column: pa.Array) -> np.ndarray:
+    return pc.call_function("list_value_length", [column]).fill_null(0).to_numpy(zero_copy_only=False)

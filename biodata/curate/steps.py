@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from biodata.curate.cds import check_frames, extract_cds
 from biodata.curate.dedupe import Deduper
 from biodata.curate.ids import UniqueIds, fill_empty_ids
-from biodata.curate.labels import LabelTable
+from biodata.curate.labels import LabelTable, concat_lists
 from biodata.curate.letters import clean_letters
 from biodata.curate.rules import RuleLog
 from biodata.io import READERS
@@ -89,7 +89,7 @@ class FileSteps:
     def _assembled(self, batch: pa.RecordBatch, checksums: pa.Array) -> pa.RecordBatch:
         n = batch.num_rows
         columns = {name: batch[name] for name in batch.schema.names if name in SCHEMA.names}
-        columns["labels"] = self._labels(batch["id"])
+        columns["labels"] = self._labels(batch)
         columns |= {
             "id": self.seen.ids.unique(batch, self.log),
             "alphabet": pa.repeat(pa.scalar(self.config.alphabet), n),
@@ -107,14 +107,15 @@ class FileSteps:
             return name
         return pc.call_function("binary_join_element_wise", [name, batch["record"], pa.scalar(":")])
 
-    def _labels(self, ids: pa.Array) -> pa.Array:
+    def _labels(self, batch: pa.RecordBatch) -> pa.Array:
+        """The labels of the file, and after them those of the label table."""
         if self.labels is None:
-            return pa.nulls(len(ids), SCHEMA.field("labels").type)
-        found = self.labels.of(ids)
+            return batch["labels"]
+        found = self.labels.of(batch["id"])
         none = pc.call_function("equal", [pc.call_function("list_value_length", [found]), pa.scalar(0)])
         if missing := none.true_count:
             self.log.change("record-without-label", missing)
-        return found
+        return found if batch["labels"].null_count == batch.num_rows else concat_lists(batch["labels"], found)
 
 
 def _lengths(batch: pa.RecordBatch) -> Any:

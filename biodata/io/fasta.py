@@ -132,7 +132,8 @@ def _parse(block: Bytes, *, line: int, where: Path | str, count: Count) -> tuple
     if latin + more:
         count("decoded-as-latin-1", latin + more)
     n = len(ids)
-    nulls = [pa.nulls(n, RAW_SCHEMA.field(name).type) for name in ("organism", "taxon_id", "features")]
+    empty = ("organism", "taxon_id", "features", "labels")
+    nulls = [pa.nulls(n, RAW_SCHEMA.field(name).type) for name in empty]
     return pa.record_batch([ids, letters, descriptions, numbers, *nulls], schema=RAW_SCHEMA), n_lines
 
 

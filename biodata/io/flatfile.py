@@ -130,7 +130,8 @@ class RawRows:
         columns = list(zip(*self._rows)) or [[]] * 6
         names = ("id", "sequence", "description", "line", "organism", "taxon_id")
         arrays = [pa.array(c, RAW_SCHEMA.field(name).type) for c, name in zip(columns, names)]
-        return pa.record_batch([*arrays, self._features.array()], schema=RAW_SCHEMA)
+        labels = pa.nulls(len(self), RAW_SCHEMA.field("labels").type)
+        return pa.record_batch([*arrays, self._features.array(), labels], schema=RAW_SCHEMA)
 
 
 def _source(record: FlatRecord) -> tuple[str | None, int | None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from biodata.schema import FEATURE_TYPE
+from biodata.schema import FEATURE_TYPE, LABEL_TYPE
 
 RAW_SCHEMA = pa.schema(
     [
@@ -20,5 +20,7 @@ RAW_SCHEMA = pa.schema(
         pa.field("organism", pa.string()),
         pa.field("taxon_id", pa.int64()),
         pa.field("features", pa.list_(FEATURE_TYPE)),
+        # what the format says of a record beyond the columns above: gene calls, cluster size, dates, ...
+        pa.field("labels", pa.list_(LABEL_TYPE)),
     ]
 )

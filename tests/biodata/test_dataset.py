@@ -40,7 +40,7 @@ def make(folder: Path, *, rows: int = 40, test: bool = True) -> Path:
     for entry in files:
         entry["sha256"] = sha256_file(out / entry["name"])
     counts = {name: int((split == at).sum()) for at, name in enumerate(("train", "validation", "test"))}
-    manifest = {"schema_version": "1", "seqloom_version": "0", "fingerprint": "f", "alphabet": "dna",
+    manifest = {"schema_version": "2", "seqloom_version": "0", "fingerprint": "f", "alphabet": "dna",
                 "rows": sum(counts.values()), "splits": counts, "files": files, "audit": AUDIT, "sources": [],
                 "dropped": {"gap": 2}, "changed": {}, "repair": {"explanation": "Nothing."}}  # fmt: skip
     write_text(out / "README.md", dataset_card(manifest))

@@ -42,7 +42,7 @@ def write_splits(folder: Path, tables: dict[str, pa.Table]) -> Path:
         name = f"data/{split}-00000-of-00001.parquet"
         pq.write_table(table, folder / name)
         files.append({"name": name, "split": split, "rows": len(table)})
-    manifest = {"schema_version": "1", "files": files, "splits": {f["split"]: f["rows"] for f in files}}
+    manifest = {"schema_version": "2", "files": files, "splits": {f["split"]: f["rows"] for f in files}}
     write_json(folder / "manifest.json", {**manifest, "fingerprint": f"of {folder.name}"})
     return folder
 
