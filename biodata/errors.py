@@ -41,6 +41,10 @@ class DataError(SeqloomError):
         super().__init__(f"{prefix}{what}{suffix}")
 
 
+class FetchError(SeqloomError):
+    """A file of an archive cannot be had: the network, the server, or a checksum that stays wrong."""
+
+
 class MissingExtraError(SeqloomError):
     """An optional dependency is not installed."""
 

@@ -4,5 +4,11 @@ from __future__ import annotations
 
 from biodata.catalog import Catalog
 
-SOURCES = Catalog("source", {"local": "biodata.sources.local:find_files"})
-"""Name to a function from inputs to `biodata.sources.local.SourceFile` objects."""
+SOURCES = Catalog(
+    "source",
+    {
+        "refseq": "biodata.sources.refseq:SOURCE",
+        "uniref": "biodata.sources.uniref:SOURCE",
+    },
+)
+"""Name, the word before the colon of `refseq:viral`, to a `biodata.sources.protocol.Source`."""

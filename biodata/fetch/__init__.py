@@ -1,0 +1,1 @@
+"""Files from archives: listed, downloaded whole or not at all, checked, and recorded in `fetch.json`."""
