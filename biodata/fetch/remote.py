@@ -19,8 +19,8 @@ class RemoteFile:
 
     Attributes:
         url: the publisher's own address, http or https; a mirror is put in its place by `Web`.
-        name: where it goes below the folder, parts joined by `/`. Names come from the network, so only
-            letters, digits and `._+=,@-` are taken, no part begins with a dot, nothing leads out of the folder.
+        name: where it goes below the folder, parts joined by `/`. Names come from the network, so only letters,
+            digits and `._+=,@-` are taken, no part begins with a dot, nothing leads out of the folder.
         size: exact bytes if the publisher says so; a file of another length is refused.
         about: rounded bytes, where only that is known, for the plan.
         md5: publisher's checksum, 32 hexadecimal digits.
@@ -31,8 +31,8 @@ class RemoteFile:
 
     >>> RemoteFile(url="https://x.org/a.gz", name="../a.gz")
     Traceback (most recent call last):
-    biodata.errors.DataError: https://x.org/a.gz: file name '../a.gz' is not safe (letters, digits and ._+=,@- \
-are allowed, no part begins with a dot)
+    biodata.errors.DataError: https://x.org/a.gz: file name '../a.gz' is not safe (letters, digits and \
+._+=,@- are allowed, no part begins with a dot)
     """
 
     url: str

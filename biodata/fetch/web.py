@@ -26,6 +26,7 @@ BROKEN = (http.client.HTTPException, ConnectionError, TimeoutError, urllib.error
 """What a cut, slow or refused connection raises."""
 
 _AGENT = f"seqloom/{__version__}"
+_LATER = "give the same command again later, it goes on where it stopped"
 _PAGE_LIMIT = 256 << 20  # bytes; the longest list we know (RefSeq files.installed) has 2 MB
 
 
@@ -144,12 +145,10 @@ class Web:
         if code is not None and code not in TEMPORARY:
             raise FetchError(f"{url}: {problem}: {_advice(code)}") from None
         if failures >= self.patience.tries:
-            raise FetchError(f"{url}: {problem}, {failures} times in a row: try the same command later, it goes "
-                             "on where it stopped") from None  # fmt: skip
+            raise FetchError(f"{url}: {problem}, {failures} times in a row: {_LATER}") from None
         asked = _retry_after(error)
         if asked is not None and asked > self.patience.longest:
-            raise FetchError(f"{url}: {problem}, the server asks to wait {asked:.0f} seconds: try the same command "
-                             "then, it goes on where it stopped") from None  # fmt: skip
+            raise FetchError(f"{url}: {problem}, the server asks for {asked:.0f} s: {_LATER}") from None
         seconds = asked
         if seconds is None:
             seconds = min(self.patience.first * 2 ** (failures - 1), self.patience.longest)

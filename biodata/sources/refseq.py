@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from biodata.errors import DataError, FetchError
@@ -31,51 +30,46 @@ _LINE = re.compile(r"^([0-9a-f]{32}|\d+)\s+(\S+)$", re.MULTILINE)
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RefSeq:
     """The current RefSeq release."""
 
-    name: str = "refseq"
-    title: str = "NCBI Reference Sequences, bimonthly release"
-    home: str = "https://www.ncbi.nlm.nih.gov/refseq/"
-    licence: str = (
+    name = "refseq"
+    title = "NCBI Reference Sequences, bimonthly release"
+    home = "https://www.ncbi.nlm.nih.gov/refseq/"
+    licence = (
         "no restriction by NCBI on use or distribution; submitters may claim rights in parts "
         "(https://www.ncbi.nlm.nih.gov/home/about/policies/)"
     )
-    citation: str = "doi:10.1093/nar/gkv1189"
-    size: str = "from 0.2 GB (viral) to terabytes (bacteria, vertebrates)"
-    accessions: bool = True
-    parts: Mapping[str, str] = field(
-        default=MappingProxyType(
-            {
-                "archaea": "archaea",
-                "bacteria": "bacteria",
-                "fungi": "fungi",
-                "invertebrate": "invertebrates",
-                "mitochondrion": "mitochondria",
-                "plant": "plants",
-                "plasmid": "plasmids",
-                "plastid": "plastids",
-                "protozoa": "protozoa",
-                "vertebrate_mammalian": "mammals",
-                "vertebrate_other": "other vertebrates",
-                "viral": "viruses",
-                "other": "synthetic and other sequences",
-                "complete": "everything",
-            }
-        )
+    citation = "doi:10.1093/nar/gkv1189"
+    size = "from 0.2 GB (viral) to terabytes (bacteria, vertebrates)"
+    accessions = True
+    parts: Mapping[str, str] = MappingProxyType(
+        {
+            "archaea": "archaea",
+            "bacteria": "bacteria",
+            "fungi": "fungi",
+            "invertebrate": "invertebrates",
+            "mitochondrion": "mitochondria",
+            "plant": "plants",
+            "plasmid": "plasmids",
+            "plastid": "plastids",
+            "protozoa": "protozoa",
+            "vertebrate_mammalian": "mammals",
+            "vertebrate_other": "other vertebrates",
+            "viral": "viruses",
+            "other": "synthetic and other sequences",
+            "complete": "everything",
+        }
     )
-    kinds: Mapping[str, str] = field(
-        default=MappingProxyType(
-            {
-                "genomic.fna": "genomes, FASTA",
-                "genomic.gbff": "genomes with features, GenBank (for coding sequences)",
-                "protein": "proteins, FASTA",
-                "protein.gpff": "proteins with features, GenPept",
-                "rna": "transcripts, FASTA",
-                "rna.gbff": "transcripts with features, GenBank",
-            }
-        )
+    kinds: Mapping[str, str] = MappingProxyType(
+        {
+            "genomic.fna": "genomes, FASTA",
+            "genomic.gbff": "genomes with features, GenBank (for coding sequences)",
+            "protein": "proteins, FASTA",
+            "protein.gpff": "proteins with features, GenPept",
+            "rna": "transcripts, FASTA",
+            "rna.gbff": "transcripts with features, GenBank",
+        }
     )
 
     def listing(self, request: Request, web: Web) -> Listing:

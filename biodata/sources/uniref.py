@@ -7,7 +7,6 @@ Layout: https://ftp.uniprot.org/pub/databases/uniprot/current_release/uniref/uni
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from biodata.errors import DataError
@@ -18,29 +17,24 @@ from biodata.fetch.web import Web
 BASE = "https://ftp.uniprot.org/pub/databases/uniprot/current_release/uniref/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class UniRef:
     """The current UniRef release."""
 
-    name: str = "uniref"
-    title: str = "UniProt Reference Clusters"
-    home: str = "https://www.uniprot.org/help/uniref"
-    licence: str = "CC BY 4.0 (https://www.uniprot.org/help/license)"
-    citation: str = "doi:10.1093/bioinformatics/btu739"
-    size: str = "UniRef50: 60 million sequences (2026), about 12 GB as FASTA; UniRef100 several times that"
-    accessions: bool = False
-    parts: Mapping[str, str] = field(
-        default=MappingProxyType(
-            {"50": "clusters of 50 % identity", "90": "of 90 %", "100": "identical sequences and fragments"}
-        )
+    name = "uniref"
+    title = "UniProt Reference Clusters"
+    home = "https://www.uniprot.org/help/uniref"
+    licence = "CC BY 4.0 (https://www.uniprot.org/help/license)"
+    citation = "doi:10.1093/bioinformatics/btu739"
+    size = "UniRef50: 60 million sequences (2026), about 12 GB as FASTA; UniRef100 several times that"
+    accessions = False
+    parts: Mapping[str, str] = MappingProxyType(
+        {"50": "clusters of 50 % identity", "90": "of 90 %", "100": "identical sequences and fragments"}
     )
-    kinds: Mapping[str, str] = field(
-        default=MappingProxyType(
-            {
-                "fasta": "one representative a cluster, FASTA",
-                "xml": "the same with update dates and seeds, XML",
-            }
-        )
+    kinds: Mapping[str, str] = MappingProxyType(
+        {
+            "fasta": "one representative a cluster, FASTA",
+            "xml": "the same with update dates and seeds, XML",
+        }
     )
 
     def listing(self, request: Request, web: Web) -> Listing:
