@@ -19,7 +19,7 @@ class RemoteFile:
 
     Attributes:
         url: the publisher's own address, http or https; a mirror is put in its place by `Web`.
-        name: where it goes below the folder, parts joined by `/`. Names come from the network, so only letters,
+        name: where it goes below the folder, parts joined by `/`. It comes from the network, so only letters,
             digits and `._+=,@-` are taken, no part begins with a dot, nothing leads out of the folder.
         size: exact bytes if the publisher says so; a file of another length is refused.
         about: rounded bytes, where only that is known, for the plan.
