@@ -30,7 +30,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     part.unlink(missing_ok=True)
     try:
         yield part
-        _sync(part)
+        sync(part)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -83,7 +83,8 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Waits until the bytes of a file are on the disk."""
     if path.is_dir():
         return
     descriptor = os.open(path, os.O_RDONLY)

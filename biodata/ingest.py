@@ -1,14 +1,15 @@
 """Archive files to clean, unique rows of `SCHEMA`: read, cut, clean, check, deduplicate, label - all counted.
 
-The way of a batch: reader -> (CDS cut from records) -> letters -> (reading frames) -> lengths -> exact
-duplicates -> ids -> labels -> shards. Batches stream, so memory does not grow with the input; FASTA stays
-columnar from the file to the shard.
+Files are read in units, each of which is worked on anywhere: reader -> (CDS cut from records) -> letters ->
+(reading frames) -> lengths -> labels -> shards. Then the units are joined in input order: exact duplicates,
+ids. Batches stream, so memory does not grow with the input; FASTA stays columnar from the file to the shard.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,24 +17,21 @@ from typing import Any
 import pyarrow as pa
 
 import biodata
-from biodata.curate.dedupe import Deduper
-from biodata.curate.ids import MADE_UNIQUE, UniqueIds
 from biodata.curate.labels import LabelTable
 from biodata.curate.rules import RuleLog
-from biodata.curate.steps import FileSteps, Seen
+from biodata.engine import in_order
 from biodata.errors import ConfigError, DataError
-from biodata.files import fingerprint, sha256_file
-from biodata.io import READERS
+from biodata.files import fingerprint, read_json, sha256_file
+from biodata.merge import Merge
 from biodata.progress import progress
 from biodata.read_config import ReadConfig
 from biodata.schema import SCHEMA_VERSION
 from biodata.sources.local import SourceFile, find_files
-from biodata.staging import ShardWriter, Staging, shard_name
+from biodata.staging import Staging, shard_name
+from biodata.units import Unit, apply_edits, read_unit
 
 UNIT_BYTES = 64 << 20
-"""Input files are taken together until they have this many bytes; then progress is recorded."""
-LISTED_ROWS = 1 << 16
-"""Listed rows that are held in memory."""
+"""Input files are taken together until they have this many bytes."""
 
 
 __all__ = ["IngestResult", "ReadConfig", "ingest"]
@@ -60,11 +58,14 @@ class IngestResult:
     fingerprint: str
 
 
-def ingest(config: ReadConfig, out: Path) -> IngestResult:
+def ingest(config: ReadConfig, out: Path, *, executor: Executor | None = None) -> IngestResult:
     """Reads all inputs into the staging folder `out` (layout: `biodata.staging`).
 
-    Does nothing when `out` already holds the result of equal inputs and configuration, and goes on after the
-    last finished unit when an earlier run was killed; the bytes are the same in every case.
+    Does nothing when `out` already holds the result of equal inputs and configuration, and keeps the finished
+    units when an earlier run was killed; the bytes are the same in every case, whatever the executor.
+
+    Args:
+        executor: where units are read (`biodata.engine`); None for this process.
 
     Raises:
         ConfigError: no inputs, or one that does not exist.
@@ -79,7 +80,7 @@ def ingest(config: ReadConfig, out: Path) -> IngestResult:
     staging = Staging(out, _fingerprint(config, files, log))
     found = staging.result()
     if found is None:
-        found = _Ingest(config, files, staging).run(log)
+        found = _Ingest(config, files, staging).run(log, executor)
     else:
         staging.remove_progress()
     shards = tuple(staging.path / shard_name(i) for i in range(found["shards"]))
@@ -119,38 +120,62 @@ class _Ingest:
     """One run over the files of a plan."""
 
     def __init__(self, config: ReadConfig, files: list[SourceFile], staging: Staging) -> None:
-        self.config, self.files, self.staging = config, files, staging
+        self.config, self.staging = config, staging
         self.labels = LabelTable(Path(config.labels)) if config.labels is not None else None
-        self.rows = self.shards = 0
-        self.sources: list[dict[str, Any]] = []
+        files = [dataclasses.replace(file, path=file.path.absolute()) for file in files]
+        read = config
+        if config.labels is not None:
+            read = dataclasses.replace(config, labels=Path(config.labels).absolute())
+        self.units = [
+            Unit(folder=staging.progress.absolute(), number=number, files=tuple(part), config=read)
+            for number, part in enumerate(_units(files))
+        ]
 
-    def run(self, log: RuleLog) -> dict[str, Any]:
+    def run(self, log: RuleLog, executor: Executor | None) -> dict[str, Any]:
         """Reads what is not read yet; `log` holds what was left out before."""
-        finished = self.staging.prepare()
-        folder = self.staging.work / "ids"
-        folder.mkdir()
-        total = sum(f.size for f in self.files)
-        counts = RuleLog()
-        with Deduper(self.staging.work) as deduper, progress("reading", total, unit="B") as advance:
-            ids = UniqueIds(folder)
-            self._restore(finished, deduper, ids, counts)
-            for number, files in enumerate(_units(self.files)):
-                if number >= len(finished):
-                    self._unit(number, files, Seen(deduper, ids), counts)
-                advance(sum(f.size for f in files))
-            ids.close()
-        log.add_counts(counts.as_dict())
-        self._check_labels(log)
-        if not self.rows:
-            raise self._nothing_left(log)
-        result = {"rows": self.rows, "shards": self.shards, "alphabet": self.config.alphabet,
-                  "take": self.config.take, "sources": self.sources, "rules": log.as_dict(),
+        self.staging.prepare()
+        counts = self._read(executor)
+        merge = Merge(self.staging.work, self.labels)
+        with progress("removing duplicates", len(self.units)) as advance:
+            edited = []
+            for has_edits in merge.edit(list(zip(self.units, counts))):
+                edited.append(has_edits)
+                advance(1)
+        for found in (*(c["rules"] for c in counts), merge.counts.as_dict()):
+            log.add_counts(found)
+        merge.check_labels(self.config.labels, log)
+        listings = [unit.path / name for unit in self.units for name in ("listing.parquet", "merged.parquet")]
+        if not merge.rows:
+            raise self._nothing_left(listings, log)
+        changed = [unit for unit, has_edits in zip(self.units, edited) if has_edits]
+        with progress("applying", len(changed)) as advance:
+            for _ in in_order(executor, apply_edits, [u for u in changed if not _is_done(u.path / "kept")]):
+                advance(1)
+        shards = self.staging.place_shards(self._shards(edited))
+        sources = [source for c in counts for source in c["sources"]]
+        result = {"rows": merge.rows, "shards": shards, "alphabet": self.config.alphabet,
+                  "take": self.config.take, "sources": sources, "rules": log.as_dict(),
                   "fingerprint": self.staging.fingerprint}  # fmt: skip
-        self.staging.finish(self.shards, log, result)
+        self.staging.finish(listings, log, result)
         return result
 
-    def _nothing_left(self, log: RuleLog) -> DataError:
-        self.staging.write_listings(log)
+    def _read(self, executor: Executor | None) -> list[dict[str, Any]]:
+        """The counts of every unit."""
+        left = [unit for unit in self.units if not _is_done(unit.path)]
+        total = sum(file.size for unit in left for file in unit.files)
+        with progress("reading", total, unit="B") as advance:
+            for unit, _ in zip(left, in_order(executor, read_unit, left)):
+                advance(sum(file.size for file in unit.files))
+        return [read_json(unit.path / "unit.json") for unit in self.units]
+
+    def _shards(self, edited: list[bool]) -> Iterator[Path]:
+        for unit, has_edits in zip(self.units, edited):
+            folder = unit.path / "kept" if has_edits else unit.path
+            for number in range(read_json(folder / "unit.json")["shards"]):
+                yield folder / shard_name(number)
+
+    def _nothing_left(self, listings: list[Path], log: RuleLog) -> DataError:
+        self.staging.write_listings(listings, log)
         what = f"no row is left (alphabet {self.config.alphabet}): {_counted(log)}"
         where = ", ".join(self.config.inputs)
         if first := self.staging.first_dropped():
@@ -158,65 +183,6 @@ class _Ingest:
             what += f"; first: {first['id'] or 'file'}: {first['detail'] or first['reason']}"
         return DataError(what, where=where, hint=f"all are listed in {self.staging.path / 'dropped.parquet'}")
 
-    def _restore(
-        self, finished: list[dict[str, Any]], deduper: Deduper, ids: UniqueIds, log: RuleLog
-    ) -> None:
-        for marker in finished:
-            self.rows, self.shards = self.rows + marker["rows"], marker["shards"]
-            self.sources += marker["sources"]
-            log.add_counts(marker["rules"])
-            ids.restore(pa.array([], pa.string()), marker["suffixes"])
-        old = self.staging.listed(MADE_UNIQUE)
-        for batch in self.staging.kept_columns(self.shards, ["id", "checksum"]):
-            names = [old.get(id, id) for id in batch["id"].to_pylist()] if old else batch["id"]
-            deduper.restore(batch["checksum"], pa.array(names, pa.string()))
-            ids.restore(batch["id"], {})
 
-    def _unit(self, number: int, files: list[SourceFile], seen: Seen, counts: RuleLog) -> None:
-        log, rows, sources = RuleLog(), 0, []
-        listing, shards = self.staging.listing(number), ShardWriter(self.staging.path, self.shards)
-        with listing as move_rows, shards as writer:
-            for file in files:
-                log.file = file.name
-                if self._is_bad(file, log):
-                    continue
-                steps = FileSteps(self.config, file, log, seen, self.labels)
-                for batch in steps.batches():
-                    writer.write(batch)
-                    rows += batch.num_rows
-                    del batch
-                    if log.listed >= LISTED_ROWS:
-                        move_rows(log)
-                sources.append({**file.as_dict(), "records": steps.records})
-            move_rows(log)
-        self.rows, self.shards, self.sources = self.rows + rows, writer.next, self.sources + sources
-        marker = {"rows": rows, "shards": self.shards, "sources": sources, "rules": log.as_dict(),
-                  "suffixes": seen.ids.take_suffixes()}  # fmt: skip
-        counts.add_counts(marker["rules"])
-        self.staging.finish_unit(number, marker)
-
-    def _is_bad(self, file: SourceFile, log: RuleLog) -> bool:
-        """Reads a file to its end beforehand, so that one that breaks off leaves no rows."""
-        if self.config.on_bad_file == "error":
-            return False
-        try:
-            for _ in READERS.load(file.format)(file.path, log=RuleLog(), alphabet=self.config.alphabet):
-                pass
-        except DataError as error:
-            log.drop("bad-file", None, detail=str(error).removeprefix(f"{file.path}: "))
-            return True
-        return False
-
-    def _check_labels(self, log: RuleLog) -> None:
-        if self.labels is None:
-            return
-        for batch in self.staging.kept_columns(self.shards, ["id"]):
-            self.labels.of(batch["id"])
-        left = self.labels.unmatched()
-        if len(left) == len(self.labels.ids):
-            first = self.labels.ids[0].as_py() if len(left) else None
-            raise DataError(f"no label fits any record, the first is for {first!r}", where=self.config.labels,
-                            hint="ids must equal those of the records")  # fmt: skip
-        if len(left):
-            log.file = Path(str(self.config.labels)).name
-            log.change("label-without-record", ids=left, detail="no kept record has this id")
+def _is_done(folder: Path) -> bool:
+    return (folder / "unit.json").is_file()

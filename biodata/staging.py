@@ -1,19 +1,19 @@
-"""The staging folder: shards written unit by unit, so that a killed run goes on where it was.
+"""The staging folder: units read one by one, then joined, so that a killed run goes on where it was.
 
     stage-00000.parquet ...      rows of `SCHEMA`, in input order
     dropped.parquet              every dropped row; changed.parquet: the listed changes
     ingest.json                  written last: the folder is complete
-    .progress/unit-00000.json    a finished unit of input files: its shards, counts and id suffixes
-    .progress/unit-00000.parquet the rows that the unit's rules listed
+    .progress/unit-00000/        a finished unit of input files (`biodata.units`)
 
-A unit is redone from its start when it was interrupted; its shards have the same names and bytes again.
+What was interrupted is redone from its start; its files have the same names and bytes again.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -44,8 +44,8 @@ class Staging:
     def __init__(self, path: Path, fingerprint: str) -> None:
         self.path = Path(path)
         self.fingerprint = fingerprint
-        self._progress = self.path / ".progress"
-        self.work = self._progress / "work"
+        self.progress = self.path / ".progress"
+        self.work = self.progress / "work"
 
     def result(self) -> dict[str, Any] | None:
         """`ingest.json` of an earlier, complete ingest of the same inputs and configuration."""
@@ -53,85 +53,68 @@ class Staging:
         found = read_json(path) if path.exists() else None
         return found if found and found.get("fingerprint") == self.fingerprint else None
 
-    def prepare(self) -> list[dict[str, Any]]:
-        """Makes the folder ready; the finished units of an interrupted run, in order."""
-        marker = self._progress / "fingerprint.json"
+    def prepare(self) -> None:
+        """Makes the folder ready; keeps the finished units of an interrupted run."""
+        marker = self.progress / "fingerprint.json"
         if not marker.exists() or read_json(marker) != self.fingerprint:
             self._clear()
             write_json(marker, self.fingerprint)
         (self.path / "ingest.json").unlink(missing_ok=True)
-        shutil.rmtree(self.work, ignore_errors=True)
+        for left in [self.work, *self.progress.glob("attempt-*"), *self.progress.glob("*/attempt-*")]:
+            shutil.rmtree(left, ignore_errors=True)
         self.work.mkdir(parents=True)
-        return [read_json(path) for path in sorted(self._progress.glob("unit-*.json"))]
 
-    @contextmanager
-    def listing(self, number: int) -> Iterator[Callable[[RuleLog], None]]:
-        """The listing of a unit; the yielded function moves the rows of a log there."""
-        part = atomic_path(self._unit(number, "parquet"))
-        with part as path, pq.ParquetWriter(path, LISTING_SCHEMA) as writer:
-            yield lambda log: writer.write_table(log.take_rows())
+    def place_shards(self, sources: Iterable[Path]) -> int:
+        """Moves shards here under their final names; goes on where a killed run stopped. Their number."""
+        count = 0
+        for source in sources:
+            target = self.path / shard_name(count)
+            if source.exists() or not target.exists():
+                os.replace(source, target)
+            count += 1
+        return count
 
-    def finish_unit(self, number: int, marker: dict[str, Any]) -> None:
-        """Writes the marker of a unit, after its shards and its listing."""
-        write_json(self._unit(number, "json"), marker)
-
-    def finish(self, shards: int, last: RuleLog, result: dict[str, Any]) -> None:
+    def finish(self, listings: Sequence[Path], last: RuleLog, result: dict[str, Any]) -> None:
         """Writes the listings and `ingest.json`, and removes what a complete folder does not need."""
-        self.write_listings(last)
+        self.write_listings(listings, last)
         for path in self.path.glob("stage-*.parquet"):
-            if path.name not in {shard_name(i) for i in range(shards)}:
+            if path.name not in {shard_name(i) for i in range(result["shards"])}:
                 path.unlink()
         write_json(self.path / "ingest.json", result)
         self.remove_progress()
 
-    def write_listings(self, last: RuleLog) -> None:
-        """Writes `dropped.parquet` and `changed.parquet` from the finished units and the rows of `last`."""
+    def write_listings(self, listings: Sequence[Path], last: RuleLog) -> None:
+        """Writes `dropped.parquet` and `changed.parquet` from the listings and the rows of `last`."""
         for action in ("dropped", "changed"):
-            self._write_listing(action, last)
+            self._write_listing(action, listings, last)
 
     def first_dropped(self) -> dict[str, Any] | None:
         """The first row of `dropped.parquet`."""
-        first = next(_batches(self.path / "dropped.parquet", None), None)
+        first = next(batches_of(self.path / "dropped.parquet"), None)
         return first.slice(0, 1).to_pylist()[0] if first is not None and first.num_rows else None
 
     def remove_progress(self) -> None:
         """Removes the traces of a run that ended well."""
-        shutil.rmtree(self._progress, ignore_errors=True)
-
-    def kept_columns(self, shards: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Columns of the first shards, in order."""
-        for i in range(shards):
-            yield from _batches(self.path / shard_name(i), columns)
-
-    def listed(self, rule: str) -> dict[str, str]:
-        """Id to detail of the rows that a rule listed in the finished units."""
-        found: dict[str, str] = {}
-        for path in sorted(self._progress.glob("unit-*.json")):
-            for batch in _batches(path.with_suffix(".parquet"), ["id", "reason", "detail"]):
-                of_rule = batch.filter(pc.call_function("equal", [batch["reason"], pa.scalar(rule)]))
-                found.update(zip(of_rule["id"].to_pylist(), of_rule["detail"].to_pylist()))
-        return found
-
-    def _unit(self, number: int, suffix: str) -> Path:
-        return self._progress / f"unit-{number:05d}.{suffix}"
+        shutil.rmtree(self.progress, ignore_errors=True)
 
     def _clear(self) -> None:
-        shutil.rmtree(self._progress, ignore_errors=True)
+        shutil.rmtree(self.progress, ignore_errors=True)
         for pattern in ("stage-*.parquet", "dropped.parquet", "changed.parquet", "ingest.json"):
             for path in self.path.glob(pattern):
                 path.unlink()
 
-    def _write_listing(self, action: str, last: RuleLog) -> None:
+    def _write_listing(self, action: str, listings: Sequence[Path], last: RuleLog) -> None:
         mine = pa.scalar(action)
         schema = LISTING_SCHEMA
         with atomic_path(self.path / f"{action}.parquet") as part, pq.ParquetWriter(part, schema) as writer:
-            for path in sorted(self._progress.glob("unit-*.parquet")):
-                for batch in _batches(path, None):
+            for path in listings:
+                for batch in batches_of(path):
                     writer.write_batch(batch.filter(pc.call_function("equal", [batch["action"], mine])))
             writer.write_table(last.table(action))
 
 
-def _batches(path: Path, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+def batches_of(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, all columns or some, a batch at a time."""
     with pq.ParquetFile(path) as file:
         yield from file.iter_batches(columns=columns)
 

@@ -2,8 +2,7 @@
 
 Two rows are duplicates when the first 128 bits of SHA-256 of their sequences are equal
 (`biodata.schema.checksum`): with 10^9 different sequences two of them collide with probability
-n^2 / 2^129 = 1.5e-21. What is kept depends on the order of the rows only, never on how they were batched, so
-a reading that was interrupted goes on after `Deduper.restore` with the rows that are already on disk.
+n^2 / 2^129 = 1.5e-21. What is kept depends on the order of the rows only, never on how they were batched.
 """
 
 from __future__ import annotations
@@ -67,47 +66,34 @@ class Deduper:
         memory_rows: digests held in memory; beyond that they go to sorted files in `workdir`.
 
     >>> from tempfile import TemporaryDirectory
-    >>> batch = pa.record_batch({"id": ["a", "b", "c"], "sequence": pa.array(["AC", "GT", "AC"],
-    ...                          pa.large_string())})
-    >>> log = RuleLog(file="x.fa")
+    >>> batch, log = pa.record_batch({"id": ["a", "b", "c"]}), RuleLog(file="x.fa")
+    >>> found = digests(pa.array(["AC", "GT", "AC"]))
     >>> with TemporaryDirectory() as folder, Deduper(Path(folder)) as deduper:
-    ...     kept, checksums = deduper.unique(batch, log)
-    >>> kept["id"].to_pylist(), log.table()["detail"].to_pylist()
-    (['a', 'b'], ["same sequence as 'a'"])
+    ...     fresh = deduper.unique(batch, found, log)
+    >>> fresh.tolist(), log.table()["detail"].to_pylist()
+    ([True, True, False], ["same sequence as 'a'"])
     """
 
     def __init__(self, workdir: Path, *, memory_rows: int = 2_000_000) -> None:
         self._index = DigestIndex(workdir, memory_rows=memory_rows)
         self._ids = _IdFile(workdir)
 
-    def unique(self, batch: pa.RecordBatch, log: RuleLog) -> tuple[pa.RecordBatch, pa.Array]:
-        """The rows whose sequences were not seen before, and their checksums (column `checksum`).
+    def unique(self, batch: pa.RecordBatch, found: Digests, log: RuleLog) -> npt.NDArray[np.bool_]:
+        """Which rows hold a sequence that was not seen before.
 
         Args:
-            batch: columns `id`, `sequence` and, where known, `line`.
+            batch: columns `id` and, where known, `line`.
+            found: digest of the sequence of each row, [n, 16].
             log: takes the others as `duplicate`, each with the id of the row that was kept.
         """
-        found = digests(batch["sequence"])
         numbers, fresh = self._index.number(found)
         self._ids.append(batch["id"].filter(pa.array(fresh)))
-        if fresh.all():
-            return batch, checksum_column(found)
-        copies = pa.array(~fresh)
-        details = [f"same sequence as {id!r}" for id in self._ids.get(numbers[~fresh].tolist())]
-        lines = batch["line"].filter(copies) if "line" in batch.schema.names else None
-        log.drop("duplicate", batch["id"].filter(copies), lines=lines, detail=details)
-        return batch.filter(pa.array(fresh)), checksum_column(found[fresh])
-
-    def restore(self, checksums: pa.Array, ids: pa.Array) -> None:
-        """Takes over rows that an earlier process kept, in their order, before any new row.
-
-        Args:
-            checksums: 32 hexadecimal digits each, all different.
-            ids: one per checksum.
-        """
-        data = bytes.fromhex("".join(checksums.to_pylist()))
-        _, fresh = self._index.number(np.frombuffer(data, np.uint8).reshape(-1, 16))
-        self._ids.append(ids.filter(pa.array(fresh)))
+        if not fresh.all():
+            copies = pa.array(~fresh)
+            details = [f"same sequence as {id!r}" for id in self._ids.get(numbers[~fresh].tolist())]
+            lines = batch["line"].filter(copies) if "line" in batch.schema.names else None
+            log.drop("duplicate", batch["id"].filter(copies), lines=lines, detail=details)
+        return fresh
 
     def close(self) -> None:
         """Removes the scratch files."""

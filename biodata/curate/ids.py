@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +40,6 @@ class UniqueIds:
     def __init__(self, workdir: Path, *, memory_rows: int = 2_000_000) -> None:
         self._index = DigestIndex(workdir, memory_rows=memory_rows)
         self._last: dict[str, int] = {}
-        self._changed: set[str] = set()
 
     def unique(self, batch: pa.RecordBatch, log: RuleLog) -> pa.Array:
         """The ids of a batch, each unlike all that were given out before.
@@ -70,23 +68,12 @@ class UniqueIds:
         )
         return pa.array(names, pa.string())
 
-    def restore(self, ids: pa.Array, last: Mapping[str, int]) -> None:
-        """Takes over ids that an earlier process gave out, and its `take_suffixes`."""
-        self._fresh(ids)
-        self._last.update(last)
-
-    def take_suffixes(self) -> dict[str, int]:
-        """Last suffix of the ids that were repeated since the previous call."""
-        changed, self._changed = sorted(self._changed), set()
-        return {name: self._last[name] for name in changed}
-
     def close(self) -> None:
         """Removes the scratch files."""
         self._index.close()
 
     def _next(self, name: str) -> str:
         self._last[name] = self._last.get(name, 1) + 1
-        self._changed.add(name)
         return f"{name}#{self._last[name]}"
 
     def _fresh(self, ids: pa.Array) -> npt.NDArray[np.bool_]:

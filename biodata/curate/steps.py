@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biodata.curate.cds import check_frames, extract_cds
-from biodata.curate.dedupe import Deduper
-from biodata.curate.ids import UniqueIds, fill_empty_ids
+from biodata.curate.dedupe import Digests, checksum_column, digests
+from biodata.curate.ids import fill_empty_ids
 from biodata.curate.labels import LabelTable, concat_lists
 from biodata.curate.letters import clean_letters
 from biodata.curate.rules import RuleLog
@@ -23,42 +22,31 @@ from biodata.schema import SCHEMA
 from biodata.sources.local import SourceFile
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What earlier rows were: their sequences and their ids."""
-
-    deduper: Deduper
-    ids: UniqueIds
-
-
 class FileSteps:
-    """The way of one file's batches.
+    """The way of one file's batches; what depends on other files is left to `biodata.merge`.
 
     Args:
         config: what to keep.
         file: the input.
         log: the book of the file.
-        seen: the rows before, updated on the way.
         labels: joined by id if there are any.
     """
 
-    def __init__(
-        self, config: ReadConfig, file: SourceFile, log: RuleLog, seen: Seen, labels: LabelTable | None
-    ) -> None:
-        self.config, self.file, self.log, self.seen, self.labels = config, file, log, seen, labels
+    def __init__(self, config: ReadConfig, file: SourceFile, log: RuleLog, labels: LabelTable | None) -> None:
+        self.config, self.file, self.log, self.labels = config, file, log, labels
         self.records = 0
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Rows of `SCHEMA`."""
+    def batches(self) -> Iterator[tuple[pa.RecordBatch, pa.Array, Digests]]:
+        """Rows of `SCHEMA`, their lines in the file and the digests of their sequences."""
         reader = READERS.load(self.file.format)
         batches = reader(self.file.path, log=self.log, alphabet=self.config.alphabet)
         # `del` before the next read: two chromosomes at a time are one too many
         while (batch := next(batches, None)) is not None:
             self.records += batch.num_rows
             batch = self._curated(fill_empty_ids(batch, self.log))
-            batch, checksums = self.seen.deduper.unique(batch, self.log)
-            batch = self._assembled(batch, checksums)
-            yield batch
+            lines, found = batch["line"], digests(batch["sequence"])
+            batch = self._assembled(batch, checksum_column(found))
+            yield batch, lines, found
             del batch
 
     def _curated(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -91,7 +79,6 @@ class FileSteps:
         columns = {name: batch[name] for name in batch.schema.names if name in SCHEMA.names}
         columns["labels"] = self._labels(batch)
         columns |= {
-            "id": self.seen.ids.unique(batch, self.log),
             "alphabet": pa.repeat(pa.scalar(self.config.alphabet), n),
             "length": pa.array(_lengths(batch)),
             "source": self._source(batch),
@@ -112,9 +99,6 @@ class FileSteps:
         if self.labels is None:
             return batch["labels"]
         found = self.labels.of(batch["id"])
-        none = pc.call_function("equal", [pc.call_function("list_value_length", [found]), pa.scalar(0)])
-        if missing := none.true_count:
-            self.log.change("record-without-label", missing)
         return found if batch["labels"].null_count == batch.num_rows else concat_lists(batch["labels"], found)
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from biodata.curate.cds_policy import CdsPolicy
 from biodata.curate.letter_rules import LetterPolicy
+from biodata.curate.steps import FileSteps
 from biodata.errors import ConfigError, DataError
 from biodata.files import read_json
 from biodata.ingest import IngestResult, ReadConfig, ingest
@@ -339,7 +340,7 @@ def test_resumes_after_the_last_unit(tmp_path, monkeypatch) -> None:
     config = ReadConfig(inputs=(str(tmp_path / "in"),))
     whole = ingest(config, tmp_path / "whole")
     read: list[str] = []
-    original = module.FileSteps.batches
+    original = FileSteps.batches
 
     def stopping(self, *, at: str):
         read.append(self.file.name)
@@ -347,11 +348,11 @@ def test_resumes_after_the_last_unit(tmp_path, monkeypatch) -> None:
             raise KeyboardInterrupt
         return original(self)
 
-    monkeypatch.setattr(module.FileSteps, "batches", lambda self: stopping(self, at="06.fa"))
+    monkeypatch.setattr(FileSteps, "batches", lambda self: stopping(self, at="06.fa"))
     with pytest.raises(KeyboardInterrupt):
         ingest(config, tmp_path / "out")
     before, read[:] = list(read), []
-    monkeypatch.setattr(module.FileSteps, "batches", lambda self: stopping(self, at=""))
+    monkeypatch.setattr(FileSteps, "batches", lambda self: stopping(self, at=""))
     again = ingest(config, tmp_path / "out")
     assert before == [f"{i:02d}.fa" for i in range(7)]
     assert read[0] > "00.fa" and read[-1] == "11.fa"
