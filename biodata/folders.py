@@ -34,15 +34,20 @@ def check_target(out: Path, *, finished: bool) -> None:
 
 
 @contextmanager
-def locked(out: Path) -> Iterator[Path]:
-    """Holds the folder for this process; yields its work folder `.build`.
+def locked(out: Path, *, name: str = WORK, doing: str = "build") -> Iterator[Path]:
+    """Holds the folder for this process; yields its work folder.
 
     The lock ends with the process, however it ends.
+
+    Args:
+        out: the folder.
+        name: of the work folder in it.
+        doing: what holds it, for the message.
 
     Raises:
         SeqloomError: another process holds it.
     """
-    work = out / WORK
+    work = out / name
     while True:
         work.mkdir(parents=True, exist_ok=True)
         handle = open(work / "lock", "a+")  # noqa: SIM115 (held open: the lock lives as long as it)
@@ -51,7 +56,7 @@ def locked(out: Path) -> Iterator[Path]:
         except BlockingIOError:
             handle.close()
             raise SeqloomError(
-                f"another build is running in {out}: wait for it or use another --out"
+                f"another {doing} is running in {out}: wait for it or use another --out"
             ) from None
         if _still_there(handle.fileno(), work / "lock"):
             break

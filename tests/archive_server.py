@@ -1,14 +1,13 @@
 """A local HTTP server that plays archives, well-behaved or not.
 
-`ArchiveServer(files)` serves `{"ftp.ncbi.nlm.nih.gov/refseq/release/RELEASE_NUMBER": b"231\n", ...}` with Range,
+`ArchiveServer(files)` serves `{"ftp.ncbi.nlm.nih.gov/refseq/release/RELEASE_NUMBER": b"231"}` with Range,
 If-Range, ETag and Last-Modified; every folder has an index page in Apache's manner. `server.mirrors` is what
-`Web(mirrors=...)` takes, so that the publisher's addresses lead here. Faults are put on a path and used up one a
-request: `server.faults[path] = [Status(503), Cut(after=100)]`.
+`Web(mirrors=...)` takes, so that the publisher's addresses lead here. Faults are put on a path and used up
+one a request: `server.faults[path] = [Status(503), Cut(after=100)]`. Layouts: `archive_layouts.py`.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
@@ -42,7 +41,7 @@ class Hang:
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """The right number of bytes, the first one wrong."""
+    """The right number of bytes, the last one wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class WrongRange:
 
 @dataclass(frozen=True, slots=True)
 class NoLength:
-    """No Content-Length: the end of the connection is the end of the file; cut after `after` bytes if given."""
+    """No Content-Length: the end of the connection ends the file; cut after `after` bytes if given."""
 
     after: int | None = None
 
@@ -200,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
         body = data[start:]
         if isinstance(fault, Wrong):
-            body = bytes([body[0] ^ 0xFF]) + body[1:]
+            body = body[:-1] + bytes([body[-1] ^ 0xFF])
         self._send(
             206 if "Content-Range" in headers else 200, body, headers, fault=fault, send_body=send_body
         )
@@ -244,49 +243,3 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _rounded(size: int) -> str:
     return str(size) if size < 1024 else f"{size / 1024:.1f}K"
-
-
-# --- layouts of archives: `host/path` to bytes
-
-
-def refseq_release(groups: Mapping[str, Mapping[str, bytes]], *, release: int = 231) -> dict[str, bytes]:
-    """A RefSeq release.
-
-    Args:
-        groups: group to file name (without `.gz`, for example `viral.1.1.genomic.fna`) to text.
-    """
-    base = "ftp.ncbi.nlm.nih.gov/refseq/release/"
-    files = {
-        f"{base}{group}/{name}.gz": gzip.compress(text, mtime=0)
-        for group, named in groups.items()
-        for name, text in named.items()
-    }
-    lines = [f"{hashlib.md5(data).hexdigest()}\t{path.split('/')[-1]}\n" for path, data in files.items()]
-    files[f"{base}RELEASE_NUMBER"] = f"{release}\n".encode()
-    files[f"{base}release-catalog/release{release}.files.installed"] = "".join(lines).encode()
-    return files
-
-
-def uniref_release(
-    level: int, files: Mapping[str, bytes], *, release: str = "2026_04", md5: str = ""
-) -> dict[str, bytes]:
-    """A folder of UniRef.
-
-    Args:
-        files: name (without `.gz`, for example `uniref50.fasta`) to text.
-        md5: printed instead of the right ones if given.
-    """
-    base = f"ftp.uniprot.org/pub/databases/uniprot/current_release/uniref/uniref{level}/"
-    packed = {f"{name}.gz": gzip.compress(text, mtime=0) for name, text in files.items()}
-    entries = "".join(
-        f'<file name="{name}"><size>{len(data)}</size><verification>'
-        f'<hash type="md5">{md5 or hashlib.md5(data).hexdigest()}</hash></verification><resources>'
-        f'<url location="us" type="ftp" preference="100">ftp://{base}{name}</url></resources></file>'
-        for name, data in packed.items()
-    )
-    link = (
-        '<?xml version="1.0" encoding="utf-8"?>\n<metalink version="3.0" xmlns="http://www.metalinker.org/" '
-        f'type="static"><publisher><name>UniProt</name></publisher><version>{release}</version>'
-        f"<files>{entries}</files></metalink>\n"
-    )
-    return {base + name: data for name, data in packed.items()} | {base + "RELEASE.metalink": link.encode()}

@@ -6,6 +6,7 @@ import email.utils
 import http.client
 import os
 import random
+import ssl
 import time
 import urllib.error
 import urllib.request
@@ -22,7 +23,7 @@ from biodata.progress import say
 TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
 """HTTP states after which the same request is tried again."""
 
-BROKEN = (http.client.HTTPException, ConnectionError, TimeoutError, urllib.error.URLError)
+BROKEN = (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError, urllib.error.URLError)
 """What a cut, slow or refused connection raises."""
 
 _AGENT = f"seqloom/{__version__}"
@@ -144,6 +145,8 @@ class Web:
             error.close()
         if code is not None and code not in TEMPORARY:
             raise FetchError(f"{url}: {problem}: {_advice(code)}") from None
+        if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
+            raise FetchError(f"{url}: the server's certificate cannot be verified ({problem})") from None
         if failures >= self.patience.tries:
             raise FetchError(f"{url}: {problem}, {failures} times in a row: {_LATER}") from None
         asked = _retry_after(error)

@@ -11,6 +11,8 @@ import typer
 
 from biodata.build import BuildConfig
 from biodata.errors import DataError
+from biodata.fetch.config import FetchConfig, fetch_folder
+from biodata.fetch.names import describe_sources, source_names
 from seqloom_cli.commands import Positional, add_command, json_option
 from seqloom_cli.output import one_line_errors, show
 
@@ -74,11 +76,39 @@ def inspect(
     show(inspect_path(path), as_json=as_json)
 
 
-@app.command(help="Where data can come from.")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FetchCommand(FetchConfig):
+    """`FetchConfig` with the folder the files go to."""
+
+    out: Path | None = field(
+        default=None, metadata={"help": "folder of the files; default: the cache, where `data build` looks"}
+    )
+
+
+def _fetch(config: FetchCommand) -> Mapping[str, Any]:
+    from biodata.fetch.fetch import fetch
+
+    return fetch(config, fetch_folder(config, config.out))
+
+
+def _plan_fetch(config: FetchCommand) -> Mapping[str, Any]:
+    from biodata.fetch.fetch import describe, list_wanted, web_for
+
+    return describe(list_wanted(config, web_for(config)), fetch_folder(config, config.out))
+
+
+add_command(
+    app, "fetch", FetchCommand, _fetch, plan=_plan_fetch,
+    positional=(Positional(path="sources", metavar="SOURCE...", help="for example refseq:viral or uniref:50",
+                           many=True, complete=source_names),),
+    help="Downloads files of an archive: resumed, checked, recorded in fetch.json with checksums, licence.",
+)  # fmt: skip
+
+
+@app.command(help="Where data can come from: archives with their terms, and formats of files.")
 @one_line_errors
 def sources(as_json: Annotated[bool, json_option()] = False) -> None:
     from biodata.io import READERS
 
-    show(
-        {"formats": list(READERS), "compression": ["none", "gzip", "bgzip", "bzip2", "zstd"]}, as_json=as_json
-    )
+    formats = {"formats": list(READERS), "compression": ["none", "gzip", "bgzip", "bzip2", "zstd"]}
+    show({"sources": describe_sources(), **formats}, as_json=as_json)
