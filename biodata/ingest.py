@@ -17,11 +17,12 @@ from typing import Any
 import pyarrow as pa
 
 import biodata
+from biodata.config_content import content_of
 from biodata.curate.labels import LabelTable
 from biodata.curate.rules import RuleLog
 from biodata.engine import in_order
 from biodata.errors import ConfigError, DataError
-from biodata.files import fingerprint, read_json, sha256_file
+from biodata.files import fingerprint, read_json
 from biodata.merge import Merge
 from biodata.progress import progress
 from biodata.read_config import ReadConfig
@@ -91,14 +92,9 @@ def ingest(config: ReadConfig, out: Path, *, executor: Executor | None = None) -
 
 
 def _fingerprint(config: ReadConfig, files: list[SourceFile], log: RuleLog) -> str:
-    settings = dataclasses.asdict(config)
-    del settings["inputs"], settings["labels"]
-    labels = None
-    if config.labels is not None:
-        if not Path(config.labels).is_file():
-            raise ConfigError(f"labels is {str(config.labels)!r}: no such file")
-        labels = sha256_file(config.labels)
-    return fingerprint({"config": settings, "labels": labels, "sources": [f.as_dict() for f in files],
+    settings = content_of(config)
+    del settings["inputs"]
+    return fingerprint({"config": settings, "sources": [f.as_dict() for f in files],
                         "left_out": log.as_dict(), "schema": SCHEMA_VERSION,
                         "versions": [biodata.__version__, pa.__version__]})  # fmt: skip
 
@@ -121,7 +117,9 @@ class _Ingest:
 
     def __init__(self, config: ReadConfig, files: list[SourceFile], staging: Staging) -> None:
         self.config, self.staging = config, staging
-        self.labels = LabelTable(Path(config.labels)) if config.labels is not None else None
+        self.labels = None
+        if config.labels is not None:
+            self.labels = LabelTable(Path(config.labels), windows=config.windows.window > 0)
         files = [dataclasses.replace(file, path=file.path.absolute()) for file in files]
         read = config
         if config.labels is not None:

@@ -82,7 +82,7 @@ def read_unit(unit: Unit) -> dict[str, Any]:
                 log.file = file.name
                 if _is_bad(file, unit.config, log):
                     continue
-                steps = FileSteps(unit.config, file, log, _label_table(unit.config.labels))
+                steps = FileSteps(unit.config, file, log, _label_table(unit.config))
                 before = rows.count
                 for batch, lines, found in steps.batches():
                     rows.write(batch, lines, found)
@@ -191,10 +191,13 @@ def _is_bad(file: SourceFile, config: ReadConfig, log: RuleLog) -> bool:
     return False
 
 
-def _label_table(path: Path | None) -> LabelTable | None:
-    return None if path is None else _read_labels(path, path.stat().st_mtime_ns)
+def _label_table(config: ReadConfig) -> LabelTable | None:
+    path = config.labels
+    if path is None:
+        return None
+    return _read_labels(path, path.stat().st_mtime_ns, config.windows.window > 0)
 
 
 @lru_cache(maxsize=1)
-def _read_labels(path: Path, changed: int) -> LabelTable:
-    return LabelTable(path)
+def _read_labels(path: Path, changed: int, windows: bool) -> LabelTable:
+    return LabelTable(path, windows=windows)

@@ -7,7 +7,7 @@ is counted and listed in the `RuleLog`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,14 @@ from biodata.curate.translation import exempt_codons, translation_problem
 from biodata.io.features import FeatureColumn
 from biodata.io.locations import LocationError, parse_location
 from biodata.io.raw import RAW_SCHEMA
+from biodata.schema import SCHEMA
 
-CDS_SCHEMA = RAW_SCHEMA.append(pa.field("record", pa.string()))
-"""`RAW_SCHEMA` and the accession of the record that a CDS was cut from (null for CDS given as such)."""
+_PLACE = ("parent", "start", "end", "strand")
+CDS_SCHEMA = pa.schema(
+    [*RAW_SCHEMA, pa.field("record", pa.string()), *(SCHEMA.field(name) for name in _PLACE)]
+)
+"""`RAW_SCHEMA`, the accession of the record that a CDS was cut from (null for CDS given as such), and the
+place on it: the hull of the location without the letters before `/codon_start`; strand null if parts differ."""
 
 # qualifiers that are of no use once the translation is checked
 _CHECKED = ("translation", "codon_start", "transl_except")
@@ -36,26 +41,31 @@ _CHECKED = ("translation", "codon_start", "transl_except")
 # --- cutting ---------------------------------------------------------------------------------------------
 
 
-def extract_cds(batch: pa.RecordBatch, *, log: RuleLog) -> pa.RecordBatch:
+def extract_cds(
+    batch: pa.RecordBatch, *, log: RuleLog, kinds: Collection[str] = ("CDS",)
+) -> pa.RecordBatch:  # fmt: skip
     """Every CDS of the records of a batch, cut out and reverse complemented as its location says.
 
-    The letters before `/codon_start` are cut off. Dropped and counted: `no-cds` (a record without any),
-    `pseudo`, `remote-location`, `bad-location`, `bad-codon-start`.
+    The letters before `/codon_start` are cut off. Dropped and counted: `no-cds` (a record without any;
+    `no-feature` for other kinds), `pseudo`, `remote-location`, `bad-location`, `bad-codon-start`.
 
     Args:
         batch: `RAW_SCHEMA` with features, nucleotides in upper case.
         log: the book of the file.
+        kinds: feature keys to cut.
 
     Returns:
-        `CDS_SCHEMA`: id = protein_id, else locus_tag, else `record:start..end` (0-based, half-open);
-        description = product; the features hold the CDS alone, with all its qualifiers.
+        `CDS_SCHEMA`: id = protein_id, else locus_tag, else `record:start..end` (0-based, half-open), of other
+        kinds always `record:start..end:kind`; description = product; the features hold the feature alone,
+        with all its qualifiers.
     """
     features = batch["features"]
     flat, parents = features.flatten(), pc.call_function("list_parent_indices", [features])
-    is_cds = pc.call_function("equal", [flat.field("type"), pa.scalar("CDS")])
-    found = flat.filter(is_cds).to_pylist()
-    of_record = parents.filter(is_cds).to_pylist()
-    _log_without_cds(batch, set(of_record), log)
+    wanted = pc.SetLookupOptions(pa.array(sorted(kinds), pa.string()))
+    is_wanted = pc.call_function("is_in", [flat.field("type")], wanted)
+    found = flat.filter(is_wanted).to_pylist()
+    of_record = parents.filter(is_wanted).to_pylist()
+    _log_without(batch, set(of_record), kinds, log)
     rows, features_out = [], FeatureColumn()
     records: dict[int, dict[str, Any]] = {}
     for feature, at in zip(found, of_record):
@@ -65,18 +75,22 @@ def extract_cds(batch: pa.RecordBatch, *, log: RuleLog) -> pa.RecordBatch:
         row = _cut(records[at], feature, attributes, log)
         if row is not None:
             rows.append(row)
-            features_out.add("CDS", (0, len(row["sequence"]), 1), attributes)
+            features_out.add(feature["type"], (0, len(row["sequence"]), 1), attributes)
             features_out.end_row()
     columns = [pa.array([r[f.name] for r in rows], f.type) for f in CDS_SCHEMA if f.name != "features"]
     columns.insert(CDS_SCHEMA.get_field_index("features"), features_out.array())
     return pa.record_batch(columns, schema=CDS_SCHEMA)
 
 
-def _log_without_cds(batch: pa.RecordBatch, with_cds: set[int], log: RuleLog) -> None:
-    none = [i for i in range(batch.num_rows) if i not in with_cds]
+def _log_without(batch: pa.RecordBatch, having: set[int], kinds: Collection[str], log: RuleLog) -> None:
+    none = [i for i in range(batch.num_rows) if i not in having]
     if none:
         at = pa.array(none, pa.int64())
-        log.drop("no-cds", batch["id"].take(at), lines=batch["line"].take(at), detail="no CDS feature")
+        ids, lines = batch["id"].take(at), batch["line"].take(at)
+        if set(kinds) == {"CDS"}:
+            log.drop("no-cds", ids, lines=lines, detail="no CDS feature")
+        else:
+            log.drop("no-feature", ids, lines=lines, detail=f"no {', '.join(sorted(kinds))}")
 
 
 def _record(batch: pa.RecordBatch, at: int, log: RuleLog) -> dict[str, Any]:
@@ -93,6 +107,8 @@ def _cut(
     """The row of one CDS, or `None` after writing down why not."""
     place = f"{record['id']}:{feature['start']}..{feature['end']}"
     id = (attributes.get("protein_id") or attributes.get("locus_tag") or place).split(";")[0]
+    if feature["type"] != "CDS":
+        id = f"{place}:{feature['type']}"
     where = attributes["location"]
     if "pseudo" in attributes or "pseudogene" in attributes:
         log.drop("pseudo", id, lines=record["line"], detail=f"{record['id']}: {where}")
@@ -109,8 +125,18 @@ def _cut(
     if skip != "1":
         log.change("codon-start-applied", ids=id, lines=record["line"], detail=f"/codon_start={skip}")
     kept = {name: record[name] for name in ("line", "organism", "taxon_id", "labels")}
-    return {**kept, "id": id, "sequence": letters[int(skip) - 1 :], "record": record["id"],
+    return {**kept, **_place(record["id"], feature, int(skip) - 1), "id": id,
+            "sequence": letters[int(skip) - 1 :], "record": record["id"],
             "description": attributes.get("product", "")}  # fmt: skip
+
+
+def _place(record: str, feature: Mapping[str, Any], skip: int) -> dict[str, Any]:
+    start, end, strand = feature["start"], feature["end"], feature["strand"] or None
+    if strand == 1:
+        start = min(start + skip, end)
+    elif strand == -1:
+        end = max(end - skip, start)
+    return {"parent": record, "start": start, "end": end, "strand": strand}
 
 
 def _letters(sequence: str, where: str) -> str:

@@ -21,6 +21,7 @@ class LabelTable:
 
     Args:
         path: the file; comma or tab separated, by its header line.
+        windows: whether a row `parent:start..end` without labels of its own takes those of `parent`.
 
     Raises:
         DataError: no `id` column, no other column, an empty or repeated id, or text that is no table.
@@ -34,15 +35,22 @@ class LabelTable:
     [['tissue'], [], ['stability', 'tissue']]
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, windows: bool = False) -> None:
         frame = _read(path)
+        self._windows = windows
         self.ids: pa.Array = frame["id"].to_arrow().cast(pa.string())
         self._labels = _label_column(frame.drop("id"))
         self._seen = np.zeros(len(self.ids), bool)
 
     def of(self, ids: pa.Array) -> pa.Array:
         """The labels of each id, an empty list for ids the table lacks; remembers which ids were asked."""
-        found = pc.call_function("index_in", [ids], pc.SetLookupOptions(self.ids))
+        known = pc.SetLookupOptions(self.ids)
+        found = pc.call_function("index_in", [ids], known)
+        if self._windows:
+            cut = pc.ReplaceSubstringOptions(r":\d+\.\.\d+$", "")
+            parents = pc.call_function("replace_substring_regex", [ids], cut)
+            of_parent = pc.call_function("index_in", [parents], known)
+            found = pc.call_function("coalesce", [found, of_parent])
         self._seen[found.drop_null().to_numpy(zero_copy_only=False)] = True
         # the row after the last label row is empty
         return self._labels.take(found.fill_null(len(self.ids)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biodata.curate.cds import check_frames, extract_cds
+from biodata.curate.complexity import filter_complexity
 from biodata.curate.dedupe import Digests, checksum_column, digests
+from biodata.curate.exclusion import Exclusion
+from biodata.curate.exclusion_policy import ExclusionPolicy
 from biodata.curate.ids import fill_empty_ids
 from biodata.curate.labels import LabelTable, concat_lists
 from biodata.curate.letters import clean_letters
 from biodata.curate.rules import RuleLog
+from biodata.curate.text_pairs import add_texts
+from biodata.curate.windows import cut_windows
 from biodata.io import READERS
 from biodata.read_config import ReadConfig
 from biodata.schema import SCHEMA
@@ -43,17 +49,30 @@ class FileSteps:
         # `del` before the next read: two chromosomes at a time are one too many
         while (batch := next(batches, None)) is not None:
             self.records += batch.num_rows
-            batch = self._curated(fill_empty_ids(batch, self.log))
-            lines, found = batch["line"], digests(batch["sequence"])
-            batch = self._assembled(batch, checksum_column(found))
-            yield batch, lines, found
+            parts = self._curated(fill_empty_ids(batch, self.log))
             del batch
+            while (part := next(parts, None)) is not None:
+                lines, found = part["line"], digests(part["sequence"])
+                part = self._assembled(part, checksum_column(found))
+                yield part, lines, found
+                del part
 
-    def _curated(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def _curated(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        config, log = self.config, self.log
+        if config.exclusion.active:
+            batch = _exclusion(config.exclusion).apply(batch, log)
+        batch = self._cleaned(batch)
+        for part in cut_windows(batch, config.windows, log=log):
+            rows = self._of_length(part)
+            rows = filter_complexity(rows, policy=config.complexity, alphabet=config.alphabet, log=log)
+            yield add_texts(rows, config.texts, log=log)
+
+    def _cleaned(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         config, policy = self.config, self.config.letters
         annotated = batch["features"].null_count < batch.num_rows
-        if annotated and config.take == "cds":
-            batch = extract_cds(batch, log=self.log)
+        if config.take == "features" or (annotated and config.take == "cds"):
+            kinds = config.feature_types if config.take == "features" else ("CDS",)
+            batch = extract_cds(batch, log=self.log, kinds=kinds)
         elif annotated:
             # removing letters would move every feature behind them
             drop = {name: "drop" for name in ("gaps", "blanks") if getattr(policy, name) == "remove"}
@@ -61,7 +80,7 @@ class FileSteps:
         batch = clean_letters(batch, alphabet=config.alphabet, policy=policy, log=self.log)
         if config.take == "cds":
             batch = check_frames(batch, policy=config.cds, log=self.log, transl_table=config.transl_table)
-        return self._of_length(batch)
+        return batch
 
     def _of_length(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         lengths = _lengths(batch)
@@ -100,6 +119,12 @@ class FileSteps:
             return batch["labels"]
         found = self.labels.of(batch["id"])
         return found if batch["labels"].null_count == batch.num_rows else concat_lists(batch["labels"], found)
+
+
+@lru_cache(maxsize=1)
+def _exclusion(policy: ExclusionPolicy) -> Exclusion:
+    """One for all files of a process: a taxonomy takes seconds to read."""
+    return Exclusion(policy)
 
 
 def _lengths(batch: pa.RecordBatch) -> Any:

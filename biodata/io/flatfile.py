@@ -9,6 +9,7 @@ from typing import BinaryIO, NamedTuple
 import pyarrow as pa
 
 from biodata.io.features import FeatureColumn
+from biodata.io.headers import Labels, label_column, source_labels
 from biodata.io.locations import hull, write_out_wraps
 from biodata.io.raw import RAW_SCHEMA
 
@@ -47,6 +48,7 @@ class FlatRecord(NamedTuple):
     length: int | None
     sequence: str
     features: list[FeatureText]
+    labels: Labels
 
 
 def split_records(stream: BinaryIO) -> Iterator[FlatText]:
@@ -104,6 +106,7 @@ class RawRows:
     def __init__(self) -> None:
         self.letters = 0
         self._rows: list[tuple[str, str, str, int, str | None, int | None]] = []
+        self._labels: list[Labels] = []
         self._features = FeatureColumn()
 
     def __len__(self) -> int:
@@ -111,7 +114,8 @@ class RawRows:
 
     def add(self, record: FlatRecord, line: int) -> None:
         """Takes one record; ranges over the origin of a circular one are written as two parts."""
-        organism, taxon = _source(record)
+        organism, taxon, labels = _source(record)
+        self._labels.append([*record.labels, *labels])
         self._rows.append((record.id, record.sequence, record.description, line, organism, taxon))
         self.letters += len(record.sequence)
         for kind, location, qualifiers in record.features:
@@ -130,16 +134,18 @@ class RawRows:
         columns = list(zip(*self._rows)) or [[]] * 6
         names = ("id", "sequence", "description", "line", "organism", "taxon_id")
         arrays = [pa.array(c, RAW_SCHEMA.field(name).type) for c, name in zip(columns, names)]
-        labels = pa.nulls(len(self), RAW_SCHEMA.field("labels").type)
-        return pa.record_batch([*arrays, self._features.array(), labels], schema=RAW_SCHEMA)
+        return pa.record_batch(
+            [*arrays, self._features.array(), label_column(self._labels)], schema=RAW_SCHEMA
+        )
 
 
-def _source(record: FlatRecord) -> tuple[str | None, int | None]:
-    """Organism and taxon of the `source` feature, else of the header."""
+def _source(record: FlatRecord) -> tuple[str | None, int | None, Labels]:
+    """Organism, taxon and labels of the `source` feature, else of the header."""
     for kind, _, qualifiers in record.features:
         if kind == "source":
             values = dict(reversed(qualifiers))  # the first of a repeated key counts
             taxa = [v[6:] for k, v in qualifiers if k == "db_xref" and v.startswith("taxon:")]
             number = int(taxa[0]) if taxa and taxa[0].isdigit() else None
-            return values.get("organism") or record.organism or None, number
-    return record.organism or None, None
+            organism = values.get("organism") or record.organism or None
+            return organism, number, source_labels(qualifiers)
+    return record.organism or None, None, []

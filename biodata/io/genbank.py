@@ -21,6 +21,7 @@ from Bio.GenBank.Scanner import EmblScanner, GenBankScanner
 from biodata.curate.rules import RuleLog
 from biodata.errors import DataError
 from biodata.io.flatfile import FeatureText, FlatRecord, FlatText, RawRows, one_line, split_records, unquote
+from biodata.io.headers import embl_labels, genbank_labels
 from biodata.io.streams import open_binary
 
 BATCH_LETTERS = 16 << 20
@@ -135,6 +136,7 @@ def _parse_genbank(flat: FlatText, log: RuleLog) -> FlatRecord:
         id=id or f"record-at-line-{flat.line}", description=_field(header, rb"DEFINITION"),
         organism=_field(header, rb"  ORGANISM", whole=False), molecule=molecule,
         circular="circular" in line.split(), length=length, sequence=sequence, features=features,
+        labels=genbank_labels(line, header),
     )  # fmt: skip
 
 
@@ -238,7 +240,7 @@ def _parse_embl(flat: FlatText, log: RuleLog) -> FlatRecord:
         id=id, description=_embl_lines(text, "DE"), organism=_embl_lines(text, "OS"),
         molecule="protein" if size and size[2] == "AA" else "nucleotide",
         circular=bool(re.search(r"\bcircular\b", head)), length=int(size[1]) if size else None,
-        sequence=sequence, features=features,
+        sequence=sequence, features=features, labels=embl_labels(text),
     )  # fmt: skip
 
 
