@@ -20,6 +20,11 @@ import pyarrow.parquet as pq
 import biodata
 from biodata.audit import Audit, audit
 from biodata.card import dataset_card, explain_repair
+from biodata.config_content import content_of
+from biodata.curate.config import CurateConfig
+from biodata.curate.exclusion import exclusion_entry
+from biodata.curate.reverse import Readings, check_kind, plan_readings
+from biodata.curate.stage import Curated, curate
 from biodata.dataset import CARD, DATA, MANIFEST, is_dataset, open_dataset, write_splits
 from biodata.errors import ConfigError, DataError, InterruptedRunError, SeqloomError
 from biodata.files import fingerprint, read_json, sha256_file, write_json, write_text
@@ -31,22 +36,28 @@ from biodata.progress import progress
 from biodata.publish import PURGE_REASON, load_split, publish, save_split, write_removed
 from biodata.schema import SCHEMA_VERSION, SPLITS
 from biodata.search import Hits
-from biodata.split import PURGED, Split, SplitConfig, repair_again, split_counts, split_rows
+from biodata.split import PURGED, Split, SplitConfig, repair_again, split_rows
 
 _MOST_ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildConfig:
-    """What is read and how it is split."""
+    """What is read, what is kept of all rows, and how it is split."""
 
     read: ReadConfig = field(
         default_factory=ReadConfig, metadata={"help": "what is read and how it is cleaned"}
+    )
+    curate: CurateConfig = field(
+        default_factory=CurateConfig, metadata={"help": "near duplicates, caps, samples, second readings"}
     )
     split: SplitConfig = field(
         default_factory=SplitConfig, metadata={"help": "clusters, split, repair, audit"}
     )
     overwrite: bool = field(default=False, metadata={"help": "replace another seqloom dataset in the folder"})
+
+    def __post_init__(self) -> None:
+        check_kind(self.curate.augment, self.read.alphabet)
 
 
 def build_dataset(config: BuildConfig, out: Path) -> dict[str, Any]:
@@ -87,7 +98,8 @@ def build_key(config: BuildConfig) -> str:
     """Fingerprint of all that decides the bytes of a dataset; file contents, not their places."""
     files = [[path.name, sha256_file(path)] for path in expand_inputs(config.read.inputs)]
     return fingerprint(
-        {"read": _content(config.read), "files": files, "split": _recorded(config.split),
+        {"read": _content(config.read), "files": files, "curate": content_of(config.curate),
+         "exclusion": exclusion_entry(config.read.exclusion, {}, None), "split": _recorded(config.split),
          "schema": SCHEMA_VERSION, "seqloom": biodata.__version__, "pyarrow": pa.__version__,
          "mmseqs": find_mmseqs().version}
     )  # fmt: skip
@@ -95,11 +107,7 @@ def build_key(config: BuildConfig) -> str:
 
 def _content(config: ReadConfig) -> dict[str, Any]:
     """Fields of the configuration, paths replaced by the hashes of their files; inputs are hashed apart."""
-    fields = {}
-    for name, value in _plain(config).items():
-        if name != "inputs":
-            fields[name] = sha256_file(value) if isinstance(value, Path) else value
-    return fields
+    return {name: value for name, value in content_of(config).items() if name != "inputs"}
 
 
 def _plain(config: Any) -> dict[str, Any]:
@@ -135,19 +143,44 @@ def _build(config: BuildConfig, out: Path, work: Path, key: str) -> dict[str, An
         shutil.rmtree(work / "tmp", ignore_errors=True)
         ingest(config.read, work / "ingest")
         stages = sorted((work / "ingest").glob("stage-*.parquet"))
+        curated = curate(stages, config.curate, config.read.exclusion, alphabet=config.read.alphabet,
+                         out=work / "curate", threads=config.split.threads)  # fmt: skip
+        stages = list(curated.stages)
         sequences, alphabet = _load(stages, config)
-        split, found, files, rounds = _split_until_clean(config.split, work, stages, sequences, alphabet)
+        readings = _readings(config, stages)
+        split, found, files, rounds = _split_until_clean(
+            config.split, work, stages, sequences, alphabet, readings
+        )
         manifest = _manifest(config, key, alphabet, read_json(work / "ingest" / "ingest.json"))
         manifest |= _outcome(config.split, split, found, files, rounds)
+        _add_curation(manifest, config, curated, readings)
         if purged := sum(manifest["repair"]["rows_purged"].values()):
             manifest["dropped"][PURGE_REASON] = purged
         for entry in manifest["files"]:
             entry["sha256"] = sha256_file(work / entry["name"])
         manifest["fingerprint"] = fingerprint([manifest["build_key"], manifest["files"]])
-        write_removed(work, stages, split)
+        write_removed(work, stages, split, curated.removed)
         write_text(work / CARD, dataset_card(manifest))
         write_json(work / MANIFEST, manifest)
     return publish(work, out)
+
+
+def _readings(config: BuildConfig, stages: list[Path]) -> Readings | None:
+    kind = config.curate.augment
+    return None if kind == "none" else plan_readings(stages, kind, alphabet=config.read.alphabet)
+
+
+def _add_curation(
+    manifest: dict[str, Any], config: BuildConfig, curated: Curated, readings: Readings | None
+) -> None:
+    for action, counts in (("dropped", curated.dropped), ("changed", curated.changed)):
+        for rule, n in counts.items():
+            manifest[action][rule] = manifest[action].get(rule, 0) + n
+    for rule, n in (readings.counts() if readings else {}).items():
+        manifest["changed"][rule] = n
+    denied = curated.info.get("denied_sequences", {}).get("sha256")
+    manifest["curate"] = {"config": content_of(config.curate), **curated.info}
+    manifest["exclusion"] = exclusion_entry(config.read.exclusion, manifest["dropped"], denied)
 
 
 def _load(stages: list[Path], config: BuildConfig) -> tuple[pa.ChunkedArray, str]:
@@ -164,7 +197,12 @@ def _load(stages: list[Path], config: BuildConfig) -> tuple[pa.ChunkedArray, str
 
 
 def _split_until_clean(
-    config: SplitConfig, work: Path, stages: list[Path], sequences: pa.ChunkedArray, alphabet: str
+    config: SplitConfig,
+    work: Path,
+    stages: list[Path],
+    sequences: pa.ChunkedArray,
+    alphabet: str,
+    readings: Readings | None,
 ) -> tuple[Split, Audit, list[dict[str, Any]], int]:
     """Split, write, audit what was written; repair and repeat while the audit finds a leak."""
     split = None
@@ -179,9 +217,9 @@ def _split_until_clean(
                 split = split_rows(sequences, config, alphabet=alphabet, workdir=work / "tmp")
             save_split(state, split)
         shutil.rmtree(work / DATA, ignore_errors=True)
-        files = write_splits(stages, split.cluster, split.split, work / DATA)
+        files = write_splits(stages, split.cluster, split.split, work / DATA, readings=readings)
         with progress(f"auditing, round {number + 1}"):
-            found = _audit_files(config, work, files, split, alphabet)
+            found = _audit_files(config, work, files, _rows_written(split, readings), alphabet)
         if not len(found.leaks.query):
             return split, found, files, number
         split = repair_again(split, found.leaks, config)
@@ -191,9 +229,9 @@ def _split_until_clean(
 
 
 def _audit_files(
-    config: SplitConfig, work: Path, files: list[dict[str, Any]], split: Split, alphabet: str
+    config: SplitConfig, work: Path, files: list[dict[str, Any]], rows: np.ndarray, alphabet: str
 ) -> Audit:
-    """Audits the Parquet files as they are, and translates row numbers back to those of the input."""
+    """Audits the Parquet files as they are, and translates row numbers back to those of the input, `rows`."""
     tables = [pq.read_table(work / entry["name"], columns=["sequence"]) for entry in files]
     parts = np.concatenate([np.full(len(table), SPLITS.index(entry["split"]), np.int8)
                             for table, entry in zip(tables, files)])  # fmt: skip
@@ -206,9 +244,14 @@ def _audit_files(
         workdir=work / "tmp",
         stop_early=True,
     )
-    rows = np.concatenate([np.flatnonzero(split.split == number) for number in range(len(SPLITS))])
     leaks = Hits(rows[found.leaks.query], rows[found.leaks.target], found.leaks.identity)
     return dataclasses.replace(found, leaks=leaks, leaking_rows=rows[found.leaking_rows])
+
+
+def _rows_written(split: Split, readings: Readings | None) -> np.ndarray:
+    """The input's row number of every row of the files, in their order."""
+    rows = np.concatenate([np.flatnonzero(split.split == number) for number in range(len(SPLITS))])
+    return rows if readings is None else np.repeat(rows, readings.copies[rows])
 
 
 def _manifest(config: BuildConfig, key: str, alphabet: str, read: dict[str, Any]) -> dict[str, Any]:
@@ -256,8 +299,8 @@ def _outcome(
         repair, identity=config.identity, coverage=config.coverage, rows=rows
     )
     return {
-        "rows": int(kept.sum()),
-        "splits": split_counts(split.split),
+        "rows": sum(entry["rows"] for entry in files),
+        "splits": {name: sum(f["rows"] for f in files if f["split"] == name) for name in SPLITS},
         "clusters": len(np.unique(split.cluster[kept])),
         "clustering": info["clustering"],
         "repair": repair,

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from biodata.curate.reverse import Readings
 from biodata.errors import ConfigError, DataError
 from biodata.files import read_json
 from biodata.io.parquet import parquet_options
@@ -115,7 +116,12 @@ def open_dataset(path: Path | str) -> Dataset:
 
 
 def write_splits(
-    stages: Sequence[Path], cluster: np.ndarray, split: np.ndarray, out: Path
+    stages: Sequence[Path],
+    cluster: np.ndarray,
+    split: np.ndarray,
+    out: Path,
+    *,
+    readings: Readings | None = None,
 ) -> list[dict[str, Any]]:
     """Writes the shards of every split; rows with a negative split are left out.
 
@@ -124,17 +130,20 @@ def write_splits(
         cluster: int64 cluster of every row.
         split: number in `SPLITS` of every row.
         out: the folder for the shards (`DIR/data`).
+        readings: rows that are also written read the other way, each right after itself.
 
     Returns:
         One entry per file: `name` relative to the dataset folder, `split`, `rows`.
     """
     lengths = np.concatenate([_lengths(path) for path in stages] or [np.zeros(0, np.int64)])
+    if readings is not None:
+        lengths, cluster, split = (np.repeat(x, readings.copies) for x in (lengths, cluster, split))
     shard, group = _plan(lengths, split)
     names = _names(shard, split)
     writer = _ShardWriter(out, names)
     row = 0
     try:
-        for table in _stage_tables(stages):
+        for table in _stage_tables(stages, readings):
             rows = np.arange(row, row + len(table))
             row += len(table)
             for number in range(len(SPLITS)):
@@ -173,11 +182,14 @@ def _names(shard: np.ndarray, split: np.ndarray) -> dict[tuple[int, int], str]:
     return names
 
 
-def _stage_tables(stages: Sequence[Path]) -> Iterator[pa.Table]:
+def _stage_tables(stages: Sequence[Path], readings: Readings | None) -> Iterator[pa.Table]:
+    first = 0
     for path in stages:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-                yield pa.Table.from_batches([batch])
+                table = pa.Table.from_batches([batch])
+                yield table if readings is None else readings.expand(table, first)
+                first += len(table)
 
 
 def _rows_of(

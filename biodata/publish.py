@@ -23,14 +23,16 @@ PURGE_REASON = "similar-across-splits"
 _LISTINGS = ("dropped.parquet", "changed.parquet")
 
 
-def write_removed(work: Path, stages: list[Path], split: Split) -> None:
-    """Lists of the rows that are not in the dataset: dropped while reading, purged by the repair."""
+def write_removed(work: Path, stages: list[Path], split: Split, curated: Path | None = None) -> None:
+    """Lists of the rows that are not in the dataset: dropped by a rule, purged by the repair."""
     removed = work / "removed"
     removed.mkdir(exist_ok=True)
     for name in _LISTINGS:
         if (work / "ingest" / name).is_file():
             with atomic_path(removed / name) as part:
                 shutil.copyfile(work / "ingest" / name, part)
+    if curated is not None:
+        _append(removed / _LISTINGS[0], curated)
     gone = np.flatnonzero(split.split == PURGED)
     names = pa.concat_tables([pq.read_table(path, columns=["id", "source"]) for path in stages])
     names = names.take(pa.array(gone))
@@ -43,6 +45,15 @@ def write_removed(work: Path, stages: list[Path], split: Split) -> None:
     )  # fmt: skip
     with atomic_path(removed / "purged.parquet") as part:
         pq.write_table(table, part, compression="zstd")
+
+
+def _append(listing: Path, more: Path) -> None:
+    """Adds the rows of one listing after those of another."""
+    with atomic_path(listing) as part, pq.ParquetWriter(part, LISTING_SCHEMA) as writer:
+        for path in (listing, more):
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches():
+                    writer.write_batch(batch)
 
 
 def publish(work: Path, out: Path) -> dict[str, Any]:

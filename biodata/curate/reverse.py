@@ -73,6 +73,11 @@ class Readings:
     alphabet: str
     copies: npt.NDArray[np.int8]
 
+    def counts(self) -> dict[str, int]:
+        """Rows that get a second reading, and rows whose other reading is a row itself."""
+        added = int((self.copies == 2).sum())
+        return {"reading-added": added, "reading-there": len(self.copies) - added}
+
     def expand(self, table: pa.Table, first: int) -> pa.Table:
         """Rows of `SCHEMA` with the second readings after them.
 
@@ -111,15 +116,12 @@ class Readings:
         return row | changed | place
 
 
-def plan_readings(stages: Sequence[Path], kind: Kind, *, alphabet: str) -> tuple[Readings, dict[str, int]]:
+def plan_readings(stages: Sequence[Path], kind: Kind, *, alphabet: str) -> Readings:
     """Decides which rows get a second reading: all whose other reading is not there already.
 
     Args:
         stages: Parquet files of `SCHEMA`, in order; read column by column, in bounded memory but for 16 bytes
             a row.
-
-    Returns:
-        The readings, and how many rows were added (`reading-added`) or are in the data (`reading-there`).
     """
     check_kind(kind, alphabet)
     names = [bytes.fromhex("".join(batch["checksum"].to_pylist())) for batch in _columns(stages, "checksum")]
@@ -130,9 +132,7 @@ def plan_readings(stages: Sequence[Path], kind: Kind, *, alphabet: str) -> tuple
         found = np.frombuffer(digests(pa.array(texts, pa.large_string())).tobytes(), "S16")
         at = np.minimum(np.searchsorted(known, found), max(len(known) - 1, 0))
         parts.append(np.where(known[at] == found, 1, 2).astype(np.int8))
-    copies = np.concatenate(parts)
-    counts = {"reading-added": int((copies == 2).sum()), "reading-there": int((copies == 1).sum())}
-    return Readings(kind, alphabet, copies), counts
+    return Readings(kind, alphabet, np.concatenate(parts))
 
 
 def _turned(feature: dict[str, Any], length: int) -> dict[str, Any]:
