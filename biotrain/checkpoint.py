@@ -46,6 +46,7 @@ class RunState:
         sums: what has been added up since the last log line.
         inputs: fingerprints of dataset and tokenizer.
         hardware: device, precision and threads.
+        provenance: what the dataset's manifest says of the exclusion (`biodata.curate.exclusion`).
     """
 
     step: int = 0
@@ -58,6 +59,7 @@ class RunState:
     sums: dict[str, float] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     hardware: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(

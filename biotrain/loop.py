@@ -74,6 +74,9 @@ def train(config: TrainConfig) -> dict[str, Any]:
         with using(hardware):
             parts = build_parts(config, dataset, hardware)
             state = _start(parts, inputs, paths.out)
+            state.provenance = rundir.provenance(dataset.manifest)
+            if not state.provenance["exclusion"]["enabled"]:
+                say("the dataset was built without the biosafety exclusion (docs/curation.md): noted")
             say(
                 f"training on {hardware.device}, {hardware.precision} ({hardware.reason}), "
                 f"{hardware.threads} CPU thread(s), {parts.steps:,} steps"
@@ -118,6 +121,7 @@ class _Run:
             with progress("validating", batches) as tick:
                 scores = self._validate(lambda: tick(1) or stop.asked, batches=0)
             made = {"step": self.state.step, "tokens": self.state.tokens, "inputs": self.state.inputs}
+            made |= self.state.provenance
             export_model(self.parts.model, paths.tokenizer, paths.out / rundir.MODEL, metadata=made)
             summary = {"run": str(paths.out), **self._summary(scores)}
             write_json(paths.out / rundir.SUMMARY_FILE, summary)
@@ -257,6 +261,7 @@ class _Run:
             "peak_flops": self.peak,
             "data": {"train": _describe(parts.train), "validation": _describe(parts.validation)},
             "inputs": state.inputs,
+            **state.provenance,
             "hardware": state.hardware,
             "versions": versions,
         }

@@ -76,6 +76,11 @@ def fingerprints(manifest: Mapping[str, Any], tokenizer: Path) -> dict[str, str]
     return {"dataset": str(dataset), "tokenizer": sha256_file(tokenizer / "tokenizer.json")}
 
 
+def provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What every checkpoint and model says of the data: which exclusion they went through, if any."""
+    return {"exclusion": manifest.get("exclusion") or {"enabled": False}}
+
+
 def finished(config: TrainConfig, out: Path) -> dict[str, Any] | None:
     """The summary of a run that has ended, if `out` holds one.
 

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from biodata.curate.rules import RuleLog
 from biodata.curate.window_policy import WindowPolicy
 from biodata.io.features import FeatureColumn
+from biodata.io.locations import LocationError, parse_location
 from biodata.schema import LABEL_TYPE, SCHEMA
 
 BATCH_LETTERS = 16 << 20
@@ -140,7 +141,8 @@ class _Features:
         for (row, start, end), is_whole in zip(spans, whole.tolist()):
             inside = np.flatnonzero((self._starts[row] < end) & (self._ends[row] > start))
             for at in inside.tolist():
-                self._add(column, self._rows[row][at], start, end, is_whole)
+                if _reaches(self._rows[row][at], start, end):
+                    self._add(column, self._rows[row][at], start, end, is_whole)
             column.end_row()
         return column.array()
 
@@ -152,3 +154,15 @@ class _Features:
             if (first, last) != (feature["start"], feature["end"]):
                 attributes["clipped"] = ""
         column.add(feature["type"], (first - start, last - start, feature["strand"]), attributes)
+
+
+def _reaches(feature: dict[str, Any], start: int, end: int) -> bool:
+    """Whether a part of the feature lies in the window: one within an intron holds none of the gene."""
+    where = next((a["value"] for a in feature["attributes"] or () if a["key"] == "location"), "")
+    if "," not in where:
+        return True
+    try:
+        parts = parse_location(where).parts
+    except LocationError:
+        return True
+    return any(part.start < end and part.end > start for part in parts)

@@ -108,6 +108,7 @@ def check_recipe(values: Mapping[str, Any], places: Places, *, where: str) -> Re
     """
     section: dict[str, dict[str, Any]] = {name: dict(values.get(name) or {}) for name in SECTIONS}
     simulated = _use_archive(section, places)
+    _exclude_by_default(section["data"]["read"])
     labels = tuple(section["evaluate"].pop("labels", None) or ())
     filled = _fill_paths(section, places, labels)
 
@@ -139,6 +140,12 @@ def _use_archive(section: dict[str, dict[str, Any]], places: Places) -> bool:
     read["inputs"] = [str(places.archive / name) for name in ("genomes.gbff.gz", "genes.fna.gz")]
     read.setdefault("labels", str(places.archive / "property.csv"))
     return True
+
+
+def _exclude_by_default(read: dict[str, Any]) -> None:
+    """Recipes end in a model that generates: the exclusion is on unless they say otherwise."""
+    exclusion = read["exclusion"] = dict(read.get("exclusion") or {})
+    exclusion.setdefault("exclude", True)
 
 
 def _fill_paths(
