@@ -16,6 +16,7 @@ from biodata.fetch.config import FetchConfig
 from biodata.fetch.download import Download, put_in_place
 from biodata.fetch.names import SourceName, parse_name
 from biodata.fetch.record import (
+    MANIFEST,
     WORK,
     Entry,
     Journal,
@@ -182,6 +183,8 @@ class _Fetch:
 
     def __init__(self, wanted: list[Wanted], out: Path, web: Web, *, overwrite: bool) -> None:
         self.wanted, self.out, self.web = wanted, out, web
+        if (out / MANIFEST).exists() and read_manifest(out) is None:
+            raise ConfigError(f"{out / MANIFEST} is not from seqloom: give another --out")
         keys = sorted(f"{w.name} {w.name.what}" for w in wanted)
         refuse_other_fetch(out, keys)
         self.entries = read_entries(out)

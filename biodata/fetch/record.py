@@ -67,7 +67,7 @@ def read_entries(folder: Path) -> dict[str, Entry]:
     """Name to entry of the files that are whole: those of `fetch.json` and of the journal.
 
     Raises:
-        DataError: `fetch.json` is not one of ours.
+        DataError: `fetch.json` is of another version.
     """
     found: dict[str, Entry] = {}
     manifest = read_manifest(folder)
@@ -82,23 +82,23 @@ def read_entries(folder: Path) -> dict[str, Entry]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """`fetch.json` of a folder; `None` without one.
+    """`fetch.json` of a folder; `None` without one, or if another program wrote it.
 
     Raises:
-        DataError: it is not one of ours.
+        DataError: it is of another version.
     """
     path = Path(folder) / MANIFEST
     if not path.is_file():
         return None
     try:
         found = read_json(path)
-        if found["format"] != _VERSION:
-            raise DataError(f"format {found['format']!r}", where=path, hint=f"this seqloom reads {_VERSION}")
-        return found
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError("no record of a fetch, or a damaged one", where=path) from error
+    except ValueError:
+        return None
+    if not isinstance(found, dict) or "seqloom_version" not in found:
+        return None
+    if found["format"] != _VERSION:
+        raise DataError(f"format {found['format']!r}", where=path, hint=f"this seqloom reads {_VERSION}")
+    return found
 
 
 def write_manifest(folder: Path, entries: Iterable[Entry], about: Mapping[str, Mapping[str, Any]]) -> None:

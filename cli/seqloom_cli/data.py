@@ -18,7 +18,9 @@ from seqloom_cli.output import one_line_errors, show
 
 app = typer.Typer(help="Files and archives to verified datasets.", no_args_is_help=True)
 
-INPUTS = Positional(path="read.inputs", metavar="INPUT...", help="files, folders or globs", many=True)
+INPUTS = Positional(
+    path="read.inputs", metavar="INPUT...", help="files, folders, globs or source names", many=True
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,6 +19,7 @@ import yaml
 from biodata import __version__
 from biodata.configs import to_dict, write_yaml
 from biodata.errors import ConfigError, InterruptedRunError, MissingExtraError
+from biodata.fetch.names import is_source_name
 from biodata.files import fingerprint, make_folder, read_json, sha256_file, write_json
 from biodata.io.detect import expand_inputs
 from biodata.progress import say
@@ -163,7 +164,9 @@ def _input_hashes(recipe: Recipe) -> list[str]:
     labels = [recipe.data.read.labels] if recipe.data.read.labels else []
     if labels and not Path(labels[0]).is_file():
         raise ConfigError(f"data.read.labels: {labels[0]} is not a file")
-    return [sha256_file(Path(path)) for path in [*expand_inputs(recipe.data.read.inputs), *labels]]
+    # a source name stands for itself: its files may not be there before the stage runs
+    files = expand_inputs(text for text in recipe.data.read.inputs if not is_source_name(text))
+    return [sha256_file(Path(path)) for path in [*files, *labels]]
 
 
 def _task_hashes(recipe: Recipe, places: Places) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from biodata.build import BuildConfig
 from biodata.configs import from_dict, read_yaml, set_by_path
 from biodata.errors import ConfigError
+from biodata.fetch.names import is_source_name
 from biodata.files import write_text
 from biodata.progress import say
 from biodata.simulate.families import SimulateConfig
@@ -204,4 +205,4 @@ def _replace(section: dict[str, Any], key: str, change: Callable[[Any], Any]) ->
 
 
 def _is_source(path: str) -> bool:
-    return Path(path).is_absolute() or "://" in path
+    return Path(path).is_absolute() or "://" in path or is_source_name(path)
