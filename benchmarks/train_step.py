@@ -4,8 +4,9 @@
 
 10 layers x 256, 4 heads, vocabulary 70, batch 16 x 256 tokens, float32, CPU, dropout 0. A step is zero_grad,
 forward, loss, backward, update. Ours is what `seqloom train` does: `build_model`, `build_loss`, the fused
-AdamW of `build_optimizer`, freed memory kept. Theirs is GPT2LMHeadModel with SDPA attention, `labels=`, and
-`torch.optim.AdamW(model.parameters())` as documented; a line with the fused AdamW is shown too.
+AdamW of `build_optimizer`, parts of the batch side by side (`lanes_for`), freed memory kept. Theirs is
+GPT2LMHeadModel with SDPA attention, `labels=`, and `torch.optim.AdamW(model.parameters())` as documented; a
+line with the fused AdamW is shown too.
 
 By default each contender lives in a process of its own, as a user runs it, and the processes take turns, one
 step each a round, so that a busy machine disturbs the ratios of a round little. With `--one-process` all
@@ -21,6 +22,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,7 @@ def make_ours(loss_name: str) -> Callable[[], float]:
 
     from biodata.codon import CODONS
     from biodata.tokenizers.special import SPECIAL_TOKENS
+    from biotrain.lanes import Losses, lanes_for
     from biotrain.losses import LossConfig, build_loss
     from biotrain.models import ModelConfig, build_model
     from biotrain.objectives import IGNORE, ObjectiveConfig, build_objective
@@ -53,15 +56,20 @@ def make_ours(loss_name: str) -> Callable[[], float]:
     loss_of = build_loss(LossConfig(name=loss_name), tokens=(*SPECIAL_TOKENS, *CODONS))
     objective = build_objective(ObjectiveConfig(name="clm"), vocab_size=VOCAB)
     ids, generator = token_ids(), torch.Generator()
+    lanes = lanes_for(threads=torch.get_num_threads(), rows=BATCH, tokens=LENGTH, width=WIDTH, dropout=0)
+
+    def losses(inputs: Any, targets: Any) -> Losses:
+        rows = targets != IGNORE
+        loss = loss_of(model(inputs, rows=rows), targets[rows])
+        return Losses(loss / lanes.count, loss.detach() / lanes.count)
 
     def step() -> float:
         optimizer.zero_grad(set_to_none=True)
         inputs, targets = objective.prepare(ids, torch.ones_like(ids, dtype=torch.bool), generator)
-        rows = targets != IGNORE
-        loss = loss_of(model(inputs, rows=rows), targets[rows])
-        loss.backward()
+        halves = zip(inputs.chunk(lanes.count), targets.chunk(lanes.count))
+        shares = lanes.backward(model, [partial(losses, *half) for half in halves])
         optimizer.step()
-        return loss.item()
+        return sum(share.item() for share in shares)
 
     return step
 

@@ -17,6 +17,7 @@ from biodata.tokenizers import Tokenizer, load_tokenizer
 from biotrain.config import TrainConfig
 from biotrain.device import Hardware
 from biotrain.estimate import steps_of
+from biotrain.lanes import Lanes, lanes_for
 from biotrain.layers.transformer import Transformer
 from biotrain.loader import Samples, encode_split
 from biotrain.losses import build_loss
@@ -54,6 +55,7 @@ class Parts:
     objective: Objective
     loss: nn.Module
     optimizer: torch.optim.Optimizer
+    lanes: Lanes
     steps: int
     flops: int
 
@@ -88,9 +90,18 @@ def build_parts(config: TrainConfig, dataset: SplitTables, hardware: Hardware) -
         objective=objective,
         loss=loss,
         optimizer=build_optimizer(model, config.optim),
+        lanes=_lanes(config, hardware),
         steps=steps_of(config, samples=len(train)),
         flops=flops_per_token(config.model, vocab_size=size, length=mean_length),
     )
+
+
+def _lanes(config: TrainConfig, hardware: Hardware) -> Lanes:
+    if hardware.device.type != "cpu":
+        return Lanes()
+    shape = config.model
+    return lanes_for(threads=hardware.threads, rows=config.batch_size, tokens=config.window,
+                     width=shape.width, dropout=shape.dropout)  # fmt: skip
 
 
 def random_stream(seed: int, name: str, number: int) -> int:

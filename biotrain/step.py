@@ -6,12 +6,14 @@ Shapes: B rows of a step, T tokens, N predicted tokens.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from biotrain.lanes import Losses
 from biotrain.loader import Rows, fixed_batches
 from biotrain.log import StepResult, perplexity
 from biotrain.objectives import IGNORE
@@ -38,8 +40,9 @@ class Batch(NamedTuple):
 def train_step(parts: Parts, rows: Rows, step: int) -> StepResult:
     """Forward, backward and update on one step's rows.
 
-    The rows pass in micro-batches of `batch_size`. Each one's mean loss counts by its share of the step's
-    targets, so the gradient is that of one large batch. Masks and dropout depend on (seed, step) alone.
+    The rows pass in micro-batches of `batch_size`, or in smaller ones side by side (`biotrain.lanes`). Each
+    one's mean loss counts by its share of the step's targets, so the gradient is that of one large batch.
+    Masks and dropout depend on (seed, step) alone.
 
     Args:
         parts: of the run; `parts.optimizer` has this step's learning rate already.
@@ -54,12 +57,10 @@ def train_step(parts: Parts, rows: Rows, step: int) -> StepResult:
     generator = torch.Generator().manual_seed(random_stream(config.seed, "masks", step))
     inputs, targets = parts.objective.prepare(ids, mask, generator)
     count = int((targets != IGNORE).sum())
-    total = torch.zeros(2, device=parts.hardware.device)
-    for batch in _micro_batches(parts, inputs, targets, mask):
-        share = len(batch.targets) / max(1, count)
-        loss, xe = _losses(parts, batch)
-        (loss * share).backward()
-        total += torch.stack((loss.detach(), xe)) * share
+    size = -(-config.batch_size // parts.lanes.count)
+    batches = _micro_batches(parts, inputs, targets, mask, size=size)
+    shares = parts.lanes.backward(parts.model, (partial(_share, parts, batch, count) for batch in batches))
+    total = torch.stack([torch.zeros(2, device=parts.hardware.device), *shares]).sum(0)
     norm = clip_gradient(parts.model.parameters(), config.optim.clip_norm)
     parts.optimizer.step()
     return StepResult(loss=total[0], xe=total[1], grad_norm=norm.to(total.device), targets=count,
@@ -90,7 +91,7 @@ def validate(parts: Parts, *, batches: int, stopped: Callable[[], bool]) -> dict
             generator = torch.Generator().manual_seed(random_stream(config.seed, "validation", number))
             ids, mask = torch.from_numpy(rows.ids), torch.from_numpy(rows.mask)
             inputs, targets = parts.objective.prepare(ids, mask, generator)
-            for batch in _micro_batches(parts, inputs, targets, mask):
+            for batch in _micro_batches(parts, inputs, targets, mask, size=config.batch_size):
                 total += torch.stack(_losses(parts, batch)).double() * len(batch.targets)
                 count += len(batch.targets)
     objective, xe = (total / max(1, count)).tolist()
@@ -107,11 +108,20 @@ def _losses(parts: Parts, batch: Batch) -> tuple[Tensor, Tensor]:
     return loss, F.cross_entropy(logits.detach().float(), batch.targets)
 
 
-def _micro_batches(parts: Parts, inputs: Tensor, targets: Tensor, mask: Tensor) -> Iterator[Batch]:
-    """Slices of `batch_size` rows on the device, each cut to its longest row; without targets, none."""
+def _share(parts: Parts, batch: Batch, count: int) -> Losses:
+    """The share of a step's losses that falls to a batch, of `count` targets in all."""
+    share = len(batch.targets) / max(1, count)
+    loss, xe = _losses(parts, batch)
+    return Losses(loss * share, torch.stack((loss.detach(), xe)) * share)
+
+
+def _micro_batches(
+    parts: Parts, inputs: Tensor, targets: Tensor, mask: Tensor, *, size: int
+) -> Iterator[Batch]:
+    """Slices of `size` rows on the device, each cut to its longest row; without targets, none."""
     device = parts.hardware.device
-    for begin in range(0, len(inputs), parts.config.batch_size):
-        part = slice(begin, begin + parts.config.batch_size)
+    for begin in range(0, len(inputs), size):
+        part = slice(begin, begin + size)
         width = int(mask[part].sum(1).max())
         wanted = targets[part, :width]
         rows = wanted != IGNORE
