@@ -75,7 +75,8 @@ def ingest(config: ReadConfig, out: Path, *, executor: Executor | None = None) -
     if not config.inputs:
         raise ConfigError("inputs is empty, allowed: files, folders or patterns")
     log = RuleLog()
-    files = find_files(config.inputs, log=log, drop_bad=config.on_bad_file == "drop")
+    columns = (config.sequence_column,) if config.sequence_column else ()
+    files = find_files(config.inputs, log=log, drop_bad=config.on_bad_file == "drop", columns=columns)
     if not files:
         raise DataError(f"nothing to read in {', '.join(config.inputs)}: {_counted(log)}")
     staging = Staging(out, _fingerprint(config, files, log))

@@ -1,4 +1,5 @@
-"""Joins units that were read anywhere, in input order: exact duplicates, ids made unique, labels counted.
+"""Joins units that were read anywhere, in input order: records that several files hold, exact duplicates, ids
+made unique, labels counted.
 
 Looks at ids, lines and digests only, never at sequences: some 60 bytes a row. Its verdict goes back to the
 units as edits, which are applied where anything changed. The outcome is that of reading all files one after
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from biodata.curate.accessions import Accessions
 from biodata.curate.dedupe import Deduper
 from biodata.curate.ids import UniqueIds
 from biodata.curate.labels import LabelTable
@@ -45,13 +47,16 @@ class Merge:
 
     def edit(self, units: Sequence[tuple[Unit, dict[str, Any]]]) -> Iterator[bool]:
         """Writes `edits.parquet` and `merged.parquet` (the listing) of each unit; whether it has edits."""
-        folder = self._workdir / "ids"
+        folder, accessions = self._workdir / "ids", self._workdir / "accessions"
         folder.mkdir()
+        accessions.mkdir()
+        self._accessions = Accessions(accessions)
         with Deduper(self._workdir) as deduper:
             ids = UniqueIds(folder)
             for unit, counts in units:
                 yield self._unit(unit, counts["files"], deduper, ids)
             ids.close()
+        self._accessions.close()
 
     def _unit(self, unit: Unit, files: list[list[Any]], deduper: Deduper, ids: UniqueIds) -> bool:
         log, edits, edited, first = RuleLog(), atomic_path(unit.path / "edits.parquet"), 0, 0
@@ -75,7 +80,9 @@ class Merge:
     ) -> pa.Table:
         """The edits of some rows, of which the first has the number `first` in its unit."""
         found = np.frombuffer(b"".join(batch["digest"].to_pylist()), np.uint8).reshape(-1, 16)
-        fresh = deduper.unique(batch, found, log)
+        fresh = ~self._accessions.repeated(batch, log.file, log)
+        left = batch if fresh.all() else batch.filter(pa.array(fresh))
+        fresh[fresh] = deduper.unique(left, found[fresh], log)
         kept = batch.filter(pa.array(fresh))
         self.rows += kept.num_rows
         if self._labels is not None:

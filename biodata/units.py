@@ -5,7 +5,7 @@ afterwards, in input order, by `biodata.merge`. So units may run anywhere and in
 bytes are the same. An attempt writes to a folder of its own, which takes the unit's name when it is whole.
 
     unit-00000/stage-00000.parquet ...   rows of `SCHEMA`, in input order
-    unit-00000/rows.parquet              id, line and digest of each row: all that the merge looks at
+    unit-00000/rows.parquet              id, line, digest, accession of each row: all that the merge looks at
     unit-00000/listing.parquet           rows that rules dropped or changed
     unit-00000/unit.json                 counts
     unit-00000/edits.parquet             the merge's verdict: rows that go, ids that change
@@ -28,20 +28,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from biodata.curate.accessions import accession_column
 from biodata.curate.dedupe import Digests
 from biodata.curate.labels import LabelTable
 from biodata.curate.rules import LISTING_SCHEMA, RuleLog
 from biodata.curate.steps import FileSteps
 from biodata.errors import DataError
 from biodata.files import read_json, sync, write_json
-from biodata.io import READERS
+from biodata.io import open_records
 from biodata.read_config import ReadConfig
 from biodata.sources.local import SourceFile
 from biodata.staging import ShardWriter, batches_of, shard_name
 
 LISTED_ROWS = 1 << 16
 """Listed rows that are held in memory."""
-ROWS_SCHEMA = pa.schema([("id", pa.string()), ("line", pa.int64()), ("digest", pa.binary(16))])
+ROWS_SCHEMA = pa.schema(
+    [("id", pa.string()), ("line", pa.int64()), ("digest", pa.binary(16)), ("accession", pa.string())]
+)
 EDITS_SCHEMA = pa.schema([("row", pa.int64()), ("id", pa.string())])
 """A row's number in its unit, and its new id; null where the row goes."""
 
@@ -85,7 +88,7 @@ def read_unit(unit: Unit) -> dict[str, Any]:
                 steps = FileSteps(unit.config, file, log, _label_table(unit.config))
                 before = rows.count
                 for batch, lines, found in steps.batches():
-                    rows.write(batch, lines, found)
+                    rows.write(batch, lines, found, file)
                     del batch
                     if log.listed >= LISTED_ROWS:
                         flush()
@@ -163,9 +166,11 @@ class _Rows:
         self._shards = ShardWriter(folder, 0)
         self._rows = pq.ParquetWriter(folder / "rows.parquet", ROWS_SCHEMA)
 
-    def write(self, batch: pa.RecordBatch, lines: pa.Array, found: Digests) -> None:
+    def write(self, batch: pa.RecordBatch, lines: pa.Array, found: Digests, file: SourceFile) -> None:
         column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(found), [None, pa.py_buffer(found)])
-        self._rows.write_batch(pa.record_batch([batch["id"], lines, column], schema=ROWS_SCHEMA))
+        none = pa.nulls(batch.num_rows, pa.string())
+        accession = accession_column(batch, file.format) if file.has_accessions else none
+        self._rows.write_batch(pa.record_batch([batch["id"], lines, column, accession], schema=ROWS_SCHEMA))
         self._shards.write(batch)
         self.count += batch.num_rows
 
@@ -183,7 +188,7 @@ def _is_bad(file: SourceFile, config: ReadConfig, log: RuleLog) -> bool:
     if config.on_bad_file == "error":
         return False
     try:
-        for _ in READERS.load(file.format)(file.path, log=RuleLog(), alphabet=config.alphabet):
+        for _ in open_records(file.path, file.format, config=config, log=RuleLog()):
             pass
     except DataError as error:
         log.drop("bad-file", None, detail=str(error).removeprefix(f"{file.path}: "))

@@ -8,11 +8,14 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from biodata.catalog import Catalog
 from biodata.codon import CODONS
 from biodata.io import READERS
+from biodata.schema import BioSequence, table_from_records
 from biodata.tokenizers.special import SPECIAL_TOKENS
 from bioeval.baselines import BASELINES
 from bioeval.metrics import METRICS
@@ -52,10 +55,29 @@ SQ   Sequence 12 BP; 5 A; 3 C; 3 G; 1 T; 0 other;
      atggccgcat aa                                                            12
 //
 """
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    return sink.getvalue().to_pybytes()
+
+
 EXAMPLES = {
     "fasta": b">one first\nATGGCC\nGCATAA\n>two\nATGTAA\n",
     "genbank": _GENBANK + _GENBANK.replace(b"ONE", b"TWO"),
     "embl": _EMBL + _EMBL.replace(b"ONE", b"TWO"),
+    "fastq": b"@one first\nATGGCC\n+\nIIIIII\n@two\nATG\n+\n!!!\n",
+    "airr": b"sequence_id\tsequence\trev_comp\tproductive\tv_call\none\tATG\tF\tT\t\ntwo\tACC\tF\tT\tIGHV1\n",
+    "oas": b'"{""Run"": ""R1"", ""Unique sequences"": 2}"\nsequence,locus,productive\nATG,H,T\nACC,H,T\n',
+    "parquet": _parquet(pa.table({"id": ["one", "two"], "sequence": ["ATG", "ACC"]})),
+    "seqloom": _parquet(
+        table_from_records([BioSequence(id=i, sequence="ATG", alphabet="dna") for i in ("one", "two")])
+    ),
+    "smiles": b"CCO one\nC=O two\n",
+    "table": b"id,sequence\none,ATG\ntwo,ACC\n",
+    "tcrdb": b"RunId\tAASeq\tVregion\nR1\tCASSF\tTRBV1\nR1\tCASF\tUnknown\n",
+    "vdjdb": b"cdr3.alpha\tcdr3.beta\tantigen.epitope\nCAVF\tCASSF\tGILGFVFTL\n",
 }
 """Two records of every format; a new reader needs one here."""
 

@@ -109,7 +109,7 @@ def _cut(
     id = (attributes.get("protein_id") or attributes.get("locus_tag") or place).split(";")[0]
     if feature["type"] != "CDS":
         id = f"{place}:{feature['type']}"
-    where = attributes["location"]
+    where = attributes.get("location") or f"{feature['start'] + 1}..{feature['end']}"
     if "pseudo" in attributes or "pseudogene" in attributes:
         log.drop("pseudo", id, lines=record["line"], detail=f"{record['id']}: {where}")
         return None
@@ -208,11 +208,15 @@ class _Rules:
 
 
 def _qualifiers(batch: pa.RecordBatch) -> list[dict[str, str]]:
-    """The qualifiers of each row's CDS; an empty list where no row has features."""
-    if batch["features"].null_count == batch.num_rows:
+    """The qualifiers of each row's CDS; an empty list where no row has a CDS among its features."""
+    kinds = batch["features"].flatten().field("type")
+    if not pc.call_function("equal", [kinds, pa.scalar("CDS")]).true_count:
         return []
     rows = batch["features"].to_pylist()
-    return [{a["key"]: a["value"] for f in row or [] for a in f["attributes"]} for row in rows]
+    return [
+        {a["key"]: a["value"] for f in row or [] if f["type"] == "CDS" for a in f["attributes"]}
+        for row in rows
+    ]
 
 
 def _with_known_tables(

@@ -19,10 +19,11 @@ from biodata.curate.exclusion_policy import ExclusionPolicy
 from biodata.curate.ids import fill_empty_ids
 from biodata.curate.labels import LabelTable, concat_lists
 from biodata.curate.letters import clean_letters
+from biodata.curate.molecules import check_selfies, to_selfies
 from biodata.curate.rules import RuleLog
 from biodata.curate.text_pairs import add_texts
 from biodata.curate.windows import cut_windows
-from biodata.io import READERS
+from biodata.io import CUT_FROM, open_records
 from biodata.read_config import ReadConfig
 from biodata.schema import SCHEMA
 from biodata.sources.local import SourceFile
@@ -44,8 +45,7 @@ class FileSteps:
 
     def batches(self) -> Iterator[tuple[pa.RecordBatch, pa.Array, Digests]]:
         """Rows of `SCHEMA`, their lines in the file and the digests of their sequences."""
-        reader = READERS.load(self.file.format)
-        batches = reader(self.file.path, log=self.log, alphabet=self.config.alphabet)
+        batches = open_records(self.file.path, self.file.format, config=self.config, log=self.log)
         # `del` before the next read: two chromosomes at a time are one too many
         while (batch := next(batches, None)) is not None:
             self.records += batch.num_rows
@@ -69,8 +69,12 @@ class FileSteps:
 
     def _cleaned(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         config, policy = self.config, self.config.letters
+        if config.alphabet == "selfies":
+            smiles = config.molecules == "smiles" and self.file.format != "seqloom"
+            return to_selfies(batch, log=self.log) if smiles else check_selfies(batch, log=self.log)
         annotated = batch["features"].null_count < batch.num_rows
-        if config.take == "features" or (annotated and config.take == "cds"):
+        is_cut = config.take == "cds" and annotated and self.file.format in CUT_FROM
+        if config.take == "features" or is_cut:
             kinds = config.feature_types if config.take == "features" else ("CDS",)
             batch = extract_cds(batch, log=self.log, kinds=kinds)
         elif annotated:

@@ -5,33 +5,42 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from biodata.errors import ConfigError, DataError
+from biodata.errors import ConfigError
+from biodata.io.detect_table import UnknownFormatError, is_parquet, parquet_kind, table_kind
 from biodata.io.streams import open_binary
 
+__all__ = ["UnknownFormatError", "detect_format", "expand_inputs", "is_explicit"]
+
+_RECORD = "fetch.json"  # what `biodata.fetch` writes beside the files
 _LOOK = 1 << 16  # bytes; the release header of a GenBank division file is shorter than a page
 _LOCUS = re.compile(rb"^LOCUS {2,}\S", re.MULTILINE)
 _EMBL = re.compile(rb"\AID   \S.*\bBP\.", re.MULTILINE)
+_FASTQ = re.compile(rb"\A@[^\n]*\n(?:[^@+\n][^\n]*)?\n(?:[^+\n][^\n]*\n)*\+")
+_UNIREF = re.compile(rb"(?:\A|\n)>UniRef(?:50|90|100)_\S+ [^\n]*\bn=\d+ Tax=")
+_UNIREF_XML = re.compile(rb"<UniRef[\s\d>][^<]*http://uniprot\.org/uniref")
 _FASTA_COMMENT = (b";", b"#", b"!")
 
 
-class UnknownFormatError(DataError):
-    """A readable file that is none of the known formats."""
-
-
-def detect_format(path: Path | str) -> str:
-    """The format of a file of any compression: `fasta`, `genbank` or `embl`.
+def detect_format(path: Path | str, *, columns: Sequence[str] = ()) -> str:
+    """The format of a file of any compression, as `biodata.io.READERS` names it.
 
     Blank lines, a byte order mark, the comments of old FASTA dialects and the release header of a GenBank
-    division file may come first. Protein GenPept is `genbank`.
+    division file may come first. Protein GenPept is `genbank`. Tables are told by the names of their columns.
+
+    Args:
+        path: the file.
+        columns: names that make any table a `table` of sequences, beside the usual ones.
 
     Raises:
         ConfigError: there is no such file.
         UnknownFormatError: an empty file, or none of these formats; quotes the first line.
         DataError: a damaged file or a web page.
     """
+    if is_parquet(Path(path)):
+        return parquet_kind(Path(path))
     with open_binary(path) as stream:
         head = stream.read(_LOOK).removeprefix(b"\xef\xbb\xbf").lstrip().replace(b"\r\n", b"\n")
     if not head:
@@ -39,12 +48,14 @@ def detect_format(path: Path | str) -> str:
     if _EMBL.match(head):
         return "embl"
     if _is_fasta(head):
-        return "fasta"
+        return "uniref" if _UNIREF.search(head) else "fasta"
+    if _UNIREF_XML.search(head):
+        return "uniref-xml"
     if _LOCUS.search(head):
         return "genbank"
-    shown = head.splitlines()[0][:60].decode("utf-8", "replace")
-    raise UnknownFormatError(f"not a known format, the first line is {shown!r}", where=path,
-                             hint="FASTA begins with '>', GenBank with 'LOCUS', EMBL with 'ID'")  # fmt: skip
+    if _FASTQ.match(head):
+        return "fastq"
+    return table_kind(head, Path(path), columns)
 
 
 def _is_fasta(head: bytes) -> bool:
@@ -83,9 +94,9 @@ def _expand(entry: Path) -> list[Path]:
     if entry.is_file():
         return [entry]
     if entry.is_dir():
-        below = (path for path in entry.rglob("*") if path.is_file())
+        below = (path for path in entry.rglob("*") if path.is_file() and path.name != _RECORD)
         return [path for path in below if not _is_hidden(path.relative_to(entry))]
-    return [Path(name) for name in glob.glob(str(entry), recursive=True)]
+    return [Path(name) for name in glob.glob(str(entry), recursive=True) if Path(name).name != _RECORD]
 
 
 def _is_hidden(path: Path) -> bool:

@@ -25,6 +25,18 @@ EMBL = b"ID   X1; SV 1; linear; genomic DNA; STD; PRO; 4 BP.\nSQ   \n     acgt\n
         (GENBANK.replace(b"\n", b"\r\n"), "genbank"),
         (EMBL, "embl"),
         (gzip.compress(b"\n" + EMBL), "embl"),
+        (b"@r1\nACGT\n+\nIIII\n", "fastq"),
+        (b"id,sequence\na,ACGT\n", "table"),
+        (b"Name;CDS\na;ACGT\n", "table"),
+        (b"smiles\nCCO\nC1CC1\n", "smiles"),
+        (b"CC(C)Cl ZINC1\n", "smiles"),
+        (b"1\tCC(=O)[O-]\n2\tC\n", "smiles"),
+        (b"id,smiles\na,CCO\n", "table"),
+        (b'"sequence_id"\t"sequence"\t"v_call"\na\tACGT\tIGHV1\n', "airr"),
+        (b'"{""Run"": ""R1""}"\nsequence,locus\nACGT,H\n', "oas"),
+        (b'{"Run": "R1"}\n', "oas"),
+        (b"RunId\tAASeq\tVregion\n", "tcrdb"),
+        (b"gene\tcdr3\tantigen.epitope\n", "vdjdb"),
     ],
 )
 def test_formats(content, kind, tmp_path) -> None:
@@ -34,7 +46,7 @@ def test_formats(content, kind, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\n \n", b"id,sequence\na,ACGT\n", b"ID   P1_HUMAN Reviewed; 4 AA.\n"]
+    "content", [b"", b"\n \n", b"a,b\nx,ACGT\n", b"ID   P1_HUMAN Reviewed; 4 AA.\n", b"ACGT\nACGT\n"]
 )
 def test_unknown_format_quotes_the_first_line(content, tmp_path) -> None:
     path = tmp_path / "x.txt"

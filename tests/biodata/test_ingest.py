@@ -236,7 +236,7 @@ def test_no_row_left(tmp_path) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"alphabet": "selfies"}, {"take": "genes"}, {"min_length": 0}, {"min_length": 5, "max_length": 4},
+        {"alphabet": "aa"}, {"take": "genes"}, {"min_length": 0}, {"min_length": 5, "max_length": 4},
         {"transl_table": 99}, {"alphabet": "protein", "take": "cds"}, {"on_bad_file": "skip"},
     ],
 )  # fmt: skip

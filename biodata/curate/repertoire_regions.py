@@ -1,0 +1,240 @@
+"""Where the regions of a rearrangement are: framework and CDR, V, D, J and C, on the sequence given out.
+
+Coordinates in: AIRR, 1-based and closed, on the read (https://docs.airr-community.org, Rearrangement schema).
+Coordinates out: 0-based and half-open. A place is taken from coordinates where the letters agree with the
+text of the region, else from the text itself, else from IMGT gaps (doi:10.1016/S0145-305X(02)00039-3, unique
+numbering: FR1 1-26, CDR1 27-38, FR2 39-55, CDR2 56-65, FR3 66-104). A region that is not found is counted
+(`region-not-located`), never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import polars as pl
+
+from biodata.curate.rules import RuleLog
+
+Span: TypeAlias = "tuple[pl.Series, pl.Series]"
+
+FRAMEWORK = {"FR1": "fwr1", "CDR1": "cdr1", "FR2": "fwr2", "CDR2": "cdr2", "FR3": "fwr3", "CDR3": "cdr3",
+             "FR4": "fwr4"}  # fmt: skip
+"""Name of a feature to the AIRR column of its letters, in the order along the chain."""
+SEGMENTS = {"V": "v", "D": "d", "J": "j", "C": "c"}
+IMGT_ENDS = {"FR1": 78, "CDR1": 114, "FR2": 165, "CDR2": 195, "FR3": 312}
+"""Ends of the regions in nucleotides of the IMGT unique numbering, gaps included."""
+
+
+def column(frame: pl.DataFrame, name: str) -> pl.Series:
+    """A column of texts, or nulls where the table has none."""
+    if name in frame.columns:
+        return frame[name]
+    return pl.Series(name, [None], dtype=pl.String).new_from_index(0, frame.height)
+
+
+def whole_number(texts: pl.Series) -> pl.Series:
+    """Numbers from texts; OAS writes `1.0` for 1.
+
+    >>> whole_number(pl.Series(["1.0", "x", None])).to_list()
+    [1, None, None]
+    """
+    return texts.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
+
+
+def without_gaps(texts: pl.Series) -> pl.Series:
+    """The letters without `.` and `-`; an empty text is none.
+
+    >>> without_gaps(pl.Series(["A..C-G", "..", None])).to_list()
+    ['ACG', None, None]
+    """
+    bare = texts.str.replace_all("[.-]", "")
+    return bare.set(bare.str.len_bytes() == 0, None)
+
+
+def find(texts: pl.Series, parts: pl.Series, begin: pl.Series | None = None) -> pl.Series:
+    """First position of each part in its text, from `begin` on; null where it is not there.
+
+    >>> find(pl.Series(["xABAB", "AB"]), pl.Series(["AB", "C"]), pl.Series([2, 0])).to_list()
+    [3, None]
+    """
+    begin = pl.Series([0]).new_from_index(0, len(texts)) if begin is None else begin.fill_null(0)
+    frame = pl.DataFrame({"text": texts, "part": parts, "begin": begin})
+    rest = pl.col("text").str.slice(pl.col("begin"))
+    place = rest.str.find(pl.col("part"), literal=True).cast(pl.Int64) + pl.col("begin")
+    return frame.select(pl.when(pl.col("part").str.len_bytes() > 0).then(place))["text"]
+
+
+def nucleotide_regions(
+    frame: pl.DataFrame, texts: pl.Series, offset: pl.Series, log: RuleLog
+) -> dict[str, Span]:
+    """Regions of nucleotide sequences.
+
+    Args:
+        frame: columns of AIRR, gaps included, and `vdj`, the alignment without gaps.
+        texts: the sequences given out.
+        offset: where each begins on the read, 0-based; null where unknown.
+        log: takes `region-not-located`.
+    """
+    spans: dict[str, Span] = {}
+    asked = found = 0
+    begin = None
+    by_gaps = _imgt_regions(frame, find(texts, frame["vdj"]))
+    junction = find(texts, column(frame, "junction"))
+    for name, key in FRAMEWORK.items():
+        letters = without_gaps(column(frame, key))
+        span = _by_coordinates(frame, key, texts, offset, letters)
+        at = find(texts, letters, begin)
+        if name == "CDR3":
+            width = column(frame, "junction").str.len_bytes().cast(pl.Int64)
+            inside = (junction + 3, junction + width - 3)
+            span = _first(span, (at, at + letters.str.len_bytes()), inside)
+        else:
+            span = _first(span, (at, at + letters.str.len_bytes()), by_gaps.get(name))
+        spans[name] = _valid(span, texts)
+        begin = spans[name][1] if begin is None else pl.select(pl.coalesce(spans[name][1], begin)).to_series()
+        wanted = letters.is_not_null()
+        asked, found = asked + int(wanted.sum()), found + int((wanted & spans[name][0].is_not_null()).sum())
+    for name, key in SEGMENTS.items():
+        spans[name] = _valid(_by_coordinates(frame, key + "_sequence", texts, offset, None), texts)
+        wanted = column(frame, f"{key}_sequence_start").is_not_null()
+        asked, found = asked + int(wanted.sum()), found + int((wanted & spans[name][0].is_not_null()).sum())
+    # FR4 is what J adds to the junction: from the end of CDR3 to the end of J
+    spans["FR4"] = _valid(_first(spans["FR4"], (spans["CDR3"][1], spans["J"][1])), texts)
+    spans["C"] = _constant(frame, texts, spans)
+    if asked > found:
+        log.change("region-not-located", asked - found)
+    return spans
+
+
+def protein_regions(frame: pl.DataFrame, texts: pl.Series, log: RuleLog) -> dict[str, Span]:
+    """Regions of proteins, by the columns `fwr1_aa`, `cdr1_aa`, ... and `v_sequence_alignment_aa`, ...."""
+    spans: dict[str, Span] = {}
+    missing = 0
+    begin = None
+    junction_letters = column(frame, "junction_aa")
+    junction = find(texts, junction_letters)
+    inside = (junction + 1, junction + junction_letters.str.len_bytes().cast(pl.Int64) - 1)
+    keys = {**{n: f"{k}_aa" for n, k in FRAMEWORK.items()},
+            **{n: f"{k}_sequence_alignment_aa" for n, k in SEGMENTS.items()}}  # fmt: skip
+    for name, key in keys.items():
+        letters = without_gaps(column(frame, key))
+        at = find(texts, letters, begin if name in FRAMEWORK else None)
+        span = _first((at, at + letters.str.len_bytes()), inside if name == "CDR3" else None)
+        spans[name] = _valid(span, texts)
+        if name in FRAMEWORK:
+            end = spans[name][1]
+            begin = end if begin is None else pl.select(pl.coalesce(end, begin)).to_series()
+        missing += int((letters.is_not_null() & spans[name][0].is_null()).sum())
+    if missing:
+        log.change("region-not-located", missing)
+    return spans
+
+
+def shifted(spans: Mapping[str, Span], by: pl.Series, lengths: pl.Series) -> dict[str, Span]:
+    """Regions on sequences that were cut at their beginning (by so many letters) and end (to this length)."""
+    out = {}
+    for name, (start, end) in spans.items():
+        frame = pl.DataFrame({"start": start - by, "end": end - by, "most": lengths})
+        inside = frame.select(
+            start=pl.max_horizontal("start", pl.lit(0)), end=pl.min_horizontal("end", "most"),
+            known=pl.col("start").is_not_null() & pl.col("end").is_not_null(),
+        )  # fmt: skip
+        keep = (inside["known"] & (inside["start"] < inside["end"])).fill_null(value=False)
+        out[name] = (inside["start"].set(~keep, None), inside["end"].set(~keep, None))
+    return out
+
+
+def vdj_letters(frame: pl.DataFrame) -> pl.Series:
+    """The alignment without gaps, or the read from the first base of V to the last of J."""
+    letters = without_gaps(column(frame, "sequence_alignment"))
+    if "sequence" not in frame.columns or not letters.null_count():
+        return letters
+    start = whole_number(column(frame, "v_sequence_start")) - 1
+    width = whole_number(column(frame, "j_sequence_end")) - start
+    work = pl.DataFrame({"letters": letters, "read": frame["sequence"], "start": start, "width": width})
+    inside = (pl.col("start") >= 0) & (pl.col("width") > 0)
+    cut = pl.when(inside).then(pl.col("read").str.slice(pl.col("start"), pl.col("width").clip(0)))
+    return work.select(pl.coalesce("letters", cut)).to_series()
+
+
+def as_residues(known: Span, letters: Span | None, frames: pl.Series, good: pl.Series) -> Span:
+    """A region of residues, where unknown that of whole codons of nucleotides."""
+    if letters is None:
+        return known
+    start = ((letters[0] - frames + 2) // 3).set(~good.fill_null(value=False), None)
+    end = ((letters[1] - frames) // 3).set(~good.fill_null(value=False), None)
+    inside = (start < end).fill_null(value=False) & known[0].is_null()
+    work = pl.DataFrame({"a": known[0].cast(pl.Int64), "b": known[1].cast(pl.Int64),
+                         "c": start.set(~inside, None), "d": end.set(~inside, None)})  # fmt: skip
+    out = work.select(a=pl.coalesce("a", "c"), b=pl.coalesce("b", "d"))
+    return out["a"], out["b"]
+
+
+def inside_junction(texts: pl.Series, anchor: int) -> dict[str, Span]:
+    """CDR3: the junction without its two anchor residues, `anchor` letters each."""
+    ends = texts.str.len_bytes().cast(pl.Int64) - anchor
+    start = pl.Series([anchor]).new_from_index(0, len(texts))
+    return {"CDR3": (start.set(ends <= anchor, None), ends)}
+
+
+def _by_coordinates(
+    frame: pl.DataFrame, key: str, texts: pl.Series, offset: pl.Series, letters: pl.Series | None
+) -> Span:
+    start = whole_number(column(frame, f"{key}_start")) - 1 - offset
+    end = whole_number(column(frame, f"{key}_end")) - offset
+    if letters is None:
+        return start, end
+    work = pl.DataFrame({"t": texts, "a": start, "n": end - start, "letters": letters})
+    same = work.select(
+        pl.col("letters").is_null()
+        | (pl.col("t").str.slice(pl.col("a"), pl.col("n").clip(0)) == pl.col("letters"))
+    ).to_series().fill_null(value=False)  # fmt: skip
+    return start.set(~same, None), end.set(~same, None)
+
+
+def _valid(span: Span, texts: pl.Series) -> Span:
+    start, end = span
+    good = ((start >= 0) & (start < end) & (end <= texts.str.len_bytes().cast(pl.Int64))).fill_null(
+        value=False
+    )
+    return start.set(~good, None), end.set(~good, None)
+
+
+def _first(*spans: Span | None) -> Span:
+    """Row by row the first span that is known."""
+    known = [span for span in spans if span is not None]
+    work = pl.DataFrame({f"{side}{i}": span[j].cast(pl.Int64) for i, span in enumerate(known)
+                         for j, side in enumerate("ab")})  # fmt: skip
+    both = [pl.col(f"a{i}").is_not_null() & pl.col(f"b{i}").is_not_null() for i in range(len(known))]
+    pick = [[pl.when(ok).then(pl.col(f"{side}{i}")) for i, ok in enumerate(both)] for side in "ab"]
+    out = work.select(a=pl.coalesce(pick[0]), b=pl.coalesce(pick[1]))
+    return out["a"], out["b"]
+
+
+def _imgt_regions(frame: pl.DataFrame, vdj_at: pl.Series) -> dict[str, Span]:
+    """Regions by the gaps of an alignment in IMGT numbering, where the junction confirms it."""
+    gapped = column(frame, "sequence_alignment")
+    if not gapped.str.contains(".", literal=True).any():
+        return {}
+    ends = {name: gapped.str.slice(0, end).str.replace_all("[.-]", "").str.len_bytes().cast(pl.Int64)
+            for name, end in IMGT_ENDS.items()}  # fmt: skip
+    anchor = find(frame["vdj"], column(frame, "junction")) + 3
+    good = (gapped.str.contains(".", literal=True) & (ends["FR3"] == anchor)).fill_null(value=False)
+    start = pl.Series([0]).new_from_index(0, frame.height)
+    spans = {}
+    for name, end in ends.items():
+        spans[name] = ((start + vdj_at).set(~good, None), (end + vdj_at).set(~good, None))
+        start = end
+    return spans
+
+
+def _constant(frame: pl.DataFrame, texts: pl.Series, spans: Mapping[str, Span]) -> Span:
+    """The C region: by coordinates, by its letters, or all that follows J where a C gene is named."""
+    letters = without_gaps(column(frame, "c_region"))
+    end_of_j = spans["J"][1]
+    at = find(texts, letters, end_of_j)
+    named = column(frame, "c_call").is_not_null()
+    total = texts.str.len_bytes().cast(pl.Int64)
+    rest = (end_of_j.set(~named, None), total)
+    return _valid(_first(spans["C"], (at, at + letters.str.len_bytes()), rest), texts)
