@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 SEQLOOM = str(Path(sys.executable).with_name("seqloom"))
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/benchmarks.md", "docs/data.md",
-         "docs/training.md", "docs/evaluation.md")  # fmt: skip
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/benchmarks.md", "docs/archives.md",
+         "docs/data.md", "docs/training.md", "docs/evaluation.md")  # fmt: skip
 
 
 def blocks(page: Path) -> list[str]:
