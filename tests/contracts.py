@@ -6,7 +6,9 @@ Each check states invariants that hold for any implementation; none compares wit
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,11 @@ import numpy as np
 import pytest
 import torch
 
-from biodata.errors import DataError
+from biodata.errors import DataError, FetchError
+from biodata.fetch.remote import Request
+from biodata.fetch.web import Web
 from biodata.io.raw import RAW_SCHEMA
+from biodata.sources.protocol import Source
 from biodata.tokenizers.special import PAD, SPECIAL_TOKENS
 from bioeval.metrics.calibration import FeatureSets, calibrate, random_splits
 from bioeval.metrics.protocol import Metric
@@ -25,6 +30,8 @@ from bioeval.tasks.loader import read_task
 from biotrain.models import ModelConfig, build_model
 from biotrain.models.size import count_parameters
 from biotrain.objectives import IGNORE, Objective
+
+from .archive_server import ArchiveServer
 
 FIRST = len(SPECIAL_TOKENS)
 
@@ -109,6 +116,51 @@ def check_reader(read: Callable[..., Any], example: bytes, folder: Path) -> None
     packed.write_bytes(gzip.compress(example, mtime=0)[:-12])
     with pytest.raises(DataError, match=r"plain\.gz"):
         list(read(packed))
+
+
+def check_source(source: Source, files: Mapping[str, bytes], requests: Sequence[Request]) -> None:
+    """Says what it is and under which terms, lists files of a played archive that are there, and only lists.
+
+    Args:
+        source: an entry of `SOURCES`.
+        files: `host/path` to bytes, for `ArchiveServer`.
+        requests: one for each kind that the played archive has.
+    """
+    for text in (source.name, source.title, source.licence, source.size):
+        assert text and "\n" not in text
+    assert source.home.startswith(("https://", "http://")) and re.fullmatch(
+        r"(doi:10\.\S+)?", source.citation
+    )
+    assert source.kinds and all(source.kinds.values()) and all(source.parts.values())
+    kinds = {
+        source.kind_for(alphabet, take)
+        for alphabet in ("dna", "rna", "protein")
+        for take in ("records", "cds")
+    }
+    assert kinds <= set(source.kinds)
+    names = {re.fullmatch(r"[A-Za-z0-9_.+-]+", name) for name in (*source.parts, *source.kinds)}
+    assert None not in names and requests
+    with ArchiveServer(files) as server:
+        web = Web(mirrors=server.mirrors, sleep=lambda seconds: None)
+        listings = []
+        for request in requests:
+            assert request.part in source.parts or not source.parts
+            listing = source.listing(request, web)
+            assert listing == source.listing(request, web)
+            listings.append(listing)
+            paths = [file.url.split("://")[1] for file in listing.files]
+            assert paths and set(paths) <= set(files)
+            for file, path in zip(listing.files, paths):
+                assert file.size in (None, len(files[path]))
+                assert file.md5 in (None, hashlib.md5(files[path]).hexdigest())
+                assert file.sha256 in (None, hashlib.sha256(files[path]).hexdigest())
+            assert not {a.path for a in server.asked if a.method == "GET"} & set(paths)
+        server.files = dict.fromkeys(files, b"<!doctype html><html></html>")
+        for request, listing in zip(requests, listings):
+            try:
+                assert source.listing(request, web) == listing  # a source whose files are always the same
+            except (DataError, FetchError) as error:
+                assert "\n" not in str(error)
 
 
 def check_metric(metric: Metric) -> None:

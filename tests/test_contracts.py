@@ -14,8 +14,10 @@ import pytest
 
 from biodata.catalog import Catalog
 from biodata.codon import CODONS
+from biodata.fetch.remote import Request
 from biodata.io import READERS
 from biodata.schema import BioSequence, table_from_records
+from biodata.sources import SOURCES
 from biodata.tokenizers.special import SPECIAL_TOKENS
 from bioeval.baselines import BASELINES
 from bioeval.metrics import METRICS
@@ -27,6 +29,16 @@ from biotrain.losses import LOSSES, LossConfig, build_loss
 from biotrain.models import MODELS
 from biotrain.objectives import OBJECTIVES, ObjectiveConfig, build_objective
 
+from .archive_layouts import (
+    oas_units,
+    pubchem_extras,
+    refseq_release,
+    tcrdb_folder,
+    uniref_release,
+    vdjdb_commit,
+    zinc_tranches,
+)
+from .biodata.test_uniref import xml_of
 from .contracts import (
     check_loss,
     check_metric,
@@ -34,6 +46,7 @@ from .contracts import (
     check_objective,
     check_probe,
     check_reader,
+    check_source,
     check_task_file,
 )
 
@@ -77,9 +90,33 @@ EXAMPLES = {
     "smiles": b"CCO one\nC=O two\n",
     "table": b"id,sequence\none,ATG\ntwo,ACC\n",
     "tcrdb": b"RunId\tAASeq\tVregion\nR1\tCASSF\tTRBV1\nR1\tCASF\tUnknown\n",
+    "uniref": b">UniRef50_A a n=2 Tax=Homo TaxID=9605 RepID=A\nMKV\n>UniRef50_B b n=1 Tax=x RepID=B\nMK\n",
+    "uniref-xml": xml_of(2).encode(),
     "vdjdb": b"cdr3.alpha\tcdr3.beta\tantigen.epitope\nCAVF\tCASSF\tGILGFVFTL\n",
 }
 """Two records of every format; a new reader needs one here."""
+
+ARCHIVES = {
+    "oas": (
+        oas_units(
+            {"A_2017/csv/S1_Heavy.csv.gz": {"Chain": "Heavy"}, "A_2017/csv/S2.csv.gz": {"Chain": "Light"}}
+        ),
+        [Request(part=part, what="csv") for part in ("heavy", "light", "unpaired")],
+    ),
+    "pubchem": (pubchem_extras(b"1\tCCO\n"), [Request(part="", what="smiles")]),
+    "tcrdb": (tcrdb_folder({"PRJNA1": b"AASeq\n"}), [Request(part="", what="tsv")]),
+    "vdjdb": (vdjdb_commit({"PMID_1.txt": b"cdr3.beta\n"}), [Request(part="", what="chunks")]),
+    "zinc": (zinc_tranches({"AAAA": b"smiles zinc_id\n", "BAAA": b"x"}), [Request(part="", what="2d")]),
+    "refseq": (
+        refseq_release({"viral": {f"viral.{n}.{k}": b">NC_1.1" for n in (1, 2) for k in REFSEQ_FILES}}),
+        [Request(part="viral", what=kind) for kind in SOURCES.load("refseq").kinds],
+    ),
+    "uniref": (
+        uniref_release(50, {"uniref50.fasta": b">A\nM\n", "uniref50.xml": b"<UniRef/>"}),
+        [Request(part="50", what="fasta"), Request(part="50", what="xml")],
+    ),
+}
+"""A played archive and requests to it for every source; a new source needs one here."""
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -101,6 +138,11 @@ def test_objective(name: str):
 @pytest.mark.parametrize("name", READERS)
 def test_reader(name: str, tmp_path: Path):
     check_reader(READERS.load(name), EXAMPLES[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_source(name: str):
+    check_source(SOURCES.load(name), *ARCHIVES[name])
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -139,8 +181,9 @@ def test_task_names_are_unique_and_found_by_name():
 
 def test_every_catalog_has_a_contract():
     """A new kind of thing needs a contract here; tokenizers have theirs in tests/biodata/tokenizers."""
-    checked = {"model", "loss", "objective", "format", "metric", "probe", "baseline", "tokenizer kind"}
-    other = {"schedule", "backend", "source"}
+    checked = {"model", "loss", "objective", "format", "metric", "probe", "baseline", "tokenizer kind",
+               "source"}  # fmt: skip
+    other = {"schedule", "backend"}
     packages = [importlib.import_module(name) for name in ("biodata", "biotrain", "bioeval")]
     names = [m.name for p in packages for m in pkgutil.walk_packages(p.__path__, f"{p.__name__}.")]
     modules = [importlib.import_module(name) for name in names]
