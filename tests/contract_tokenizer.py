@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,61 @@ DNA_ROWS = ["", "A", "AC", "ATG", "ATGGCC", "ATGGCCA", "acgtu", "ATGNNNGCC", "AU
             "AT\nG", "ATG-GCC", "ACGTACGTACGTACGTACGTA", "é", "ATGéGCC", "NNNNNNN", "<", "a<b>c"]  # fmt: skip
 PROTEIN_ROWS = ["", "M", "MKV", "mkvUO", "MK*", "BZJX", "M-K", "M K", "MKTAYIAKQRQISFVKSHFSRQ", "é", "<", "1"]
 
+SELFIES_ROWS = [
+    "",
+    "[C]",
+    "[C][=O].[O]",
+    "[C][Branch1][N]",
+    "[C] [O]",
+    "C",
+    "[C",
+    "[]",
+    "[[C]]",
+    "é[C]",
+    "[C]\n[O]",
+]
+JOINT_ROWS = [
+    "",
+    "a kinase",
+    "<text>A Kinase</text><dna>ACGTNacgu</dna>",
+    "<protein>MKVuoX*</protein>",
+    "acgt",
+    "<dna>AC-R GT</dna> then text",
+    "<dna>AC",
+    "<dna></dna>",
+    "é Ω ᵈA ᵖM",
+    "<dna>é</dna>",
+    "<",
+    "a<b>c",
+    "<protein>M1K</protein><dna>A\nC</dna>",
+    "</dna>ACGT",
+    "<text>catgat</text>",
+    "<dna>A<x>C</dna>",
+]
+ROWS = {"dna": DNA_ROWS, "protein": PROTEIN_ROWS, "selfies": SELFIES_ROWS, "joint": JOINT_ROWS}
+
+
+def canonical(tokenizer: Tokenizer, row: str) -> str:
+    """A row as decoding writes it: upper case, U as T in nucleotides; text in lower case."""
+    if tokenizer.alphabet == "selfies":
+        return row
+    if tokenizer.alphabet == "joint":
+        parts = re.split("(<dna>[^<]*|<protein>[^<]*)", row.replace("ᵈ", "d").replace("ᵖ", "p"))
+        dna = [f"<dna>{p[5:].upper().replace('U', 'T')}" if p.startswith("<dna>") else p for p in parts]
+        return "".join(
+            f"<protein>{p[9:].upper()}"
+            if p.startswith("<protein>")
+            else p
+            if p.startswith("<dna>")
+            else p.lower()
+            for p in dna
+        )
+    return row.upper().replace("U", "T") if tokenizer.alphabet == "dna" else row.upper()
+
 
 def check_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
     """Runs every check; `folder` is an empty place to save into."""
-    rows = DNA_ROWS if tokenizer.alphabet == "dna" else PROTEIN_ROWS
+    rows = ROWS[tokenizer.alphabet]
     check_vocabulary(tokenizer)
     check_columns(tokenizer, rows)
     check_round_trip(tokenizer, rows)
@@ -60,10 +112,10 @@ def check_columns(tokenizer: Tokenizer, rows: list[str]) -> None:
 
 
 def check_round_trip(tokenizer: Tokenizer, rows: list[str]) -> None:
-    """What is read without `<unk>` comes back, upper case, U as T in nucleotides."""
+    """What is read without `<unk>` comes back as `canonical` says."""
     for row in rows:
         ids = tokenizer.encode(row)
-        upper = row.upper().replace("U", "T") if tokenizer.alphabet == "dna" else row.upper()
+        upper = canonical(tokenizer, row)
         assert tokenizer.encode(upper) == ids or not row.isascii()
         if SPECIAL_TOKENS.index("<unk>") not in ids:
             assert tokenizer.decode(ids) == upper
@@ -86,5 +138,5 @@ def check_folder(tokenizer: Tokenizer, rows: list[str], folder: Path) -> None:
     assert config["tokenizer_class"] == "PreTrainedTokenizerFast"
     if "auto_map" not in config:
         portable = tokenizers.Tokenizer.from_file(str(folder / "one" / "tokenizer.json"))
-        rows = [*rows, "A<mask>C", "<pad><eos>AC<sep"]
+        rows = [*rows, "A<mask>C", "<pad><eos>AC<sep", "<dna>A<mask>C<unk><mask>G</dna>"]
         assert [e.ids for e in portable.encode_batch(rows)] == [tokenizer.encode(row) for row in rows]

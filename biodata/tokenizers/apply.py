@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 
 from biodata.files import atomic_path
 from biodata.progress import say
-from biodata.tokenizers.corpus import Corpus, read_columns
 from biodata.tokenizers.load import load_tokenizer
 from biodata.tokenizers.measure import Measure, measure, warnings_of
 from biodata.tokenizers.protocol import Encoded, Tokenizer
+from biodata.tokenizers.rows import read_strings, training_strings
 
 SHOWN_RECORDS = 5
 
@@ -52,18 +52,18 @@ def compare_tokenizers(tokenizers: Sequence[Path], data: Path) -> dict[str, Any]
     rows = []
     for folder in tokenizers:
         loaded = load_tokenizer(folder)
-        result = _result(loaded, measure(loaded, Corpus(data).chunks()))
+        result = _result(loaded, measure(loaded, training_strings(data, loaded.kind)))
         rows.append({"path": str(folder), "vocab_size": loaded.vocab_size, **result})
     return {"tokenizers": rows}
 
 
 def _first_records(tokenizer: Tokenizer, path: Path) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
-    for batch in read_columns(path, ("id", "sequence")):
-        for row in batch.slice(0, SHOWN_RECORDS - len(records)).to_pylist():
-            ids = tokenizer.encode(row["sequence"])
+    for names, rows in read_strings(path, tokenizer.kind):
+        for name, row in list(zip(names.to_pylist(), rows.to_pylist()))[: SHOWN_RECORDS - len(records)]:
+            ids = tokenizer.encode(row)
             tokens = " ".join(tokenizer.tokens[i] for i in ids)
-            records.append({"id": row["id"], "ids": ids, "tokens": tokens})
+            records.append({"id": name, "ids": ids, "tokens": tokens})
         if len(records) == SHOWN_RECORDS:
             break
     return records
@@ -73,12 +73,11 @@ def _write(tokenizer: Tokenizer, path: Path, out: Path, total: Measure) -> None:
     value = pa.from_numpy_dtype(np.min_scalar_type(tokenizer.vocab_size - 1))
     schema = pa.schema([("id", pa.string()), ("ids", pa.large_list(value))])
     with pq.ParquetWriter(out, schema, compression="zstd") as writer:
-        for batch in read_columns(path, ("id", "sequence")):
-            rows = batch.column("sequence").cast(pa.large_string())
+        for names, rows in read_strings(path, tokenizer.kind):
             encoded = tokenizer.encode_column(rows)
             total.add(tokenizer, rows, without_ends(encoded))
             ids = pa.LargeListArray.from_arrays(pa.array(encoded.offsets), pa.array(encoded.ids))
-            writer.write_batch(pa.record_batch([batch.column("id").cast(pa.string()), ids], schema=schema))
+            writer.write_batch(pa.record_batch([names, ids], schema=schema))
 
 
 def without_ends(encoded: Encoded) -> Encoded:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer, models, trainers
 
-from biodata.alphabet import PROTEIN
-from biodata.errors import ConfigError, DataError
+from biodata.errors import DataError
 from biodata.progress import progress
 from biodata.tokenizers.columns import chunks_of, join
-from biodata.tokenizers.corpus import Corpus, Sample
+from biodata.tokenizers.corpus import Corpus
 from biodata.tokenizers.kinds import Kind
 from biodata.tokenizers.portable import (
     encode_portably,
+    merges_of,
     normalizer,
     read_model,
     save_folder,
@@ -27,12 +26,12 @@ from biodata.tokenizers.portable import (
 )
 from biodata.tokenizers.protocol import Encoded, SequenceColumn, id_type
 from biodata.tokenizers.special import SPECIAL_TOKENS, UNK
+from biodata.tokenizers.subword import LETTERS, alphabet_of, check_size, known_pieces, saved_alphabet
 
 if TYPE_CHECKING:
     from biodata.tokenizers.config import TokenizerConfig
 
 DEFAULT_SIZE = 4096
-LETTERS: Mapping[str, str] = {"dna": "ACGT", "protein": PROTEIN.letters}
 
 
 class BpeTokenizer:
@@ -105,11 +104,7 @@ def train_bpe(pieces: Iterable[str], *, alphabet: str, vocab_size: int = DEFAULT
     >>> t.tokens[6:], t.decode(t.encode("atgaug"))
     (('A', 'C', 'G', 'T', 'AT', 'ATG'), 'ATGATG')
     """
-    smallest = len(SPECIAL_TOKENS) + len(LETTERS[alphabet])
-    if vocab_size < smallest:
-        raise ConfigError(
-            f"vocab_size = {vocab_size}, allowed: {smallest} or more (6 special, the {alphabet} letters)"
-        )
+    check_size(vocab_size, alphabet)
     learner = Tokenizer(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
@@ -124,45 +119,20 @@ def train_bpe(pieces: Iterable[str], *, alphabet: str, vocab_size: int = DEFAULT
 
 
 def _make_bpe(config: TokenizerConfig, corpus: Corpus) -> BpeTokenizer:
-    alphabet = config.alphabet or corpus.alphabet()
-    if alphabet is None or alphabet not in LETTERS:
-        found = (
-            f"the dataset's alphabet is {alphabet!r}"
-            if alphabet
-            else f"{config.data} does not say its alphabet"
-        )
-        raise ConfigError(f"{found}: give alphabet = dna or protein")
-    pieces = _known_letters(Sample.of(config).pieces(corpus), alphabet)
+    alphabet = alphabet_of(config, corpus)
+    pieces = known_pieces(config, corpus, alphabet)
     return train_bpe(pieces, alphabet=alphabet, vocab_size=config.vocab_size or DEFAULT_SIZE)
 
 
-def _known_letters(pieces: Iterable[bytes], alphabet: str) -> Iterator[str]:
-    runs = re.compile(b"[" + re.escape(LETTERS[alphabet]).encode() + b"]+")
-    for piece in pieces:
-        upper = piece.upper()
-        for run in runs.findall(upper.replace(b"U", b"T") if alphabet == "dna" else upper):
-            yield run.decode("ascii")
-
-
 def _load_bpe(path: Path, fields: Mapping[str, Any]) -> BpeTokenizer:
-    if fields.get("alphabet") not in LETTERS:
-        where = path / "tokenizer_config.json"
-        raise DataError(f"alphabet {fields.get('alphabet')!r}", where=where, hint="allowed: dna, protein")
+    alphabet = saved_alphabet(path, fields)
     file = path / "tokenizer.json"
     model, tokens = read_model(file)
-    if not isinstance(model.get("merges"), list):
-        raise DataError("no merges: this is not a bpe tokenizer", where=file)
-    return _of_model(model, tokens, fields["alphabet"])
+    return _of_model(model, tokens, alphabet)
 
 
 def _of_model(model: Mapping[str, Any], tokens: tuple[str, ...], alphabet: str) -> BpeTokenizer:
-    merges = []
-    for merge in model["merges"]:
-        pair = merge.split(" ") if isinstance(merge, str) else merge
-        if not isinstance(pair, list) or len(pair) != 2:
-            raise DataError(f"merge {merge!r} of a bpe tokenizer is no pair of tokens")
-        merges.append((str(pair[0]), str(pair[1])))
-    return BpeTokenizer(tokens, merges, alphabet=alphabet)
+    return BpeTokenizer(tokens, merges_of(model), alphabet=alphabet)
 
 
 BPE = Kind(make=_make_bpe, load=_load_bpe, learns=True)

@@ -22,13 +22,18 @@ class TokenizerConfig:
     biodata.errors.ConfigError: unknown tokenizer kind 'codom', did you mean 'codon'? ...
     """
 
-    kind: str = field(metadata={"help": "tokenizer kind, for example codon, nuc, 6mer, kmer, bpe or aa"})
+    kind: str = field(
+        metadata={"help": "tokenizer kind, for example codon, nuc, 6mer, kmer, bpe, sentencepiece or aa"}
+    )
     data: Path = field(
         metadata={"help": "dataset folder (its training split is read), Parquet file or FASTA"}
     )
     out: Path = field(metadata={"help": "folder for tokenizer.json and tokenizer_config.json"})
     vocab_size: int | None = field(
-        default=None, metadata={"help": "tokens, special ones included (bpe only; default 4096)"}
+        default=None,
+        metadata={
+            "help": "tokens, special ones included, of kinds that learn (default 4096; sentencepiece: 128)"
+        },
     )
     k: int | None = field(
         default=None, metadata={"help": "letters per token, 1 to 10 (kmer only; default 6)"}
@@ -38,14 +43,17 @@ class TokenizerConfig:
         metadata={"help": "letters shared by neighbours, 0 to k - 1 (kmer only; default 0)"},
     )
     alphabet: Literal["dna", "protein"] | None = field(
-        default=None, metadata={"help": "what the letters are (bpe only; default: as the dataset says)"}
+        default=None,
+        metadata={"help": "what the letters are, of kinds that learn pieces (default: as the dataset says)"},
     )
-    sample_letters: int = field(
-        default=8_000_000,
-        metadata={"help": "letters that bpe learns from, drawn over the whole data; 42-78 bytes of RAM each"},
+    sample_letters: int | None = field(
+        default=None,
+        metadata={
+            "help": "letters to learn from, drawn over the whole data (default 8000000; unigram 2000000)"
+        },
     )
     piece_letters: int = field(
-        default=512, metadata={"help": "bpe cuts sequences into pieces this long while learning, 16 to 65536"}
+        default=512, metadata={"help": "sequences are cut into pieces this long while learning, 16 to 65536"}
     )
     seed: int = field(default=0, metadata={"help": "seed of the draw of pieces, 0 or more"})
 
@@ -57,7 +65,7 @@ class TokenizerConfig:
             raise ConfigError(f"alphabet = {self.alphabet!r}, allowed: dna (reads RNA too), protein")
         if self.vocab_size is not None and self.vocab_size < 1:
             raise ConfigError(f"vocab_size = {self.vocab_size}, allowed: 1 or more")
-        if self.sample_letters < self.piece_letters:
+        if self.sample_letters is not None and self.sample_letters < self.piece_letters:
             raise ConfigError(
                 f"sample_letters = {self.sample_letters}, allowed: "
                 f"piece_letters = {self.piece_letters} or more"

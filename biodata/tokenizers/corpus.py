@@ -52,13 +52,16 @@ class Corpus:
         return None
 
 
-def read_columns(path: Path, names: Sequence[str], *, split: str = "*") -> Iterator[pa.RecordBatch]:
+def read_columns(
+    path: Path, names: Sequence[str], *, split: str = "*", optional: Sequence[str] = ()
+) -> Iterator[pa.RecordBatch]:
     """Some columns of a dataset folder, a Parquet file or a file that `biodata.io` reads.
 
     Args:
         path: folder or file.
         names: columns to read.
         split: of a dataset folder; `*` is all of them.
+        optional: columns to read where they exist.
 
     Raises:
         ConfigError: the path does not exist or is a folder without such a split.
@@ -66,7 +69,7 @@ def read_columns(path: Path, names: Sequence[str], *, split: str = "*") -> Itera
     """
     files = _parquet_files(Path(path), split)
     if files is None:
-        yield from _read_other(Path(path), names)
+        yield from _read_other(Path(path), names, optional)
         return
     for file in files:
         with _open(file) as parquet:
@@ -74,7 +77,8 @@ def read_columns(path: Path, names: Sequence[str], *, split: str = "*") -> Itera
             for name in names:
                 if name not in found:
                     raise DataError(f"no column {name!r}", where=file, hint=f"found: {', '.join(found)}")
-            yield from parquet.iter_batches(_READ_ROWS, columns=list(names))
+            chosen = [*names, *(name for name in optional if name in found and name not in names)]
+            yield from parquet.iter_batches(_READ_ROWS, columns=chosen)
 
 
 def _parquet_files(path: Path, split: str) -> list[Path] | None:
@@ -96,12 +100,20 @@ def _open(file: Path) -> pq.ParquetFile:
         raise DataError("this is not a Parquet file", where=file, hint=str(error).splitlines()[0]) from error
 
 
-def _read_other(path: Path, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _read_other(path: Path, names: Sequence[str], optional: Sequence[str]) -> Iterator[pa.RecordBatch]:
     from biodata.io import READERS
     from biodata.io.detect import detect_format
 
     for batch in READERS.load(detect_format(path))(path):
-        yield batch.select(list(names))
+        found = batch.schema.names
+        yield batch.select([*names, *(name for name in optional if name in found and name not in names)])
+
+
+def letters_to_draw(config: TokenizerConfig) -> int:
+    """Letters to learn from: as configured, else 8 million; unigram, which learns slowly, 2 million."""
+    if config.sample_letters is not None:
+        return config.sample_letters
+    return 2_000_000 if config.kind in ("unigram", "ug") else 8_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +133,7 @@ class Sample:
     @classmethod
     def of(cls, config: TokenizerConfig) -> Sample:
         """The sample that a configuration asks for."""
-        return cls(letters=config.sample_letters, piece=config.piece_letters, seed=config.seed)
+        return cls(letters=letters_to_draw(config), piece=config.piece_letters, seed=config.seed)
 
     def pieces(self, corpus: Corpus) -> Iterator[bytes]:
         """Pieces of the sequences, drawn without replacement and in the order of the data.

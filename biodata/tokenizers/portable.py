@@ -110,11 +110,33 @@ def read_model(file: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     content = read_json_file(file)
     model = content.get("model") if isinstance(content, dict) else None
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    if isinstance(vocabulary, list):  # of a unigram model: pairs of piece and score
+        vocabulary = {str(pair[0]): i for i, pair in enumerate(vocabulary) if isinstance(pair, list) and pair}
     if not isinstance(model, dict) or not isinstance(vocabulary, dict):
         raise DataError("no vocabulary: this is not a tokenizer", where=file)
     if sorted(vocabulary.values()) != list(range(len(vocabulary))):
         raise DataError(f"ids are not 0 to {len(vocabulary) - 1}, each once", where=file)
     return model, tokens_by_id(vocabulary)
+
+
+def merges_of(model: Tokenizer | Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The merges of a byte-pair tokenizer, or of the `model` of its `tokenizer.json` (older files join by a
+    space).
+
+    Raises:
+        DataError: no merges, or one that is no pair.
+    """
+    content = json.loads(model.to_str())["model"] if isinstance(model, Tokenizer) else model
+    found = content.get("merges")
+    if not isinstance(found, list):
+        raise DataError("no merges: this is not a tokenizer of pairs")
+    merges = []
+    for merge in found:
+        pair = merge.split(" ") if isinstance(merge, str) else merge
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise DataError(f"merge {merge!r} is no pair of tokens")
+        merges.append((str(pair[0]), str(pair[1])))
+    return merges
 
 
 def tokens_by_id(vocabulary: Mapping[str, int]) -> tuple[str, ...]:

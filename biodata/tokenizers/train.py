@@ -15,14 +15,15 @@ from biodata.tokenizers.corpus import Corpus, Sample
 from biodata.tokenizers.kinds import Kind
 from biodata.tokenizers.measure import measure, warnings_of
 from biodata.tokenizers.protocol import Tokenizer
+from biodata.tokenizers.rows import JOINT, training_strings
 
 
 def train_tokenizer(config: TokenizerConfig) -> dict[str, Any]:
     """Builds and saves a tokenizer and measures it.
 
-    A fixed vocabulary is measured on all sequences; bpe on the pieces that it learnt from. A warning
-    (unknown rate above 1 % with its likely cause, wrong alphabet, fewer tokens than asked for) is one line
-    on standard error and in the result.
+    A vocabulary of pieces is measured on the pieces that it learnt from; any other on all training rows. A
+    warning (unknown rate above 1 % with its likely cause, wrong alphabet, fewer tokens than asked for) is
+    one line on standard error and in the result.
 
     Returns:
         `path`, `kind`, `vocab_size`, `symbols_per_token` (letters per token, `<bos>` and `<eos>` not
@@ -35,7 +36,10 @@ def train_tokenizer(config: TokenizerConfig) -> dict[str, Any]:
     corpus = Corpus(config.data)
     kind: Kind = TOKENIZERS.load(config.kind)
     tokenizer = kind.make(config, corpus)
-    measured = measure(tokenizer, _sampled(config, corpus) if kind.learns else corpus.chunks())
+    cut = kind.learns and tokenizer.kind != JOINT
+    measured = measure(
+        tokenizer, _sampled(config, corpus) if cut else training_strings(config.data, tokenizer.kind)
+    )
     if not measured.letters:
         raise DataError("no letters in the training sequences", where=config.data)
     tokenizer.save(config.out)

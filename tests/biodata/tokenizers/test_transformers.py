@@ -6,14 +6,45 @@ import pytest
 
 from biodata.tokenizers import Tokenizer
 from biodata.tokenizers.bpe import train_bpe
+from biodata.tokenizers.joint import train_joint
 from biodata.tokenizers.kmer import KmerTokenizer, codon, six_mer
 from biodata.tokenizers.letters import aa, nuc, nuc16
+from biodata.tokenizers.selfies import SelfiesTokenizer
+from biodata.tokenizers.sentencepiece import train_sentencepiece
+from biodata.tokenizers.unigram import train_unigram
+from biodata.tokenizers.wordpiece import train_wordpiece
 
 ROWS = ["ATGGCCTAA", "AUGgccNNNaaaTTGCA", "", "A", "ATG<mask>GCC", "ATGéGCC"]
+JOINT = ["<text>A kinase é</text><dna>ACGu<mask>N-R</dna>", "<protein>MK*1</protein> x", "<dna>AC<unk>GT"]
+SELFIES = ["[C][=O].[N]", "[C]<mask>[Xe]C"]
+PIECES = ["ATGATGGCCGCC", "GCCATGATG"]
 
 
 def bpe() -> Tokenizer:
-    return train_bpe(["ATGATGGCCGCC", "GCCATGATG"], alphabet="dna", vocab_size=20)
+    return train_bpe(PIECES, alphabet="dna", vocab_size=20)
+
+
+def wordpiece() -> Tokenizer:
+    return train_wordpiece(PIECES, alphabet="dna", vocab_size=20)
+
+
+def unigram() -> Tokenizer:
+    return train_unigram(PIECES * 9, alphabet="dna", vocab_size=14)
+
+
+def sentencepiece() -> Tokenizer:
+    return train_sentencepiece(PIECES, alphabet="dna", vocab_size=20)
+
+
+def selfies() -> Tokenizer:
+    return SelfiesTokenizer((".", "[=O]", "[C]", "[N]"))
+
+
+def joint() -> Tokenizer:
+    return train_joint(["a kinase of escherichia"] * 3, vocab_size=380)
+
+
+KINDS = [codon, six_mer, nuc, nuc16, aa, bpe, wordpiece, unigram, sentencepiece, selfies, joint]
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +53,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
 
 
-@pytest.mark.parametrize("build", [codon, six_mer, nuc, nuc16, aa, bpe])
+@pytest.mark.parametrize("build", KINDS)
 @pytest.mark.parametrize("model", [None, "GPT2Config", "BertConfig"])
 def test_auto_tokenizer_gives_our_ids(build, model: str | None, tmp_path: Path) -> None:
     import transformers
@@ -33,9 +64,10 @@ def test_auto_tokenizer_gives_our_ids(build, model: str | None, tmp_path: Path) 
         config = getattr(transformers, model)(vocab_size=70, bos_token_id=1, eos_token_id=2)
         config.save_pretrained(tmp_path)
     auto = transformers.AutoTokenizer.from_pretrained(tmp_path)
-    assert auto(ROWS)["input_ids"] == [tokenizer.encode(row) for row in ROWS]
+    rows = [*ROWS, *JOINT, *SELFIES]
+    assert auto(rows)["input_ids"] == [tokenizer.encode(row) for row in rows]
     assert len(auto) == auto.vocab_size == tokenizer.vocab_size
-    for row in ROWS:
+    for row in rows:
         ids = tokenizer.encode(row)
         assert auto.decode(ids, skip_special_tokens=True) == tokenizer.decode(ids)
 
@@ -54,13 +86,16 @@ def test_auto_tokenizer_knows_the_special_tokens(tmp_path: Path) -> None:
     assert auto.decode(auto("ATGGCC")["input_ids"]) == "<bos>ATGGCC<eos>"
 
 
-def test_saved_again_by_transformers_it_stays_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("build", KINDS)
+def test_saved_again_by_transformers_it_stays_the_same(build, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
-    codon().save(tmp_path / "ours")
+    tokenizer = build()
+    tokenizer.save(tmp_path / "ours")
     AutoTokenizer.from_pretrained(tmp_path / "ours").save_pretrained(tmp_path / "theirs")
     again = AutoTokenizer.from_pretrained(tmp_path / "theirs")
-    assert again(ROWS)["input_ids"] == [codon().encode(row) for row in ROWS]
+    rows = [*ROWS, *JOINT, *SELFIES]
+    assert again(rows)["input_ids"] == [tokenizer.encode(row) for row in rows]
 
 
 @pytest.mark.parametrize(("k", "overlap"), [(6, 5), (6, 4), (3, 2)])
