@@ -9,10 +9,14 @@ one a request: `server.faults[path] = [Status(503), Cut(after=100)]`. Layouts: `
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+# a machine behind a proxy would send requests to this server there
+os.environ["no_proxy"] = ",".join(filter(None, [os.environ.get("no_proxy"), "127.0.0.1"]))
 
 MODIFIED = "Mon, 02 Nov 2026 10:11:00 GMT"
 

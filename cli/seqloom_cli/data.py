@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated, Any
 
 import typer
@@ -113,4 +114,13 @@ def sources(as_json: Annotated[bool, json_option()] = False) -> None:
     from biodata.io import READERS
 
     formats = {"formats": list(READERS), "compression": ["none", "gzip", "bgzip", "bzip2", "zstd"]}
-    show({"sources": describe_sources(), **formats}, as_json=as_json)
+    if as_json:
+        show({"sources": describe_sources(), **formats}, as_json=True)
+        return
+    for about in describe_sources():
+        print(f"{about['source']}  {about['title']}")
+        for name in ("names", "kinds", "size", "licence", "home"):
+            value = about[name]
+            text = ", ".join(value) if isinstance(value, list) else value
+            print(fill(text, 100, initial_indent=f"    {name:<9}", subsequent_indent=" " * 13))
+    show(formats, as_json=False)
