@@ -10,7 +10,7 @@ input for the manifest. biobear only turns FASTA into Arrow batches and throws t
 ways may be given a shorter file of the same kind (`--peer-mb`); rates are per MB of what a tool read, and
 1 MB is 10^6 bytes of uncompressed FASTA.
 
-Inputs, made with fixed seeds in `--work` and kept there: UniRef-like protein records, and the given genomes,
+Inputs, made with fixed seeds in `--work` and kept there: UniProt-like protein records, and the given genomes,
 rotated at random points under new names as often as it takes to fill `--genome-mb` (so no two records are
 equal), gzipped. Prints a Markdown table of medians and, with `--json`, writes every measurement.
 """
@@ -200,10 +200,10 @@ def table(result: dict[str, Any]) -> str:
 
 
 def synthetic(work: Path, mb: int) -> Path:
-    """A FASTA file of at least `mb` MB: records like those of UniRef (mean length 390)."""
+    """A FASTA file of at least `mb` MB: records like those of UniProt (mean length 390)."""
     import numpy as np
 
-    path = work / f"uniref-like-{mb}mb.fa"
+    path = work / f"proteins-{mb}mb.fa"
     if path.exists():
         return path
     generator = np.random.default_rng(0)
@@ -214,7 +214,7 @@ def synthetic(work: Path, mb: int) -> Path:
             records = []
             for length in generator.gamma(2.0, 180, 2000).astype(int) + 30:
                 text = residues[generator.integers(0, 20, length)].tobytes()
-                head = b">UniRef90_A%07d protein %d n=1 Tax=Homo sapiens TaxID=9606 RepID=X" % (
+                head = b">sp|A%07d|protein %d of an organism OS=Homo sapiens OX=9606 GN=G PE=1" % (
                     number,
                     number,
                 )

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from biodata.curate.accessions import Accessions
-from biodata.curate.dedupe import Deduper
+from biodata.curate.dedupe import Deduper, Digests
 from biodata.curate.ids import UniqueIds
 from biodata.curate.labels import LabelTable
 from biodata.curate.rules import LISTING_SCHEMA, RuleLog
@@ -79,7 +79,7 @@ class Merge:
         self, batch: pa.RecordBatch, first: int, deduper: Deduper, ids: UniqueIds, log: RuleLog
     ) -> pa.Table:
         """The edits of some rows, of which the first has the number `first` in its unit."""
-        found = np.frombuffer(b"".join(batch["digest"].to_pylist()), np.uint8).reshape(-1, 16)
+        found = _digests_of(batch["digest"])
         fresh = ~self._accessions.repeated(batch, log.file, log)
         left = batch if fresh.all() else batch.filter(pa.array(fresh))
         fresh[fresh] = deduper.unique(left, found[fresh], log)
@@ -133,3 +133,9 @@ def _by_file(unit: Unit, files: list[list[Any]]) -> Iterator[tuple[str, pa.Recor
             yield files[number][0], batch.slice(0, size)
             batch = batch.slice(size)
             row += size
+
+
+def _digests_of(column: pa.FixedSizeBinaryArray) -> Digests:
+    """A column of digests as an array [n, 16], not copied."""
+    data = np.frombuffer(column.buffers()[1], np.uint8).reshape(-1, 16)
+    return data[column.offset : column.offset + len(column)]

@@ -164,7 +164,9 @@ class _Rows:
     def __init__(self, folder: Path) -> None:
         self.count = self.shards = 0
         self._shards = ShardWriter(folder, 0)
-        self._rows = pq.ParquetWriter(folder / "rows.parquet", ROWS_SCHEMA)
+        # read once and removed: hashes and ids neither repeat nor pack
+        plain = {"use_dictionary": False, "compression": "none", "write_statistics": False}
+        self._rows = pq.ParquetWriter(folder / "rows.parquet", ROWS_SCHEMA, **plain)
 
     def write(self, batch: pa.RecordBatch, lines: pa.Array, found: Digests, file: SourceFile) -> None:
         column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(found), [None, pa.py_buffer(found)])
