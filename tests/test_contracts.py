@@ -30,6 +30,7 @@ from biotrain.models import MODELS
 from biotrain.objectives import OBJECTIVES, ObjectiveConfig, build_objective
 
 from .archive_layouts import (
+    REFSEQ_FILES,
     oas_units,
     pubchem_extras,
     refseq_release,

@@ -7,8 +7,13 @@ from biodata.catalog import Catalog
 SOURCES = Catalog(
     "source",
     {
+        "oas": "biodata.sources.oas:SOURCE",
+        "pubchem": "biodata.sources.pubchem:SOURCE",
         "refseq": "biodata.sources.refseq:SOURCE",
+        "tcrdb": "biodata.sources.tcrdb:SOURCE",
         "uniref": "biodata.sources.uniref:SOURCE",
+        "vdjdb": "biodata.sources.vdjdb:SOURCE",
+        "zinc": "biodata.sources.zinc:SOURCE",
     },
 )
 """Name, the word before the colon of `refseq:viral`, to a `biodata.sources.protocol.Source`."""
