@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from biodata.curate.accessions import REPEATED
+from biodata.curate.exclusion import RULES
 from biodata.curate.ids import MADE_UNIQUE
 from biodata.curate.letter_rules import LetterPolicy, letter_rules
 from biodata.publish import PURGE_REASON
 
 CALLS = {"drop", "change", "apply", "_Unreadable", "LocationError", "count"}
 """Functions whose first argument is the name of a rule."""
-BY_VARIABLE = {"too-short", "too-long", MADE_UNIQUE, PURGE_REASON, REPEATED}
+BY_VARIABLE = {"too-short", "too-long", MADE_UNIQUE, PURGE_REASON, REPEATED, *RULES, "reading-added"}
 
 
 def rules_in(path: Path) -> Iterator[str]:
