@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from biodata.schema import SPLITS
@@ -76,9 +76,10 @@ def _body(manifest: Mapping[str, Any]) -> list[str]:
     lines += [f"| {name} | {count:,} |" for name, count in manifest["splits"].items()]
     lines += ["", "## Sources", "", "| file | bytes | sha256 |", "|---|---:|---|"]
     for source in manifest["sources"]:
-        lines.append(
-            f"| {source.get('name', '')} | {source.get('size', 0):,} | `{source.get('sha256', '')}` |"
-        )
+        name = source.get("name", "")
+        shown = f"[{name}]({source['url']})" if "url" in source else name
+        lines.append(f"| {shown} | {source.get('size', 0):,} | `{source.get('sha256', '')}` |")
+    lines += _terms(manifest["sources"])
     lines += ["", "## Rows dropped or changed", "", "| rule | dropped | changed |", "|---|---:|---:|"]
     rules = sorted({*manifest["dropped"], *manifest["changed"]})
     lines += [f"| {rule} | {manifest['dropped'].get(rule, 0):,} | {manifest['changed'].get(rule, 0):,} |"
@@ -91,6 +92,18 @@ def _body(manifest: Mapping[str, Any]) -> list[str]:
               f"| {audit['leaking_pairs']:,} | {audit['leaking_rows']:,} | {nearest} | "
               f"{audit['exact']['queries']:,} |"]  # fmt: skip
     return lines
+
+
+def _terms(sources: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line for each archive that files were fetched from: release, licence, what to cite."""
+    found = dict.fromkeys(
+        (s["source"], s["release"], s["licence"], s["citation"]) for s in sources if "url" in s
+    )
+    lines = []
+    for name, release, licence, citation in found:
+        of_release = f", release {release}" if release else ""
+        lines.append(f"- `{name}`{of_release}: {licence}{f'; cite {citation}' if citation else ''}")
+    return ["", *lines] if lines else []
 
 
 def _share(part: int, whole: int) -> str:

@@ -73,6 +73,8 @@ def fetch_folder(config: FetchConfig, out: Path | None) -> Path:
     """
     if out is not None:
         return Path(out)
+    if not config.sources:
+        raise ConfigError("no source, allowed: names such as refseq:viral (see `seqloom data sources`)")
     if len(config.sources) != 1:
         raise ConfigError(f"{len(config.sources)} sources and no --out: name the folder they go to")
     name = parse_name(config.sources[0], what=config.what)

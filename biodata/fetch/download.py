@@ -1,6 +1,6 @@
 """One file from a web server to its place: resumed, checked, whole or absent.
 
-The bytes go to `.fetch/parts/NAME`, the validators of the answer (ETag, Last-Modified) to `NAME.json` there.
+The bytes go to `.fetch/parts/NAME`, the validators of the answer (ETag, Last-Modified) to `NAME~` there.
 A cut connection is taken up by `Range` with `If-Range` (RFC 9110, sections 13.1.5 and 14.2), so that a file
 which changed meanwhile arrives whole and new. It takes its name when its length and checksum are right.
 """
@@ -68,7 +68,7 @@ class Download:
 
     def __init__(self, file: RemoteFile, part: Path, *, web: Web, advance: Advance) -> None:
         self.file, self.part, self.web, self.advance = file, part, web, advance
-        self._notes = part.with_name(f"{part.name}.json")
+        self._notes = part.with_name(f"{part.name}~")  # no name of a file has this letter
         self._digests = Digests()
         self._length_known = False
         make_folder(part.parent)

@@ -265,7 +265,8 @@ class _Fetch:
             rest = f" and {wanted.unsized} of unknown size" if wanted.unsized else ""
             some = "" if len(wanted.files) == wanted.listed else f" (of {wanted.listed} in the archive)"
             release = f", release {wanted.release}" if wanted.release else ""
-            say(f"{wanted.name} {wanted.name.what}{release}: {len(wanted.files)} files{some}, "
+            count = f"{len(wanted.files)} file{'s' if len(wanted.files) != 1 else ''}"
+            say(f"{wanted.name} {wanted.name.what}{release}: {count}{some}, "
                 f"{len(new)} to get, {_amount(size)}{rest}, to {self.out}")  # fmt: skip
             say(f"  licence: {wanted.name.source.licence}")
 

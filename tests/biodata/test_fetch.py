@@ -138,6 +138,16 @@ def test_without_validators_the_publisher_s_checksum_lets_a_fetch_go_on(tmp_path
         assert [(a.range, a.if_range) for a in server.requests_of(FIRST)] == [("", ""), ("bytes=50-", "")]
 
 
+def test_progress_counts_every_byte_once(server: ArchiveServer, tmp_path: Path) -> None:
+    server.faults[FIRST] = [Cut(50), WrongRange(), Wrong(), Cut(30)]
+    steps: list[float] = []
+    md5 = hashlib.md5(server.files[FIRST]).hexdigest()
+    file = RemoteFile(url=f"https://{FIRST}", name="a/b.gz", md5=md5)
+    Download(file, tmp_path / "a" / "b.gz", web=web_of(server), advance=steps.append).run()
+    assert sum(steps) == len(server.files[FIRST]) and min(steps) < 0
+    assert names_in(tmp_path) == ["b.gz", "b.gz~"]
+
+
 def test_without_validators_and_checksum_it_begins_anew(tmp_path: Path) -> None:
     with ArchiveServer({"x.org/a.tsv": b"a\tb\n" * 100}, validators=False) as server:
         server.faults["x.org/a.tsv"] = [Cut(50)]

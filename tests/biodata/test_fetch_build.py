@@ -120,6 +120,9 @@ def test_source_names_are_fetched_once(server: ArchiveServer, tmp_path: Path, mo
     (source,) = manifest["sources"]
     assert source["url"].endswith("/uniref50/uniref50.fasta.gz") and source["licence"].startswith("CC BY")
     assert source["release"] == "2026_04" and source["format"] == "uniref"
+    card = (tmp_path / "set" / "README.md").read_text()
+    assert f"[uniref50.fasta.gz]({source['url']})" in card
+    assert "- `uniref:50`, release 2026_04: CC BY 4.0" in card and "cite doi:" in card
     asked = len(server.asked)
     assert build_dataset(config, tmp_path / "set")["fingerprint"] == built["fingerprint"]
     assert len(server.asked) == asked
