@@ -1,9 +1,11 @@
 """GenBank and EMBL flat files as Arrow batches.
 
-gb-io reads GenBank ten times as fast as Biopython but refuses some records that archives do publish (TSA and
-TLS masters, wrapped CONTIG lines); those are read by Biopython's scanner, one by one and counted. A record
-that neither reads is dropped and counted; the rest of the file is kept. gb-io's own view of locations is not
-used: it loses `order`, `one-of` and `a.b`, so locations are taken from the text.
+GenBank records of the regular layout are read in bulk: the letters by one translation, the feature tables
+of all records of a batch at once (`biodata.io.feature_table`). What deviates anywhere is read by gb-io,
+record by record, and what that refuses (TSA and TLS masters, wrapped CONTIG lines) by Biopython's scanner,
+which is counted. A record that none of them reads is dropped and counted; the rest of the file is kept.
+gb-io's own view of locations is not used: it loses `order`, `one-of` and `a.b`, so locations are taken from
+the text.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import gb_io
@@ -20,14 +23,21 @@ from Bio.GenBank.Scanner import EmblScanner, GenBankScanner
 
 from biodata.curate.rules import RuleLog
 from biodata.errors import DataError
+from biodata.io.feature_layout import shorten
 from biodata.io.flatfile import FeatureText, FlatRecord, FlatText, RawRows, one_line, split_records, unquote
 from biodata.io.headers import embl_labels, genbank_labels
 from biodata.io.streams import open_binary
 
 BATCH_LETTERS = 16 << 20
+BATCH_TABLES = 1 << 20  # bytes of feature tables; they stay in the cache between the passes over them
 BATCH_ROWS = 4096
 
 _FEATURE = re.compile(rb"^ {5}(\S+) +(\S[^\n]*(?:\n {21}(?! */)[^\n]*)*)", re.MULTILINE)
+_WHOLE_FIELD = re.compile(rb"\b *([^\n]*(?:\n {12}[^\n]*)*)")
+_FIRST_LINE = re.compile(rb"\b *([^\n]*)")
+_LETTERS = bytes(i - 32 if 97 <= i <= 122 else i if 65 <= i <= 90 else 0 for i in range(256))
+_NO_LETTERS = b" 0123456789\n"
+_TAIL = 1 << 14  # bytes at the end of a feature table where other lines are looked for
 _PARSE_ERRORS = (ValueError, AssertionError, IndexError, KeyError, StopIteration, RuntimeError)
 
 
@@ -88,7 +98,9 @@ def _batches(path: Path, parse: Parse, log: RuleLog | None, alphabet: str | None
                 log.drop(bad.reason, bad.id, lines=text.line, detail=bad.detail)
                 continue
             rows.add(record, text.line)
-            if rows.letters >= BATCH_LETTERS or len(rows) >= BATCH_ROWS:
+            del record, text
+            full = rows.letters >= BATCH_LETTERS or rows.table_bytes >= BATCH_TABLES
+            if full or len(rows) >= BATCH_ROWS:
                 yield rows.batch()
                 rows = RawRows()
     if len(rows):
@@ -128,16 +140,49 @@ def _parse_genbank(flat: FlatText, log: RuleLog) -> FlatRecord:
     header = text[: match.start()] if (match := re.search(rb"^FEATURES", text, re.MULTILINE)) else text
     line = locus[0].decode()
     name, length, unit = _locus_fields(line)
-    version, accession = _field(header, rb"VERSION"), _field(header, rb"ACCESSION")
+    version, accession = _field(header, b"VERSION"), _field(header, b"ACCESSION")
     id = next((words[0] for words in (version.split(), accession.split(), [name]) if words), "")
-    molecule = "protein" if unit == "aa" else "nucleotide"
-    sequence, features = _body(text, GenBankScanner, id, flat.line, log)
-    return FlatRecord(
-        id=id or f"record-at-line-{flat.line}", description=_field(header, rb"DEFINITION"),
-        organism=_field(header, rb"  ORGANISM", whole=False), molecule=molecule,
-        circular="circular" in line.split(), length=length, sequence=sequence, features=features,
-        labels=genbank_labels(line, header),
+    record = FlatRecord(
+        id=id or f"record-at-line-{flat.line}", description=_field(header, b"DEFINITION"),
+        organism=_field(header, b"  ORGANISM", whole=False), circular="circular" in line.split(),
+        molecule="protein" if unit == "aa" else "nucleotide", length=length,
+        sequence=b"", features=[], labels=genbank_labels(line, header),
     )  # fmt: skip
+    if (regular := _regular(text, len(header), length)) is not None:
+        sequence, table = regular
+        reread = partial(_reread, text, record.id, flat.line, log)
+        return record._replace(sequence=sequence, table=table, reread=reread)
+    sequence, features = _body(text, id, flat.line, log)
+    return record._replace(sequence=sequence, features=features)
+
+
+def _regular(text: bytes, features: int, length: int | None) -> tuple[bytes, bytes] | None:
+    """Letters and shortened feature table; None unless all is as it should be.
+
+    The letters must be as many as the first line says, which is what makes it safe to take them without
+    looking at how they are arranged.
+    """
+    origin = text.find(b"\nORIGIN", features)
+    begin, end = text.find(b"\n", origin + 1), text.rfind(b"\n//")
+    if origin < 0 or not 0 <= begin <= end:
+        return None
+    letters = text[begin:end].translate(_LETTERS, _NO_LETTERS)
+    if len(letters) != length or not letters or b"\0" in letters:
+        return None
+    lines = text[text.find(b"\n", features, origin + 1) : origin]
+    tail = len(lines) - _TAIL
+    ends = [at for key in (b"\nBASE COUNT", b"\nCONTIG") if (at := lines.find(key, max(tail, 0))) >= 0]
+    table = shorten(lines[: min(ends, default=len(lines))])
+    return None if table is None else (letters, table)
+
+
+def _reread(text: bytes, id: str, line: int, log: RuleLog) -> list[FeatureText]:
+    """The features of a record whose letters are known, in the other way."""
+    try:
+        return _body(text, id, line, log)[1]
+    except _Unreadable as bad:
+        log.change("features-unreadable", ids=id, lines=line, detail=str(bad))
+        return []
 
 
 def _locus_fields(line: str) -> tuple[str, int | None, str]:
@@ -149,21 +194,21 @@ def _locus_fields(line: str) -> tuple[str, int | None, str]:
 
 
 def _field(header: bytes, key: bytes, *, whole: bool = True) -> str:
-    """A header field on one line; only its first line if not `whole`."""
-    more = rb"(?:\n {12}[^\n]*)*" if whole else rb""
-    match = re.search(rb"^" + key + rb"\b *([^\n]*" + more + rb")", header, re.MULTILINE)
+    """A header field on one line; only its first line if not `whole`. It is not on the first line."""
+    begin = header.find(b"\n" + key)
+    if begin < 0:
+        return ""
+    match = (_WHOLE_FIELD if whole else _FIRST_LINE).match(header, begin + 1 + len(key))
     value = " ".join(match[1].decode().split()) if match else ""
     return "" if value == "." else value
 
 
-def _body(
-    text: bytes, scanner: type, id: str, line: int, log: RuleLog
-) -> tuple[str, list[FeatureText]]:  # fmt: skip
+def _body(text: bytes, id: str, line: int, log: RuleLog) -> tuple[bytes, list[FeatureText]]:
     """Sequence and features, by gb-io if it can."""
-    sequence = ""
+    sequence = b""
     try:
         record = next(iter(gb_io.iter(io.BytesIO(text))))
-        sequence = record.sequence.decode().upper()
+        sequence = bytes(record.sequence).upper()
         locations = _locations(text)
         if not sequence and b"\nORIGIN" in text:
             why = "gb-io found no letters"
@@ -177,7 +222,7 @@ def _body(
     except (RuntimeError, ValueError, StopIteration, OSError) as error:
         why = f"gb-io: {' '.join(str(error).split())[:100]}"
     try:
-        parsed = _scan(text, scanner, id, line, log)
+        parsed = _scan(text, GenBankScanner, id, line, log)
     except _Unreadable as bad:
         if not sequence:
             raise
@@ -200,7 +245,7 @@ def _locations(text: bytes) -> list[str]:
 # --- Biopython's scanner
 
 
-def _scan(text: bytes, scanner: type, id: str, line: int, log: RuleLog) -> tuple[str, list[FeatureText]]:
+def _scan(text: bytes, scanner: type, id: str, line: int, log: RuleLog) -> tuple[bytes, list[FeatureText]]:
     """Sequence and features by Biopython; its warnings are counted and listed."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -218,7 +263,7 @@ def _scan(text: bytes, scanner: type, id: str, line: int, log: RuleLog) -> tuple
         log.change("biopython-warning", ids=id, lines=line, detail=" ".join(str(warning.message).split()))
     parsed = [(k, "".join(where.split()), [(q, unquote(q, v)) for q, v in pairs])
               for k, where, pairs in features]  # fmt: skip
-    return "".join(sequence.split()).upper(), parsed
+    return "".join(sequence.split()).upper().encode(), parsed
 
 
 # --- EMBL
