@@ -18,8 +18,9 @@ import pyarrow as pa
 
 from biodata.errors import ConfigError
 
-MARKERS = {name: (f"<{name}>", f"</{name}>") for name in ("text", "dna", "rna", "protein", "selfies")}
-"""Opening and closing marker by what stands between them."""
+_TAGS = {"text": "text", "dna": "dna", "rna": "dna", "protein": "protein"}
+MARKERS = {kind: (f"<{tag}>", f"</{tag}>") for kind, tag in _TAGS.items()}
+"""Opening and closing marker by what stands between them; RNA has those of DNA, as in the tokenizer."""
 _NEEDED = ("id", "sequence", "alphabet", "text", "parent", "start")
 
 
@@ -67,6 +68,8 @@ def marked(kind: str, content: str) -> str:
     >>> marked("dna", "ACGT"), marked("text", "a <dna> b")
     ('<dna>ACGT</dna>', '<text>a dna b</text>')
     """
+    if kind not in MARKERS:
+        raise ConfigError(f"alphabet {kind!r} has no markers, allowed: {', '.join(MARKERS)}")
     opening, closing = MARKERS[kind]
     if kind == "text":
         for marker in (m for pair in MARKERS.values() for m in pair if m in content):
@@ -82,7 +85,7 @@ def interleaved(table: pa.Table, config: InterleaveConfig | None = None) -> Iter
         config: order, length, seed. Which part comes first depends on the seed and the first id only.
 
     Raises:
-        ConfigError: a column is missing.
+        ConfigError: a column is missing, or an alphabet that the joint tokenizer does not read.
 
     >>> table = pa.table({"id": ["a"], "sequence": ["ACGT"], "alphabet": ["dna"], "text": ["gene: x"],
     ...                   "parent": pa.nulls(1, pa.string()), "start": pa.nulls(1, pa.int64())})

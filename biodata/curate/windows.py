@@ -22,8 +22,8 @@ from biodata.io.locations import LocationError, parse_location
 from biodata.schema import LABEL_TYPE, SCHEMA
 
 BATCH_LETTERS = 16 << 20
-WINDOW_LABEL = "window"
-"""Label of every window: its number in its parent, from 0. By it the split knows whom to keep together."""
+WINDOW_LABEL = "window_of"
+"""Label of every window: the id of its parent. By it the split knows whom to keep together."""
 _PLACE = ("parent", "start", "end", "strand")
 _STALE = ("location", "translation", "codon_start", "transl_except")  # of the whole feature, not of its part
 
@@ -63,19 +63,18 @@ def cut_windows(batch: pa.RecordBatch, policy: WindowPolicy, *, log: RuleLog) ->
     owner = np.repeat(np.arange(len(places)), [len(p) for p in places])
     starts = np.array([start for row in places for start in row], np.int64)
     ends = np.minimum(starts + policy.window, lengths[owner])
-    numbers = np.concatenate([np.arange(len(p)) for p in places])
     per_batch = max(1, BATCH_LETTERS // policy.window)
     annotated = _Features(batch)
     for first in range(0, len(owner), per_batch):
         part = slice(first, first + per_batch)
-        yield _windows(batch, owner[part], (starts[part], ends[part], numbers[part]), lengths, annotated)
+        yield _windows(batch, owner[part], (starts[part], ends[part]), lengths, annotated)
 
 
 def _windows(
     batch: pa.RecordBatch, owner: npt.NDArray[np.int64], spans: Sequence[npt.NDArray[np.int64]],
     lengths: npt.NDArray[np.int64], annotated: _Features,
 ) -> pa.RecordBatch:  # fmt: skip
-    starts, ends, numbers = spans
+    starts, ends = spans
     whole = ends - starts == lengths[owner]
     rows = pa.array(owner)
     columns: dict[str, Any] = {
@@ -89,7 +88,7 @@ def _windows(
         [p if w else f"{p}:{a}..{b}" for p, w, (_, a, b) in zip(parents, whole.tolist(), spans_of)],
         pa.string(),
     )
-    columns["labels"] = _with_number(columns["labels"].to_pylist(), numbers.tolist(), whole.tolist())
+    columns["labels"] = _with_parent(columns["labels"].to_pylist(), parents, whole.tolist())
     strands = np.ones(len(owner), np.int8)
     for name, values in zip(_PLACE, (parents, starts, ends, strands)):
         made = pa.array(values, SCHEMA.field(name).type, mask=whole)
@@ -112,10 +111,10 @@ def _cut(sequences: pa.Array, spans: list[tuple[int, int, int]]) -> pa.Array:
     )
 
 
-def _with_number(labels: list[Any], numbers: list[int], whole: list[bool]) -> pa.Array:
+def _with_parent(labels: list[Any], parents: list[str], whole: list[bool]) -> pa.Array:
     rows = [
-        row if is_whole else [*(row or ()), {"name": WINDOW_LABEL, "value": float(number), "text": None}]
-        for row, number, is_whole in zip(labels, numbers, whole)
+        row if is_whole else [*(row or ()), {"name": WINDOW_LABEL, "value": None, "text": parent}]
+        for row, parent, is_whole in zip(labels, parents, whole)
     ]
     return pa.array(rows, pa.list_(LABEL_TYPE))
 

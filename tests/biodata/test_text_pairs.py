@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ from Bio import SeqIO
 from hypothesis import given
 from hypothesis import strategies as st
 
+from biodata.build import BuildConfig, build_dataset
 from biodata.configs import from_dict
 from biodata.curate.interleave import MARKERS, InterleaveConfig, interleaved, marked
 from biodata.curate.phrases import cap_phrases
 from biodata.curate.text_pairs import feature_facts
 from biodata.curate.text_policy import TextPolicy
 from biodata.errors import ConfigError
+from biodata.export.documents import write_documents
 from biodata.ingest import ReadConfig, ingest
 from biodata.schema import SCHEMA
+from biodata.tokenizers.joint import BOUNDARIES, train_joint
 
 
 def read(out: Path, *inputs: Path, **settings: Any) -> list[dict[str, Any]]:
@@ -168,6 +172,53 @@ def test_documents() -> None:
     assert 70 < sum(both) < 130 and both == [d.text.startswith("<text>") for d in interleaved(many)]
     with pytest.raises(ConfigError, match="no column 'text'"):
         list(interleaved(table.drop_columns(["text"])))
+    with pytest.raises(ConfigError, match="alphabet 'selfies' has no markers"):
+        list(interleaved(rows({"id": "a", "sequence": "[C]", "alphabet": "selfies"})))
+
+
+def test_the_joint_tokenizer_reads_documents_of_a_dataset(tmp_path: Path) -> None:
+    path = tmp_path / "x.gb"
+    path.write_text(GENBANK)
+    values = {"read": {"inputs": [str(path)], "windows": {"window": 60}, "texts": {"text_level": "window"}},
+              "split": {"threads": 1, "exact_effort": 0, "fractions": [1, 0, 0]}}  # fmt: skip
+    build_dataset(from_dict(BuildConfig, values), tmp_path / "data")
+    result = write_documents(
+        tmp_path / "data", tmp_path / "out", InterleaveConfig(order="text-first", max_document=10**4)
+    )
+    assert result["documents"] == {"train": 1, "validation": 0, "test": 0}
+    (row,) = pq.read_table(tmp_path / "out" / "train.parquet").to_pylist()
+    assert row["rows"] == ["T1.1:0..60", "T1.1:60..120"]
+    first, second = (LETTERS[at : at + 60] for at in (0, 60))
+    assert row["sequence"] == (
+        "<text>definition: A test.\norganism: Testus exemplaris\nlineage: Bacteria; Testia\n"
+        f"feature: CDS 11..60 + partial abc: a kinase</text><dna>{first}</dna>"
+        "<text>definition: A test.\norganism: Testus exemplaris\nlineage: Bacteria; Testia\n"
+        f"feature: CDS 1..40 + partial abc: a kinase</text><dna>{second}</dna>"
+    )
+    joint = train_joint([row["sequence"]] * 3, vocab_size=500)
+    ids = joint.encode(row["sequence"])
+    counts = [ids.count(joint.tokens.index(name)) for name in BOUNDARIES]
+    assert counts == [2, 2, 2, 2, 0, 0] and joint.tokens.index("<unk>") not in ids
+    assert joint.decode(ids).count(first.lower()) + joint.decode(ids).count(first) == 1
+
+
+LETTERS = "".join(random.Random(1).choices("ACGT", k=120))
+GENBANK = f"""LOCUS       T1                       120 bp    DNA     linear   BCT 01-JAN-2020
+DEFINITION  A test.
+ACCESSION   T1
+VERSION     T1.1
+SOURCE      Testus exemplaris
+  ORGANISM  Testus exemplaris
+            Bacteria; Testia.
+FEATURES             Location/Qualifiers
+     CDS             11..100
+                     /gene="abc"
+                     /product="a kinase"
+ORIGIN
+        1 {LETTERS[:60].lower()}
+       61 {LETTERS[60:].lower()}
+//
+"""
 
 
 @given(st.text(alphabet=st.sampled_from("<>/textdna "), max_size=60))
