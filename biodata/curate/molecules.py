@@ -16,7 +16,7 @@ def to_selfies(batch: pa.RecordBatch, *, log: RuleLog) -> pa.RecordBatch:
 
     Strict: SELFIES that would not give the molecule back, for example an atom with more bonds than the
     library's default constraints allow, are not made. Dropped and listed: `no-selfies`, with the
-    library's reason; `empty`.
+    library's reason and the molecule; `empty`.
 
     Args:
         batch: `RAW_SCHEMA` with SMILES as sequences.
@@ -35,11 +35,12 @@ def to_selfies(batch: pa.RecordBatch, *, log: RuleLog) -> pa.RecordBatch:
     texts, problems = [], []
     for smiles in batch["sequence"].to_pylist():
         try:
-            texts.append(library.encoder(smiles.strip()) or "")
+            bare = smiles.strip()
+            texts.append((library.encoder(bare) or "") if bare else "")
             problems.append("")
         except library.EncoderError as error:
             texts.append("")
-            problems.append(_reason(error))
+            problems.append(f"{_reason(error)}: {smiles[:80]}")
     broken = pa.array([bool(problem) for problem in problems])
     empty = pa.array([not text and not problem for text, problem in zip(texts, problems)])
     for rule, rows in (("no-selfies", broken), ("empty", empty)):

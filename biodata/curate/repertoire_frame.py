@@ -43,8 +43,8 @@ def reading_frames(frame: pl.DataFrame, log: RuleLog) -> pl.DataFrame:
         frames = _put(frames, rows, number)
         residues = residues.scatter(rows, other.filter(good.fill_null(value=False)))
         agrees = agrees.scatter(rows, [True] * len(rows))
-    changed = int((frames.is_not_null() & (first.is_null() | (first != frames))).fill_null(value=True).sum())
-    changed -= int(frames.is_null().sum())
+    moved = first.is_null() | (first != frames).fill_null(value=True)
+    changed = int((frames.is_not_null() & moved).sum())
     if changed > 0:
         log.change("frame-from-translation", changed)
     if unchecked := int(stated.is_null().sum()):

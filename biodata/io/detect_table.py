@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from biodata.io.smiles import looks_like_smiles
 from biodata.io.tables import separator_of
 
 _MAGIC = b"PAR1"
+_OAS = re.compile(rb"\A(?:\"\{\s*\"\"|\{\s*\")(?=[^{}]{0,4096}\bRun\b)")
 _AIRR = {"v_call", "junction", "junction_aa", "rev_comp", "sequence_alignment", "sequence_vdj_aa"}
 _SEQUENCES = {
     "sequence", "seq", "sequences", "cds", "dna", "rna", "mrna", "protein", "protein_sequence", "aa_sequence",
@@ -62,7 +64,7 @@ def table_kind(head: bytes, path: Path, columns: Sequence[str] = ()) -> str:
     Raises:
         UnknownFormatError: none of them; quotes the first line or the columns.
     """
-    if head.startswith((b'"{""', b'{"')) and b"Run" in head[:4096]:
+    if _OAS.match(head):
         return "oas"
     lines = head.decode("utf-8", "replace").splitlines()
     names = _names(lines[0])
