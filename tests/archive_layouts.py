@@ -63,12 +63,12 @@ def oas_units(units: Mapping[str, Mapping[str, object]], files: Mapping[str, byt
 
     Args:
         units: `study/csv/unit.csv.gz` to what the catalogue says of it.
-        files: contents of units; a line of text for the others.
+        files: contents of units; a packed line of text for the others.
     """
-    base = f"{OAS}ngsdb/"
+    base, unit = f"{OAS}ngsdb/", gzip.compress(b"unit", mtime=0)
     catalogue = {f"/vols/naga-datasets/oas/unpaired/{name}": about for name, about in units.items()}
-    found = {f"{base}unpaired/{name}": files.get(name, b"unit") for name in units}
-    found[f"{base}paired/{OAS_PAIRED}"] = files.get(OAS_PAIRED, b"unit")
+    found = {f"{base}unpaired/{name}": files.get(name, unit) for name in units}
+    found[f"{base}paired/{OAS_PAIRED}"] = files.get(OAS_PAIRED, unit)
     form = (
         '<form method="post"><input type="hidden" name="token" value="a&amp;b">'
         '<select name="Species"><option>*</option><option>human</option></select>'

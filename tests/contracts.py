@@ -17,6 +17,8 @@ import pytest
 import torch
 
 from biodata.errors import DataError, FetchError
+from biodata.fetch.config import FetchConfig
+from biodata.fetch.fetch import fetch
 from biodata.fetch.remote import Request
 from biodata.fetch.web import Web
 from biodata.io.raw import RAW_SCHEMA
@@ -31,7 +33,7 @@ from biotrain.models import ModelConfig, build_model
 from biotrain.models.size import count_parameters
 from biotrain.objectives import IGNORE, Objective
 
-from .archive_server import ArchiveServer
+from .archive_server import ArchiveServer, Cut, Status, WholeFile
 
 FIRST = len(SPECIAL_TOKENS)
 
@@ -118,13 +120,17 @@ def check_reader(read: Callable[..., Any], example: bytes, folder: Path) -> None
         list(read(packed))
 
 
-def check_source(source: Source, files: Mapping[str, bytes], requests: Sequence[Request]) -> None:
-    """Says what it is and under which terms, lists files of a played archive that are there, and only lists.
+def check_source(
+    source: Source, files: Mapping[str, bytes], requests: Sequence[Request], folder: Path
+) -> None:
+    """Says what it is and under which terms; lists, and only lists, files of a played archive that are there;
+    they arrive whole though the server is busy, cuts and ignores Range.
 
     Args:
         source: an entry of `SOURCES`.
         files: `host/path` to bytes, for `ArchiveServer`.
         requests: one for each kind that the played archive has.
+        folder: an empty one.
     """
     for text in (source.name, source.title, source.licence, source.size):
         assert text and "\n" not in text
@@ -155,6 +161,13 @@ def check_source(source: Source, files: Mapping[str, bytes], requests: Sequence[
                 assert file.md5 in (None, hashlib.md5(files[path]).hexdigest())
                 assert file.sha256 in (None, hashlib.sha256(files[path]).hexdigest())
             assert not {a.path for a in server.asked if a.method == "GET"} & set(paths)
+            server.faults[paths[0]] = [Status(429, "0"), Cut(3), WholeFile()]
+            config = FetchConfig(sources=(f"{source.name}:{request.part}:{request.what}",))
+            fetch(config, folder / f"{request.part}-{request.what}", web=web)
+            for file, path in zip(listing.files, paths):
+                arrived = folder / f"{request.part}-{request.what}" / file.name
+                assert arrived.read_bytes() == files[path]
+            server.asked.clear()
         server.files = dict.fromkeys(files, b"<!doctype html><html></html>")
         for request, listing in zip(requests, listings):
             try:

@@ -142,8 +142,8 @@ def test_reader(name: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_source(name: str):
-    check_source(SOURCES.load(name), *ARCHIVES[name])
+def test_source(name: str, tmp_path: Path):
+    check_source(SOURCES.load(name), *ARCHIVES[name], tmp_path)
 
 
 @pytest.mark.parametrize("name", METRICS)

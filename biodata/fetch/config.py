@@ -66,10 +66,10 @@ class FetchConfig:
 
 
 def fetch_folder(config: FetchConfig, out: Path | None) -> Path:
-    """The folder that was asked for, else the one in the cache.
+    """The folder that was asked for, else the one in the cache, which takes whole sources only.
 
     Raises:
-        ConfigError: several sources and no folder.
+        ConfigError: several sources or a part of one, and no folder.
     """
     if out is not None:
         return Path(out)
@@ -77,5 +77,7 @@ def fetch_folder(config: FetchConfig, out: Path | None) -> Path:
         raise ConfigError("no source, allowed: names such as refseq:viral (see `seqloom data sources`)")
     if len(config.sources) != 1:
         raise ConfigError(f"{len(config.sources)} sources and no --out: name the folder they go to")
+    if config.limit or config.max_bytes or config.select or config.addresses:
+        raise ConfigError("a part of a source and no --out: name the folder, the cache is for whole sources")
     name = parse_name(config.sources[0], what=config.what)
     return cache_folder(name.with_kind())

@@ -59,9 +59,9 @@ def _is_whole(name: SourceName, folder: Path) -> bool:
     if not found:
         return False
     files, listed = len(found[0]["files"]), found[0]["files_listed"]
-    if files < listed:
+    if files < listed or found[0]["select"]:
         raise ConfigError(
-            f"{folder} holds {files} of {listed} files of {name} (--limit or --max-bytes): name that folder, "
+            f"{folder} holds {files} of {listed} files of {name} (--limit, --select): name that folder, "
             f"or fetch the rest with `seqloom data fetch {name} --what {name.what}`"
         )
     return True

@@ -95,7 +95,7 @@ def _fetch(config: FetchCommand) -> Mapping[str, Any]:
 
 
 def _plan_fetch(config: FetchCommand) -> Mapping[str, Any]:
-    from biodata.fetch.fetch import describe, list_wanted, web_for
+    from biodata.fetch.plan import describe, list_wanted, web_for
 
     return describe(list_wanted(config, web_for(config)), fetch_folder(config, config.out))
 

@@ -16,8 +16,9 @@ import pytest
 
 from biodata.errors import ConfigError, DataError, FetchError, InterruptedRunError, SeqloomError
 from biodata.fetch.config import FetchConfig
-from biodata.fetch.fetch import describe, fetch, list_wanted
+from biodata.fetch.fetch import fetch
 from biodata.fetch.names import is_source_name, parse_name
+from biodata.fetch.plan import describe, list_wanted
 from biodata.fetch.record import MANIFEST, WORK, read_entries, read_manifest
 from biodata.fetch.remote import Listing, RemoteFile
 from biodata.fetch.web import mirrors_from
@@ -227,6 +228,8 @@ def test_command_line(server: ArchiveServer, tmp_path: Path) -> None:
     assert found["files"] == 3 and found["sources"][0]["licence"] and not (tmp_path / "d").exists()
     wrong = seqloom(server, "fetch", "refseq:viral", "--what", "cds")
     assert wrong.returncode == 2 and "refseq has no kind 'cds' (known: genomic.fna" in wrong.stderr
+    part = seqloom(server, "fetch", "refseq:viral", "--limit", "1")
+    assert part.returncode == 2 and "name the folder, the cache is for whole sources" in part.stderr
     done = seqloom(server, "fetch", "refseq:archaea", "--json", SEQLOOM_CACHE=str(tmp_path / "cache"))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
