@@ -7,9 +7,10 @@ from typing import Any
 
 from biodata.dataset import open_dataset
 from biodata.errors import ConfigError
+from biodata.token_cache import split_tokens
 from biodata.tokenizers import load_tokenizer
 from biotrain.config import TrainConfig
-from biotrain.loader import Samples, encode_split
+from biotrain.loader import Samples, cut_windows
 from biotrain.models import count_parameters, flops_per_token
 
 
@@ -70,7 +71,9 @@ def _vocabulary(config: TrainConfig) -> int:
 
 
 def _train_samples(config: TrainConfig, data: Path, tokenizer: Path) -> Samples:
-    column = open_dataset(data).table("train", columns=["sequence"]).column("sequence")
-    overlap = int(config.objective.name == "clm")
     loaded = load_tokenizer(tokenizer)
-    return encode_split(column, loaded, context=config.window, overlap=overlap, where=f"{data} (train)")
+    tokens = split_tokens(open_dataset(data), "train", loaded, write=False)
+    overlap = int(config.objective.name == "clm")
+    return cut_windows(
+        tokens, kind=loaded.kind, context=config.window, overlap=overlap, where=f"{data} (train)"
+    )

@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from biodata.errors import DataError
-from biodata.tokenizers import Tokenizer
-from biodata.tokenizers.special import PAD, UNK
+from biodata.token_cache import Tokens
+from biodata.tokenizers.special import PAD
 
 POOL = 64
 """Batches that are sorted by length together: enough to leave little padding, few enough to stay random."""
@@ -67,14 +66,14 @@ class Samples:
         return Rows(np.where(mask, self.ids[where], PAD).astype(np.int64), mask)
 
 
-def encode_split(
-    column: pa.ChunkedArray, tokenizer: Tokenizer, *, context: int, overlap: int = 0, where: str = "split"
+def cut_windows(
+    tokens: Tokens, *, kind: str, context: int, overlap: int = 0, where: str = "split"
 ) -> Samples:
-    """Encodes the sequences of a split and cuts the long ones into windows; no token is dropped.
+    """Cuts the sequences of a split that are too long into windows; no token is dropped or copied.
 
     Args:
-        column: the sequences.
-        tokenizer: wraps each one as `<bos> ... <eos>`.
+        tokens: the split, each sequence `<bos> ... <eos>`.
+        kind: of the tokenizer, for messages.
         context: most tokens of a window, 2 or more.
         overlap: tokens that a window repeats of the one before: 1 for a causal model, so that the first
             token of every window but a sequence's first is predicted too, and just once.
@@ -83,24 +82,24 @@ def encode_split(
     Raises:
         DataError: no rows, or none with a token between `<bos>` and `<eos>`.
     """
-    if len(column) == 0:
+    if tokens.rows == 0:
         raise DataError("no sequences", where=where, hint="is the dataset large enough for three splits?")
-    encoded = tokenizer.encode_column(column)
+    encoded = tokens.encoded
     length = np.diff(encoded.offsets)
     if length.max() <= 2:
         raise DataError(
-            f"all {len(column)} sequences are too short: none has a token besides <bos> and <eos>",
+            f"all {tokens.rows} sequences are too short: none has a token besides <bos> and <eos>",
             where=where,
-            hint=f"is a {tokenizer.kind!r} tokenizer right for them?",
+            hint=f"is a {kind!r} tokenizer right for them?",
         )
     start, size = _windows(encoded.offsets, context=context, overlap=overlap)
     return Samples(
         ids=encoded.ids,
         start=start,
         length=size,
-        sequences=len(column),
+        sequences=tokens.rows,
         cut=int((length > context).sum()),
-        unknown=float((encoded.ids == UNK).mean()),
+        unknown=tokens.unknown_rate,
     )
 
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import nn
 
 from biodata.errors import ConfigError
 from biodata.progress import say
+from biodata.token_cache import SplitTables, split_tokens
 from biodata.tokenizers import Tokenizer, load_tokenizer
 from biotrain.config import TrainConfig
 from biotrain.device import Hardware
 from biotrain.estimate import steps_of
 from biotrain.lanes import Lanes, lanes_for
 from biotrain.layers.transformer import Transformer
-from biotrain.loader import Samples, encode_split
+from biotrain.loader import Samples, cut_windows
 from biotrain.losses import build_loss
 from biotrain.models import build_model, flops_per_token
 from biotrain.objectives import Objective, build_objective
@@ -27,14 +25,6 @@ from biotrain.optim import build_optimizer
 
 UNKNOWN_LIMIT = 0.01
 STREAMS = {"masks": 1, "dropout": 2, "validation": 3}
-
-
-class SplitTables(Protocol):
-    """What is needed of a dataset."""
-
-    def table(self, split: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """The rows of a split."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +110,8 @@ def _samples(
     dataset: SplitTables, split: str, config: TrainConfig, tokenizer: Tokenizer, *, overlap: int
 ) -> Samples:
     where = f"{config.data} ({split})"
-    column = dataset.table(split, columns=["sequence"]).column("sequence")
-    samples = encode_split(column, tokenizer, context=config.window, overlap=overlap, where=where)
+    tokens = split_tokens(dataset, split, tokenizer)
+    samples = cut_windows(tokens, kind=tokenizer.kind, context=config.window, overlap=overlap, where=where)
     if samples.unknown > UNKNOWN_LIMIT:
         say(
             f"{where}: {samples.unknown:.1%} of the tokens are <unk>: is {tokenizer.kind!r} the tokenizer "

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Caches of the tests, and of the processes they start, apart from the user's."""
+    before = os.environ.get("SEQLOOM_CACHE")
+    os.environ["SEQLOOM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["SEQLOOM_CACHE"]
+    else:
+        os.environ["SEQLOOM_CACHE"] = before
 
 
 @pytest.fixture(scope="session")

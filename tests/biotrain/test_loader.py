@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biodata.errors import DataError
+from biodata.token_cache import Tokens
 from biodata.tokenizers import Encoded
 from biodata.tokenizers.special import BOS, EOS, PAD, UNK
-from biotrain.loader import Samples, batches_from, encode_split, epoch_batches, fixed_batches
+from biotrain.loader import Samples, batches_from, cut_windows, epoch_batches, fixed_batches
 
 
 class Letters:
@@ -29,7 +30,13 @@ class Letters:
 
 def samples_of(sequences: list[str], *, context: int = 8, overlap: int = 0) -> Samples:
     column = pa.chunked_array([pa.array(sequences, pa.large_string())])
-    return encode_split(column, Letters(), context=context, overlap=overlap, where="x (train)")  # type: ignore[arg-type]
+    tokens = tokens_of(Letters(), column)
+    return cut_windows(tokens, kind="letters", context=context, overlap=overlap, where="x (train)")
+
+
+def tokens_of(tokenizer: Letters, column: pa.ChunkedArray) -> Tokens:
+    encoded = tokenizer.encode_column(column)
+    return Tokens(encoded, int((encoded.ids == UNK).sum()))
 
 
 sequences = st.lists(st.text("ABCDEFGH", max_size=30), min_size=1, max_size=40).filter(any)
@@ -107,7 +114,7 @@ def test_unknown_tokens_are_counted() -> None:
             return Encoded(np.where(encoded.ids == 6, UNK, encoded.ids), encoded.offsets)
 
     column = pa.chunked_array([["AB", "AA"]])
-    assert encode_split(column, AllUnknown(), context=8).unknown == 3 / 8  # type: ignore[arg-type]
+    assert cut_windows(tokens_of(AllUnknown(), column), kind="letters", context=8).unknown == 3 / 8
 
 
 @pytest.mark.parametrize(
