@@ -15,6 +15,7 @@ from biodata.errors import DataError, FetchError
 from biodata.fetch.listing import folder_sizes
 from biodata.fetch.remote import Listing, RemoteFile, Request
 from biodata.fetch.web import Web
+from biodata.progress import say
 
 BASE = "https://ftp.ncbi.nlm.nih.gov/refseq/release/"
 
@@ -91,7 +92,7 @@ class RefSeq:
                 f"{catalogue}: no file {request.part}.*.{_SUFFIX[request.what]} in release {release}"
             )
         folder = f"{BASE}{request.part}/"
-        sizes = folder_sizes(web, folder)
+        sizes = _sizes(web, folder)
         files = tuple(
             RemoteFile(url=folder + name, name=name, about=sizes.get(name),
                        md5=sums[name] if _MD5.fullmatch(sums[name]) else None)
@@ -106,6 +107,15 @@ class RefSeq:
         if take == "records":
             return "rna" if alphabet == "rna" else "genomic.fna"
         return "genomic.gbff"
+
+
+def _sizes(web: Web, folder: str) -> dict[str, int | None]:
+    """Rounded sizes of the folder's page; mirrors may have none, and then nobody knows them beforehand."""
+    try:
+        return folder_sizes(web, folder)
+    except FetchError as error:
+        say(f"no sizes beforehand: {error}")
+        return {}
 
 
 def _by_number(name: str) -> list[tuple[int, str]]:

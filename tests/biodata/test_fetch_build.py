@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from biodata.fetch.record import WORK
 from biodata.fetch.resolve import resolve_inputs
 from biodata.ingest import ReadConfig, ingest
 from tests.archive_layouts import refseq_release, uniref_release
-from tests.archive_server import ArchiveServer
+from tests.archive_server import ArchiveServer, Status
 from tests.biodata.test_fetch import web_of
 from tests.biodata.test_uniref import fasta_of
 
@@ -139,6 +142,26 @@ def test_the_kind_follows_from_the_build(server: ArchiveServer, tmp_path: Path, 
         resolve_inputs(["refseq:plasmids"], alphabet="dna", take="cds")
     with pytest.raises(ConfigError, match="unknown source 'refsek', did you mean 'refseq'"):
         resolve_inputs(["refsek:plasmid"], alphabet="dna", take="cds")
+
+
+def test_a_recipe_may_name_a_source_and_its_plan_asks_no_server(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("data: {read: {inputs: [refseq:viral], take: cds}}\ntokenizer: {kind: codon}\n")
+    seqloom = Path(sys.executable).with_name("seqloom")
+    plan = subprocess.run(
+        [seqloom, "run", recipe, "--dry-run", "--json", "--out", tmp_path / "o"],
+        env=os.environ | {"SEQLOOM_MIRRORS": "https://ftp.ncbi.nlm.nih.gov=http://127.0.0.1:9"},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert plan.returncode == 0, plan.stderr
+    assert json.loads(plan.stdout)["stages"]["data"]["settings"]["read"]["inputs"] == ["refseq:viral"]
+
+
+def test_a_mirror_without_folder_pages(server: ArchiveServer, tmp_path: Path, capsys) -> None:
+    server.faults["ftp.ncbi.nlm.nih.gov/refseq/release/plasmid/"] = [Status(403)]
+    config = FetchConfig(sources=("refseq:plasmid",), what="genomic.gbff")
+    assert fetch(config, tmp_path, web=web_of(server))["bytes"] > 0  # asked for one by one
+    assert "no sizes beforehand" in capsys.readouterr().err
 
 
 def test_a_part_of_a_source_does_not_pass_for_the_whole(
