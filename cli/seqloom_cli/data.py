@@ -12,6 +12,7 @@ import typer
 
 from biodata.build import BuildConfig
 from biodata.errors import DataError
+from biodata.export import EXPORTS, ExportConfig
 from biodata.fetch.config import FetchConfig, fetch_folder
 from biodata.fetch.names import describe_sources, source_names
 from seqloom_cli.commands import Positional, add_command, json_option
@@ -105,6 +106,19 @@ add_command(
     positional=(Positional(path="sources", metavar="SOURCE...", help="for example refseq:viral or uniref:50",
                            many=True, complete=source_names),),
     help="Downloads files of an archive: resumed, checked, recorded in fetch.json with checksums, licence.",
+)  # fmt: skip
+
+
+def _export(config: ExportConfig) -> Mapping[str, Any]:
+    from biodata.export import export_dataset
+
+    return export_dataset(config)
+
+
+DATASET = Positional(path="data", metavar="DIR", help="dataset folder")
+add_command(
+    app, "export", ExportConfig, _export, positional=(DATASET,),
+    help=f"Writes a dataset in another form: {', '.join(EXPORTS)}.",
 )  # fmt: skip
 
 
