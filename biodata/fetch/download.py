@@ -142,23 +142,26 @@ class Download:
         return {"Range": f"bytes={have}-"} if self._publisher_sums() else {}
 
     def _take(self, answer: Any, have: int) -> None:
+        """Writes the body of an answer; what is here goes only when a file comes in its place."""
         if answer.status == 206:
             self._check_range(answer.headers, have)
         else:
             have = 0
-            self._begin(answer.headers)
         length = answer.headers.get("Content-Length", "")
         self._length_known = length.isdigit()
         total = have + int(length) if self._length_known else None
         self._check_offer(answer.headers, total)
+        block = answer.read1(_BLOCK)
+        if not have:
+            self._refuse_page(answer.headers, block)
+            self._begin(answer.headers)
         # unbuffered: what has arrived survives a kill
         with open(self.part, "ab" if have else "wb", buffering=0) as out:
-            while block := answer.read1(_BLOCK):
-                if self._digests.size == 0:
-                    self._refuse_page(answer.headers, block)
+            while block:
                 out.write(block)
                 self._digests.update(block)
                 self.advance(len(block))
+                block = answer.read1(_BLOCK)
         if total is not None and self._digests.size < total:
             raise http.client.IncompleteRead(b"", total - self._digests.size)
 
@@ -182,7 +185,6 @@ class Download:
 
     def _check_offer(self, headers: Mapping[str, str], total: int | None) -> None:
         if None not in (total, self.file.size) and total != self.file.size:
-            self._discard()
             raise FetchError(f"{self.file.url}: the server offers {total} bytes, the archive's list says "
                              f"{self.file.size}: a new release may be on its way, try later")  # fmt: skip
         encoding = headers.get("Content-Encoding") or "identity"
@@ -195,7 +197,6 @@ class Download:
         kind = (headers.get("Content-Type") or "").partition(";")[0].strip().lower()
         is_page = start.startswith((b"<!doctype html", b"<html")) or kind == "text/html"
         if is_page and not self.file.name.endswith((".html", ".htm")):
-            self._discard()
             raise FetchError(f"{self.file.url}: the server sends a web page where data should be: is the "
                              "address right, does it want a login?")  # fmt: skip
 

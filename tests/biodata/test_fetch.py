@@ -222,6 +222,15 @@ def test_a_web_page_is_no_data(page: Page, server: ArchiveServer, tmp_path: Path
     assert names_in(tmp_path / "d") == ["lock", "running.json"]
 
 
+def test_a_web_page_takes_away_nothing_that_has_arrived(server: ArchiveServer, tmp_path: Path) -> None:
+    server.faults[FIRST] = [Cut(50), Page()]
+    with pytest.raises(FetchError, match="web page"):
+        fetch(VIRAL, tmp_path / "d", web=web_of(server))
+    fetch(VIRAL, tmp_path / "d", web=web_of(server))
+    assert_whole(server, tmp_path / "d")
+    assert server.requests_of(FIRST)[-1].range == "bytes=50-"
+
+
 def test_a_checksum_that_stays_wrong(server: ArchiveServer, tmp_path: Path) -> None:
     server.faults[FIRST] = [Wrong()] * 3
     with pytest.raises(FetchError, match=r"md5 is \w+, the publisher's is \w+, 3 times") as caught:
