@@ -22,12 +22,12 @@ from biodata.cluster import short_below
 from biodata.errors import ConfigError
 from biodata.exact import ExactResult, ExactSettings, exact_check
 from biodata.mmseqs import NUCLEOTIDES, find_mmseqs
+from biodata.molecules import similar_molecules
 from biodata.pairwise import EPSILON, short_pairs
+from biodata.plant import plant
 from biodata.repair import crossing
 from biodata.search import LONG, NO_HITS, Hits, audit_settings, lengths_of, merge_hits, search, select
 from biodata.sketch import alike, describe, long_pairs, second_settings, sketch_settings
-
-_PLANTED = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,7 @@ class AuditSettings:
         effort: nominal core-seconds of the exact comparison, 0 for none.
         seed: of the rows sampled and of the planted copies.
         threads: 0 uses every core; results do not depend on it.
+        tanimoto: selfies: molecules of this ECFP4 similarity or more leak too, 0 for unchecked.
     """
 
     identity: float = 0.9
@@ -47,6 +48,7 @@ class AuditSettings:
     effort: float = 20.0
     seed: int = 0
     threads: int = 0
+    tanimoto: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("identity", "coverage"):
@@ -90,7 +92,7 @@ class Audit:
 
 def audit(
     sequences: pa.ChunkedArray, split: np.ndarray, *, alphabet: str, settings: AuditSettings, workdir: Path,
-    stop_early: bool = False,
+    stop_early: bool = False, selfies: pa.ChunkedArray | None = None,
 ) -> Audit:  # fmt: skip
     """Searches a split for leaks.
 
@@ -99,6 +101,7 @@ def audit(
         split: 0 train, 1 validation, 2 test of each row; rows below 0 are left out.
         workdir: for temporary folders, deleted after use.
         stop_early: leave out (b) where (a) has found a leak already (a repair will follow).
+        selfies: the rows as they are written, where molecules are to be compared by fingerprint.
     """
     found, details = _searched(sequences, split, alphabet, settings, workdir)
     short = _short(sequences, split, alphabet, settings)
@@ -113,7 +116,12 @@ def audit(
         kept = np.where(aligned.to_numpy(), split, -1)
         result = exact_check(texts.to_pylist(), kept, _exact_settings(alphabet, settings))
     every = merge_hits(leaks, short, long, *([result.hits] if result else []))
+    chemical = NO_HITS
+    if settings.tanimoto > 0 and selfies is not None:
+        chemical = similar_molecules(selfies.to_pylist(), tanimoto=settings.tanimoto, split=split)
+        details |= {"tanimoto": settings.tanimoto, "pairs_alike_by_tanimoto": len(chemical.query)}
     best = max([found.identity.max(initial=0), every.identity.max(initial=0), nearest])
+    every = merge_hits(every, chemical)
     return Audit(
         settings=settings,
         leaks=every,
@@ -142,7 +150,8 @@ def _searched(
     how = audit_settings(alphabet=alphabet, identity=settings.identity, coverage=settings.coverage)
     length = lengths_of(sequences)
     usable = (length > 0) & (length <= LONG)
-    copies, sources = _plant(sequences, split, alphabet, settings)
+    copies, sources, levels = plant(sequences, split, alphabet=alphabet, identity=settings.identity,
+                                    seed=settings.seed)  # fmt: skip
     everything = pa.chunked_array([*sequences.chunks, copies])
     planted = np.arange(len(sources)) + len(sequences)
     parts, command = [NO_HITS], ""
@@ -158,29 +167,14 @@ def _searched(
     hits = Hits(*(np.concatenate(columns) for columns in zip(*parts)))
     own = hits.query < len(sequences)
     control = select(hits, ~own & (hits.identity >= settings.identity - EPSILON))
-    recovered = sources[control.query - len(sequences)] == control.target if len(sources) else np.zeros(0)
+    recovered = np.unique(control.query[sources[control.query - len(sequences)] == control.target])
+    found_of = np.isin(planted, recovered)
+    by_level = {f"{level:g}": [int(found_of[levels == level].sum()), int((levels == level).sum())]
+                for level in np.unique(levels)}  # fmt: skip
     details = {"tool": "MMseqs2", "version": find_mmseqs().version, "command": command,
-               "planted": len(sources), "planted_found": int(recovered.sum())}  # fmt: skip
+               "planted": len(sources), "planted_found": len(recovered),
+               "planted_found_by_identity": by_level}  # fmt: skip
     return merge_hits(select(hits, own)), details
-
-
-def _plant(
-    sequences: pa.ChunkedArray, split: np.ndarray, alphabet: str, settings: AuditSettings
-) -> tuple[pa.Array, np.ndarray]:
-    """Copies of training rows with substitutions, identities spread evenly from the threshold to 1."""
-    length = lengths_of(sequences)
-    rows = np.flatnonzero((split == 0) & (length >= short_below(alphabet)) & (length <= LONG))
-    random = np.random.default_rng([settings.seed, 1])
-    rows = np.sort(random.permutation(rows)[:_PLANTED])
-    letters = np.frombuffer(b"ACGT" if alphabet in NUCLEOTIDES else b"ACDEFGHIKLMNPQRSTVWY", np.uint8)
-    texts = []
-    shares = (1 - settings.identity) * (np.arange(len(rows)) + 0.5) / max(1, len(rows))
-    for row, share in zip(rows.tolist(), shares.tolist()):
-        text = np.frombuffer(sequences[row].as_py().encode("latin-1"), np.uint8).copy()
-        at = random.choice(len(text), int(share * len(text)), replace=False)
-        text[at] = random.choice(letters, len(at))
-        texts.append(text.tobytes().decode("latin-1"))
-    return pa.array(texts, pa.large_string()), rows
 
 
 def _short(sequences: pa.ChunkedArray, split: np.ndarray, alphabet: str, settings: AuditSettings) -> Hits:

@@ -7,6 +7,15 @@ from typing import Any
 
 from biodata.schema import SPLITS
 
+_WAYS = {
+    "LinClust": ("LinClust", "clusters"),
+    "random": ("A random split", "units (single rows, or rows that must not part)"),
+    "group": ("The values named", "groups"),
+    "taxon": ("The names of organisms", "taxa"),
+    "time": ("A split by date", "units (single rows, or rows that must not part)"),
+    "scaffold": ("Molecular scaffolds", "groups"),
+}
+
 
 def explain_repair(repair: Mapping[str, Any], *, identity: float, coverage: float, rows: int) -> str:
     """The repair in sentences with the data's own figures.
@@ -17,8 +26,9 @@ def explain_repair(repair: Mapping[str, Any], *, identity: float, coverage: floa
     """
     alike = f"at least {identity:.0%} identical over at least {coverage:.0%} of both sequences"
     plain = repair["plain_split"]
+    how, units = _WAYS.get(repair.get("split_by", "LinClust"), _WAYS["LinClust"])
     sentences = [
-        f"LinClust put {rows:,} rows into {repair['clusters_before']:,} clusters, but a split by them "
+        f"{how} put {rows:,} rows into {repair['clusters_before']:,} {units}, but a split by them "
         f"alone would have left {plain['leaking_rows']:,} of {plain['held_out_rows']:,} held-out rows "
         f"({_share(plain['leaking_rows'], plain['held_out_rows'])}) with a row in another split that is "
         f"{alike}."
@@ -26,15 +36,15 @@ def explain_repair(repair: Mapping[str, Any], *, identity: float, coverage: floa
     joined = repair["clusters_before"] - repair["clusters_after"]
     if joined:
         sentences.append(
-            f"Clusters connected by such pairs were joined: {repair['clusters_before']:,} became "
+            f"{units.capitalize()} connected by such pairs were joined: {repair['clusters_before']:,} became "
             f"{repair['clusters_after']:,}, no row was lost by this."
         )
     if repair["percolating_rows"]:
         sentences.append(
-            f"The clusters of {repair['percolating_rows']:,} rows are connected through intermediates: the "
+            f"The {units} of {repair['percolating_rows']:,} rows are connected through intermediates: the "
             f"largest group joined would hold {repair['largest_component']:,} rows "
             f"({repair['largest_component_fraction']:.1%}, the limit is {repair['max_component']:.0%}), "
-            "too many for one split, so these clusters stayed apart and rows were purged instead."
+            "too many for one split, so these {units} stayed apart and rows were purged instead."
         )
     purged = repair["rows_purged"]
     if sum(purged.values()):

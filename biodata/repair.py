@@ -50,7 +50,7 @@ def join_clusters(labels: np.ndarray, links: Hits, *, most_rows: int, mode: str)
     array([0, 1, 2, 3])
     """
     clusters = int(labels.max()) + 1 if len(labels) else 0
-    root = _components(clusters, labels[links.query], labels[links.target])
+    root = components(clusters, labels[links.query], labels[links.target])
     component = root[labels]
     sizes = np.bincount(component, minlength=clusters)
     members = np.bincount(root, minlength=clusters)
@@ -97,19 +97,33 @@ def rows_to_purge(links: Hits, split: np.ndarray) -> np.ndarray:
     return np.array(sorted(purged), np.int64)
 
 
-def _components(nodes: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Smallest connected node of every node (union-find)."""
-    parent = list(range(nodes))
-    different = left != right
-    for a, b in np.unique(np.stack([left[different], right[different]], axis=1), axis=0).tolist():
-        while parent[a] != a:
-            parent[a] = parent[parent[a]]
-            a = parent[a]
-        while parent[b] != b:
-            parent[b] = parent[parent[b]]
-            b = parent[b]
-        parent[max(a, b)] = min(a, b)
-    root = np.array(parent, np.int64)
-    while nodes and not np.array_equal(root, root[root]):
-        root = root[root]
-    return root
+def components(nodes: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Smallest connected node of every node: each round the roots of all edges hook to smaller ones.
+
+    >>> components(5, np.array([3, 1]), np.array([1, 4]))
+    array([0, 1, 2, 1, 1])
+    """
+    root = np.arange(nodes, dtype=np.int64)
+    while True:
+        a, b = root[left], root[right]
+        different = a != b
+        if not different.any():
+            return root
+        left, right = left[different], right[different]
+        a, b = a[different], b[different]
+        np.minimum.at(root, np.maximum(a, b), np.minimum(a, b))
+        while not np.array_equal(root, above := root[root]):
+            root = above
+
+
+def join_labels(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Labels under which rows are together that are so under either labelling.
+
+    >>> join_labels(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2]))
+    array([0, 0, 0, 1])
+    """
+    if not len(first):
+        return first
+    offset = int(first.max()) + 1
+    root = components(offset + int(second.max()) + 1, first, second + offset)
+    return renumbered(root[first])

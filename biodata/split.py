@@ -1,74 +1,37 @@
-"""Splits rows into train, validation and test by whole clusters, and repairs what LinClust leaves alike."""
+"""Splits rows in any of the ways of `biodata.split_by`, and repairs the result.
+
+Whatever the way, rows that are alike may not be in different splits. Units that a similar pair connects are
+joined as long as the component stays small; where they would percolate, or where dates or names decide what
+goes where, rows are purged instead (the rule: `biodata.repair`). `biodata.audit` checks the outcome.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from biodata.audit import AuditSettings, held_out_rows, short_links
-from biodata.cluster import Clusters, cluster, renumbered, short_below
-from biodata.errors import ConfigError, DataError
+from biodata.audit import held_out_rows, short_links
+from biodata.cluster import renumbered, short_below
+from biodata.errors import DataError
 from biodata.mmseqs import NUCLEOTIDES
+from biodata.molecules import similar_molecules
 from biodata.pairwise import EPSILON
-from biodata.repair import Groups, join_clusters, rows_to_purge
+from biodata.repair import Groups, join_clusters, join_labels, rows_to_purge
 from biodata.schema import SPLITS
 from biodata.search import LONG, NO_HITS, Hits, lengths_of, merge_hits, repair_settings, search, select
-from biodata.sketch import alike, describe, greedy_clusters, long_pairs, sketch_settings
+from biodata.sketch import alike, describe, long_pairs, sketch_settings
+from biodata.split_by import SPLITTERS, Rows, Units, kept_together
+from biodata.split_config import SplitConfig
+
+__all__ = ["PURGED", "Split", "SplitConfig", "assign", "repair_again", "split_counts", "split_from",
+           "split_rows"]  # fmt: skip
 
 PURGED = -1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SplitConfig:
-    """How rows are clustered, split, repaired and audited."""
-
-    identity: float = field(
-        default=0.9, metadata={"help": "least alignment identity of a leak and of a cluster, 0 to 1"}
-    )
-    coverage: float = field(
-        default=0.8, metadata={"help": "least fraction of both sequences in the alignment, 0 to 1"}
-    )
-    fractions: tuple[float, ...] = field(
-        default=(0.7, 0.15, 0.15), metadata={"help": "share of rows of train, validation, test; sum 1"}
-    )
-    seed: int = field(default=0, metadata={"help": "decides which clusters go where, 0 or more"})
-    repair: Literal["auto", "merge", "purge"] = field(
-        default="auto",
-        metadata={"help": "join similar clusters (merge), drop rows (purge), or by size (auto)"},
-    )
-    max_component: float = field(
-        default=0.1,
-        metadata={"help": "auto: largest share of all rows that joined clusters may have, 0 to 1"},
-    )
-    exact_effort: float = field(
-        default=20.0,
-        metadata={"help": "nominal core-seconds of the exact second audit, 0 for none; same on any machine"},
-    )
-    threads: int = field(default=0, metadata={"help": "threads, 0 for all cores; does not change the result"})
-
-    def __post_init__(self) -> None:
-        for name in ("identity", "coverage"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, allowed: above 0, at most 1")
-        if len(self.fractions) != 3 or min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6:
-            raise ConfigError(f"fractions are {self.fractions}, allowed: three of 0 or more with sum 1")
-        if self.repair not in ("auto", "merge", "purge"):
-            raise ConfigError(f"repair is {self.repair!r}, allowed: auto, merge, purge")
-        if not 0 <= self.max_component <= 1:
-            raise ConfigError(f"max_component is {self.max_component}, allowed: 0 to 1")
-        for name in ("seed", "exact_effort", "threads"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}, allowed: 0 or more")
-
-    def audit_settings(self) -> AuditSettings:
-        """The audit that fits this split."""
-        return AuditSettings(identity=self.identity, coverage=self.coverage, effort=self.exact_effort,
-                             seed=self.seed, threads=self.threads)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,15 +39,17 @@ class Split:
     """The outcome, and what a later repair needs.
 
     Attributes:
-        linclust: int64 LinClust cluster of every row.
-        cluster: int64 cluster after joining.
+        units: int64 unit of every row before joining: what the way to split keeps together.
+        place: int8 split that a row must be in, -1 for any.
+        cluster: int64 unit after joining; in one split as a whole.
         assigned: int8, 0 train, 1 validation, 2 test, before anything was purged.
         split: int8, the same but `PURGED` for rows purged.
         links: similar pairs known so far.
         info: figures for the manifest.
     """
 
-    linclust: np.ndarray
+    units: np.ndarray
+    place: np.ndarray
     cluster: np.ndarray
     assigned: np.ndarray
     split: np.ndarray
@@ -92,36 +57,44 @@ class Split:
     info: dict[str, Any]
 
 
-def split_rows(sequences: pa.ChunkedArray, config: SplitConfig, *, alphabet: str, workdir: Path) -> Split:
-    """Clusters, splits and repairs.
+def split_rows(
+    sequences: pa.ChunkedArray, config: SplitConfig, *, alphabet: str, workdir: Path,
+    columns: Mapping[str, pa.ChunkedArray] | None = None,
+) -> Split:  # fmt: skip
+    """Splits and repairs.
 
     Args:
         sequences: normalised sequences (`biodata.mmseqs.normalised`).
         workdir: for temporary folders, deleted after use.
+        columns: what `biodata.split_columns.read_columns` gave for the same rows.
 
     Raises:
-        DataError: too few clusters for the splits asked for.
+        DataError: too few units for the splits asked for, or rows that do not fit the way to split.
     """
-    clusters = cluster(sequences, alphabet=alphabet, identity=config.identity, coverage=config.coverage,
-                       workdir=workdir, threads=config.threads)  # fmt: skip
-    links, command = find_links(sequences, config, alphabet=alphabet, workdir=workdir)
-    how = sketch_settings(alphabet=alphabet, identity=config.identity, coverage=config.coverage)
-    long = long_pairs(sequences, how)
-    links = merge_hits(links, alike(long.hits, how))
-    labels = greedy_clusters(clusters.labels, links, lengths_of(sequences))
-    clusters = replace(clusters, labels=renumbered(labels))
-    short = int((lengths_of(sequences) < short_below(alphabet)).sum())
-    info = {
-        "clustering": {"method": "LinClust", "command": clusters.command, "version": clusters.version,
-                       "clusters": _count(clusters.labels), "largest_cluster": _largest(clusters.labels),
-                       "clustered_by_equality_only": clusters.too_short},
-        "search": {"command": command, "compared_exactly_below_length": min(short_below(alphabet), 1 << 31),
-                   "rows_compared_exactly": short} | describe(long, how),
-        "plain": _plain(clusters, links, config),
-    }  # fmt: skip
-    nowhere = np.zeros(len(sequences), np.int8)
-    start = Split(linclust=clusters.labels, cluster=clusters.labels, links=links, info=info, split=nowhere,
-                  assigned=nowhere)  # fmt: skip
+    columns = columns or {}
+    links, searched = _all_links(sequences, config, columns, alphabet=alphabet, workdir=workdir)
+    rows = Rows(sequences=sequences, alphabet=alphabet, columns=columns, links=links, workdir=workdir)
+    return split_from(rows, SPLITTERS.load(config.by)(rows, config), searched, config)
+
+
+def split_from(rows: Rows, units: Units, searched: dict[str, Any], config: SplitConfig) -> Split:
+    """Splits and repairs where similar pairs and units are known already.
+
+    Args:
+        rows: with their links; of sequences only their number counts.
+        units: what the way to split made of them.
+        searched: how links were looked for, for the manifest.
+    """
+    units = _together(units, rows, config)
+    nowhere = np.zeros(len(rows.sequences), np.int8)
+    links = rows.links
+    start = Split(units=units.labels, place=units.place, cluster=units.labels, links=links, split=nowhere,
+                  assigned=nowhere, info={"clustering": units.info, "search": searched})  # fmt: skip
+    plain = _place(start, units.labels, config)
+    start.info["plain"] = {
+        "held_out_rows": 0 if plain is None else int((plain > 0).sum()),
+        "leaking_rows": 0 if plain is None else len(held_out_rows(links, plain)),
+    }
     return _decide(start, config)
 
 
@@ -202,15 +175,86 @@ def most_rows(config: SplitConfig, rows: int) -> int:
     return max(2, int(config.max_component * rows + EPSILON))
 
 
+def _all_links(
+    sequences: pa.ChunkedArray, config: SplitConfig, columns: Mapping[str, pa.ChunkedArray], *,
+    alphabet: str, workdir: Path,
+) -> tuple[Hits, dict[str, Any]]:  # fmt: skip
+    """Every similar pair that the repair knows of, and how it was looked for."""
+    links, command = find_links(sequences, config, alphabet=alphabet, workdir=workdir)
+    how = sketch_settings(alphabet=alphabet, identity=config.identity, coverage=config.coverage)
+    long = long_pairs(sequences, how)
+    parts = [links, alike(long.hits, how)]
+    short = int((lengths_of(sequences) < short_below(alphabet)).sum())
+    info = {"command": command, "compared_exactly_below_length": min(short_below(alphabet), 1 << 31),
+            "rows_compared_exactly": short} | describe(long, how)  # fmt: skip
+    if config.tanimoto > 0 and alphabet == "selfies":
+        parts.append(similar_molecules(columns["sequence"].to_pylist(), tanimoto=config.tanimoto))
+        info["pairs_alike_by_tanimoto"] = len(parts[-1].query)
+    return merge_hits(*parts), info
+
+
+def _together(units: Units, rows: Rows, config: SplitConfig) -> Units:
+    """Units with rows joined that must never part, and the counts of both for the manifest."""
+    kept = kept_together(rows.columns, config.keep_together, len(rows.sequences))
+    labels = join_labels(units.labels, kept)
+    if not units.whole:
+        # Clusters that would chain the windows of many records into one unit stay apart: the search knows
+        # their similar pairs, too, and the repair purges.
+        size = np.bincount(labels)[labels]
+        of_clusters = np.bincount(labels, minlength=len(labels))
+        distinct = np.unique(np.stack([labels, units.labels]), axis=1)[0]
+        several = np.bincount(distinct, minlength=len(of_clusters))[labels] > 1
+        chained = several & (size > most_rows(config, len(labels)))
+        labels = renumbered(np.where(chained, labels.max(initial=0) + 1 + kept, labels))
+    place = units.place
+    if (place >= 0).any():
+        # a unit goes where its latest row must go
+        latest = np.full(int(labels.max()) + 1, -1, np.int8)
+        np.maximum.at(latest, labels, place)
+        place = latest[labels]
+    sizes = np.bincount(kept)
+    info = units.info | {"clusters": _count(labels), "largest_cluster": _largest(labels),
+                         "rows_kept_together": int(sizes[sizes > 1].sum())}  # fmt: skip
+    return replace(units, labels=labels, place=place, info=info)
+
+
 def _decide(split: Split, config: SplitConfig) -> Split:
-    rows = len(split.linclust)
-    groups = join_clusters(split.linclust, split.links, most_rows=most_rows(config, rows), mode=config.repair)
-    assigned = assign(groups.labels, fractions=config.fractions, seed=config.seed)
+    rows = len(split.units)
+    free = split.place < 0
+    links = select(split.links, free[split.links.query] & free[split.links.target])
+    groups = join_clusters(split.units, links, most_rows=most_rows(config, rows), mode=config.repair)
+    assigned = _place(split, groups.labels, config)
+    if assigned is None:
+        raise DataError(
+            f"{rows} rows form {_count(groups.labels)} clusters of similar sequences, too few for "
+            f"{sum(share > 0 for share in config.fractions)} splits",
+            hint="give more diverse sequences, raise split.identity, or ask for fewer splits: "
+            "split.fractions 1,0,0",
+        )
     parts = assigned.copy()
     parts[rows_to_purge(split.links, parts)] = PURGED
     _check_filled(parts, config)
     info = split.info | {"joined": _joined(groups)}
     return replace(split, cluster=groups.labels, assigned=assigned, split=parts, info=info)
+
+
+def _place(split: Split, labels: np.ndarray, config: SplitConfig) -> np.ndarray | None:
+    """The split of every row: as it must be, else by `assign`; None if there are too few units."""
+    assigned = split.place.copy()
+    free = assigned < 0
+    if not free.any():
+        return assigned
+    fractions = [
+        0.0 if (assigned == number).any() else share for number, share in enumerate(config.fractions)
+    ]
+    total = sum(fractions)
+    if not total:  # every split asked for is named: the rest is train
+        fractions, total = [1.0, 0.0, 0.0], 1.0
+    chosen = renumbered(labels[free])
+    if _count(chosen) < sum(share > 0 for share in fractions):
+        return None
+    assigned[free] = assign(chosen, fractions=[share / total for share in fractions], seed=config.seed)
+    return assigned
 
 
 def _check_filled(parts: np.ndarray, config: SplitConfig) -> None:
@@ -220,15 +264,6 @@ def _check_filled(parts: np.ndarray, config: SplitConfig) -> None:
                 f"purging rows that are {config.identity:.0%} identical across splits leaves {name} empty",
                 hint="raise split.identity or split.max_component, or give more diverse sequences",
             )
-
-
-def _plain(clusters: Clusters, links: Hits, config: SplitConfig) -> dict[str, Any]:
-    """What a split by LinClust alone would have leaked, by the pairs known."""
-    wanted = sum(share > 0 for share in config.fractions)
-    if _count(clusters.labels) < wanted:
-        return {"held_out_rows": 0, "leaking_rows": 0}
-    parts = assign(clusters.labels, fractions=config.fractions, seed=config.seed)
-    return {"held_out_rows": int((parts > 0).sum()), "leaking_rows": len(held_out_rows(links, parts))}
 
 
 def _joined(groups: Groups) -> dict[str, Any]:

@@ -157,7 +157,9 @@ def test_audit_finds_what_was_planted_across_a_split(tmp_path: Path) -> None:
     assert found.leaking_rows.tolist() == list(range(80, 160))
     result = found.as_dict()
     assert result["max_identity"] == pytest.approx(0.99, abs=0.002)
-    assert result["search"]["planted"] == result["search"]["planted_found"] == 64
+    by_identity = result["search"]["planted_found_by_identity"]
+    assert [by_identity[level] for level in ("0.92", "0.95", "0.99")] == [[16, 16]] * 3
+    assert by_identity["0.9"][0] >= 13 and result["search"]["planted"] == 64
     assert result["exact"]["complete"] and result["exact"]["recall_of_search"] > 0.95
     early = audit(column, split, alphabet="dna", settings=settings, workdir=tmp_path, stop_early=True)
     assert early.exact["queries"] == 0 and len(early.leaking_rows) > 70
