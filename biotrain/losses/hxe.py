@@ -1,4 +1,4 @@
-"""Hierarchical cross-entropy on the codon tree.
+"""Hierarchical cross-entropy on the codon tree, or any other (`biotrain.losses.tree`).
 
 Bertinetto et al. 2020 (arXiv:1912.09393, eq. 3-4) with HELM's tree and reading of the weight
 (arXiv:2410.12459): for a leaf C with path root = C0, C1, ..., CH = C
@@ -21,10 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from biodata.codon import CODONS, codon_tree
-from biodata.errors import ConfigError
-from biodata.tokenizers.special import SPECIAL_TOKENS
 from biotrain.losses.config import LossConfig
+from biotrain.losses.tree import token_paths
 
 
 class HierarchicalCrossEntropy(nn.Module):
@@ -65,23 +63,9 @@ class HierarchicalCrossEntropy(nn.Module):
 
 
 def build(config: LossConfig, tokens: Sequence[str]) -> HierarchicalCrossEntropy:
-    """HXE for a vocabulary of codons and special tokens, in any order of ids.
-
-    Raises:
-        ConfigError: the vocabulary has other tokens, or lacks codons.
-    """
-    foreign = [token for token in tokens if token not in CODONS and token not in SPECIAL_TOKENS]
-    missing = sorted(set(CODONS).difference(tokens))
-    if foreign or missing:
-        wrong = f"token {foreign[0]!r} is no codon" if foreign else f"it lacks codon {missing[0]!r}"
-        raise ConfigError(
-            f"loss 'hxe' needs a codon tokenizer: {wrong} (take tokenizer 'codon' or loss 'xe')"
-        )
-    specials = [token for token in tokens if token in SPECIAL_TOKENS]
-    tree = codon_tree(specials, table=config.table, start=config.start_codon)
-    return HierarchicalCrossEntropy(
-        [tree[token] for token in tokens], alpha=config.alpha, normalize=config.normalize
-    )
+    """HXE on the configured hierarchy, for ids in any order."""
+    paths = token_paths(config, tokens)
+    return HierarchicalCrossEntropy(paths, alpha=config.alpha, normalize=config.normalize)
 
 
 def _edge_weights(paths: Sequence[tuple[str, ...]], *, alpha: float, normalize: bool) -> Mapping[int, float]:

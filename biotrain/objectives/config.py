@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Literal
 
 from biodata.catalog import Catalog
 from biodata.errors import ConfigError
@@ -22,7 +23,7 @@ class ObjectiveConfig:
     """What the model has to predict. The fields after `name` belong to `mlm`.
 
     Raises:
-        ConfigError: a value out of range.
+        ConfigError: a value out of range, or a setting of `mlm` for another objective.
 
     >>> ObjectiveConfig(name="mlm", masked_share=0.8, random_share=0.1).mask_rate
     0.15
@@ -43,8 +44,28 @@ class ObjectiveConfig:
         metadata={"help": "mlm: share that becomes a random token (HELM 0; BERT 0.1); the rest stays"},
     )
 
+    masking_strategy: Literal["single", "double", "span"] = field(
+        default="single",
+        metadata={
+            "help": "mlm: what is chosen: single tokens, pairs of neighbours, or spans of geometric length"
+        },
+    )
+    span_length: float = field(
+        default=3.0, metadata={"help": "mlm: mean length of the spans, tokens, 1 or more (SpanBERT 3.8)"}
+    )
+
     def __post_init__(self) -> None:
         OBJECTIVES.resolve(self.name)
+        for item in fields(self)[1:]:
+            if self.name != "mlm" and getattr(self, item.name) != item.default:
+                raise ConfigError(f"objective {self.name!r} does not use {item.name}, which belongs to: mlm")
+        if self.masking_strategy not in ("single", "double", "span"):
+            raise ConfigError(
+                f"objective masking_strategy is {self.masking_strategy!r}, allowed: single, double, span"
+            )
+        if self.span_length != 3.0 and self.masking_strategy != "span":
+            raise ConfigError("objective span_length is of masking_strategy 'span' only: leave it out")
+        check_range("objective span_length", self.span_length, low=1)
         check_range("objective mask_rate", self.mask_rate, low=1e-6, high=1)
         for name in ("masked_share", "random_share"):
             check_range(f"objective {name}", getattr(self, name), low=0, high=1)

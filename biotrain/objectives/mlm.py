@@ -18,20 +18,28 @@ FIRST_ORDINARY = len(SPECIAL_TOKENS)
 class MaskedLM:
     """Chosen tokens are hidden and predicted.
 
-    Each non-special token is chosen independently with probability `mask_rate`; a sequence in which none
-    was chosen gets the token that came nearest, so that every sequence teaches something.
+    A sequence is cut into blocks - of one token (`single`), of two (`double`, beginning at a random one of
+    the first two), or of geometric length (`span`: each token begins a block with probability
+    1 / span_length, so neighbours that are chosen may join; cf. SpanBERT, arXiv:1907.10529). Each block is
+    chosen with probability `mask_rate`, and with it its non-special tokens: whatever the strategy, that is
+    each token's chance. A sequence in which none was chosen gets the block that came nearest, so that every
+    sequence teaches something.
 
     Attributes:
         mask_rate: share of the non-special tokens that is predicted.
         masked_share: share of those that the model reads as `<mask>`.
         random_share: share that it reads as a token drawn from the non-special ones; the rest stays.
         vocab_size: number of tokens, special ones included.
+        strategy: `single`, `double` or `span`.
+        span_length: mean length of a span, tokens.
     """
 
     mask_rate: float
     masked_share: float
     random_share: float
     vocab_size: int
+    strategy: str = "single"
+    span_length: float = 3.0
     causal = False
 
     def prepare(self, ids: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -43,7 +51,11 @@ class MaskedLM:
         [[[1, 4, 4, 2, 0]], [[-100, 7, 8, -100, -100]]]
         """
         ordinary = mask & (ids >= FIRST_ORDINARY)
-        score = torch.rand(ids.shape, generator=generator).to(ids.device).masked_fill(~ordinary, 2.0)
+        score = torch.rand(ids.shape, generator=generator).to(ids.device)
+        if self.strategy != "single":
+            # a token has the score of its block's first
+            score = score.gather(1, self._block_starts(ids.shape, generator).to(ids.device))
+        score = score.masked_fill(~ordinary, 2.0)
         threshold = score.amin(1, keepdim=True).clamp(min=self.mask_rate)
         chosen = ordinary & ((score < self.mask_rate) | (score == threshold))
         fate = torch.rand(ids.shape, generator=generator).to(ids.device)
@@ -53,7 +65,17 @@ class MaskedLM:
         inputs = torch.where(randomly, drawn.to(ids), inputs)
         return inputs, ids.masked_fill(~chosen, IGNORE)
 
+    def _block_starts(self, shape: torch.Size, generator: torch.Generator) -> Tensor:
+        """[B, T]: where the block of each position begins."""
+        places = torch.arange(shape[1]).expand(shape)
+        if self.strategy == "double":
+            odd = torch.randint(0, 2, (shape[0], 1), generator=generator)
+            return (places - (places + odd) % 2).clamp(min=0)
+        begins = torch.rand(shape, generator=generator) < 1 / self.span_length
+        return torch.where(begins, places, 0).cummax(1).values
+
 
 def build(config: ObjectiveConfig, vocab_size: int) -> MaskedLM:
     """The objective with the configured rates."""
-    return MaskedLM(config.mask_rate, config.masked_share, config.random_share, vocab_size)
+    return MaskedLM(config.mask_rate, config.masked_share, config.random_share, vocab_size,
+                    config.masking_strategy, config.span_length)  # fmt: skip

@@ -157,8 +157,13 @@ def test_other_vocabularies_are_refused(tokens: tuple[str, ...], message: str) -
     ("fields", "message"),
     [
         ({"name": "hex"}, "unknown loss 'hex', did you mean 'hxe'"),
-        ({"start_codon": "AUG"}, "start_codon must be a codon such as 'ATG' or '', got 'AUG'"),
-        ({"table": 99}, "unknown NCBI translation table 99"),
+        ({"name": "hxe", "start_codon": "AUG"}, "start_codon must be a codon such as 'ATG' or '', got 'AUG'"),
+        ({"name": "hxe", "table": 99}, "unknown NCBI translation table 99"),
+        ({"name": "xe", "alpha": 0.4}, "loss 'xe' does not use alpha, which belongs to: hxe"),
+        ({"name": "aa_loss_add", "beta": 4.0}, "loss 'aa_loss_add' does not use beta"),
+        ({"name": "soft_labels", "beta": 0.0}, "loss beta must be"),
+        ({"name": "hxe", "hierarchy": "none"}, "hierarchy is 'none', allowed: true, random, permuted"),
+        ({"name": "hxe", "hierarchy": "random", "tree": Path("t.json")}, "tree is given"),
     ],
 )
 def test_bad_settings_are_one_line(fields: dict, message: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -63,6 +65,45 @@ def test_mlm_keeps_its_rates() -> None:
     assert ((read != MASK) & (read != true)).float().mean().item() == pytest.approx(0.1 * 63 / 64, abs=0.015)
 
 
+@pytest.mark.parametrize(
+    ("strategy", "settings", "mean"), [("double", {}, 2.0), ("span", {"span_length": 4.0}, 4.0)]
+)
+def test_blocks_hit_the_rate_and_have_their_length(strategy: Any, settings: dict, mean: float) -> None:
+    noise = torch.Generator().manual_seed(0)
+    ids = torch.randint(6, VOCAB, (300, 400), generator=noise)
+    config = ObjectiveConfig(name="mlm", mask_rate=0.15, masking_strategy=strategy, **settings)
+    objective = build_objective(config, vocab_size=VOCAB)
+    chosen = objective.prepare(ids, torch.ones_like(ids, dtype=torch.bool), generator(3))[1] != IGNORE
+    assert chosen.float().mean().item() == pytest.approx(0.15, abs=0.006)
+    assert chosen.float().mean(0).std().item() < 0.03  # every place has the same chance
+    runs = (chosen[:, 1:] & ~chosen[:, :-1]).sum() + chosen[:, 0].sum()
+    # blocks that are neighbours join: a run is 1 / (1 - rate) blocks long
+    assert (chosen.sum() / runs).item() == pytest.approx(mean / 0.85, rel=0.05)
+
+
+def test_blocks_leave_specials_and_padding_alone() -> None:
+    ids, mask = batch()
+    for strategy in ("double", "span"):
+        config = ObjectiveConfig(name="mlm", mask_rate=0.5, masking_strategy=strategy)
+        targets = build_objective(config, vocab_size=VOCAB).prepare(ids, mask, generator(0))[1]
+        chosen = targets != IGNORE
+        assert (ids[chosen] > 5).all() and mask[chosen].all()
+        assert torch.equal(chosen.any(1), (ids > 5).any(1))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"name": "clm", "mask_rate": 0.2}, "objective 'clm' does not use mask_rate"),
+        ({"name": "mlm", "masking_strategy": "film"}, "allowed: single, double, span"),
+        ({"name": "mlm", "span_length": 5.0}, "span_length is of masking_strategy 'span' only"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(fields: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ObjectiveConfig(**fields)
+
+
 def test_mlm_masks_always_by_default_and_follows_its_generator() -> None:
     ids, mask = batch()
     objective = build_objective(ObjectiveConfig(name="mlm"), vocab_size=VOCAB)
@@ -88,8 +129,8 @@ def test_each_objective_has_its_model() -> None:
     ("fields", "message"),
     [
         ({"name": "clmm"}, "unknown objective 'clmm', did you mean 'clm'"),
-        ({"mask_rate": 0}, "objective mask_rate must be from 1e-06 to 1, got 0"),
-        ({"masked_share": 0.8, "random_share": 0.3}, r"must be at most 1, got 0\.8 \+ 0\.3"),
+        ({"name": "mlm", "mask_rate": 0}, "objective mask_rate must be from 1e-06 to 1, got 0"),
+        ({"name": "mlm", "masked_share": 0.8, "random_share": 0.3}, r"must be at most 1, got 0\.8 \+ 0\.3"),
     ],
 )
 def test_bad_settings_are_one_line(fields: dict, message: str) -> None:
