@@ -58,11 +58,27 @@ class FetchConfig:
                 raise ConfigError(f"{name} is {value}, allowed: {allowed}")
         if not self.timeout > 0:
             raise ConfigError(f"timeout is {self.timeout}, allowed: seconds above 0")
-        if bad := [text for text in self.select if not text.partition("=")[2]]:
+        object.__setattr__(self, "select", _with_commas(self.select))
+        if bad := [text for text in self.select if not all(text.partition("="))]:
             raise ConfigError(f"select is {bad[0]!r}, allowed: NAME=VALUE")
         if self.addresses is not None and not Path(self.addresses).is_file():
             raise ConfigError(f"addresses is {str(self.addresses)!r}: no such file")
         mirrors_from(self.mirror)
+
+
+def _with_commas(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Joins again what the command line took apart at a comma: what has no `=` belongs to the value before.
+
+    >>> _with_commas(("tranche=AA", "BB", "Study=x"))
+    ('tranche=AA,BB', 'Study=x')
+    """
+    found: list[str] = []
+    for text in texts:
+        if found and "=" not in text:
+            found[-1] += f",{text}"
+        else:
+            found.append(text)
+    return tuple(found)
 
 
 def fetch_folder(config: FetchConfig, out: Path | None) -> Path:

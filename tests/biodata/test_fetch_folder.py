@@ -212,6 +212,14 @@ def test_source_names_and_files(tmp_path: Path, monkeypatch) -> None:
     assert not is_source_name("refseq:viral") and not is_source_name("refseq:viral.fa.gz/x")
 
 
+def test_selections_may_have_commas() -> None:
+    config = FetchConfig(sources=("zinc",), select=("tranche=AAAB", "BB", "a=b=c"))
+    assert config.select == ("tranche=AAAB,BB", "a=b=c")
+    for wrong in ("tranche", "=x", "x="):
+        with pytest.raises(ConfigError, match="allowed: NAME=VALUE"):
+            FetchConfig(sources=("zinc",), select=(wrong,))
+
+
 def test_mirrors(monkeypatch) -> None:
     monkeypatch.setenv("SEQLOOM_MIRRORS", "https://a.org=http://b.org/a https://c.org=https://d.org")
     assert mirrors_from(("https://c.org/=http://e.org",)) == {
