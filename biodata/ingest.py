@@ -18,6 +18,7 @@ import pyarrow as pa
 
 import biodata
 from biodata.config_content import content_of
+from biodata.curate.exclusion import exclusion_rules
 from biodata.curate.labels import LabelTable
 from biodata.curate.rules import RuleLog
 from biodata.engine import in_order
@@ -95,6 +96,8 @@ def ingest(config: ReadConfig, out: Path, *, executor: Executor | None = None) -
 def _fingerprint(config: ReadConfig, files: list[SourceFile], log: RuleLog) -> str:
     settings = content_of(config)
     del settings["inputs"]
+    if config.exclusion.exclude:
+        settings["exclusion_rules"] = exclusion_rules().sha256
     return fingerprint({"config": settings, "sources": [f.as_dict() for f in files],
                         "left_out": log.as_dict(), "schema": SCHEMA_VERSION,
                         "versions": [biodata.__version__, pa.__version__]})  # fmt: skip

@@ -25,7 +25,7 @@ class ReadConfig:
     """What to read and which rows to keep.
 
     Attributes:
-        inputs: files, folders and patterns (plain, .gz, .bz2, .zst, bgzip), of any format in `biodata.io.READERS`.
+        inputs: files, folders and patterns (plain, .gz, .bz2, .zst, bgzip), formats of `biodata.io.READERS`.
 
     >>> ReadConfig(inputs=("a.fa",), take="genes")
     Traceback (most recent call last):
@@ -35,8 +35,8 @@ class ReadConfig:
     inputs: tuple[str, ...] = field(
         default=(),
         metadata={
-            "help": "files, folders or glob patterns: FASTA, FASTQ, GenBank, EMBL, AIRR, OAS, VDJdb, TCRdb, SMILES, "
-            "CSV, TSV, Parquet; compressed or not"
+            "help": "files, folders or glob patterns: FASTA, FASTQ, GenBank, EMBL, AIRR, OAS, VDJdb, TCRdb, "
+            "SMILES, CSV, TSV, Parquet; compressed or not"
         },
     )
     alphabet: Literal["dna", "rna", "protein", "selfies"] = field(
@@ -106,6 +106,14 @@ class ReadConfig:
             raise ConfigError(f"max_length is {self.max_length}, allowed: {allowed}")
         genetic_code(self.transl_table)
         self._check_texts()
+        self._check_molecules()
+
+    def _check_molecules(self) -> None:
+        settings = {"window": self.windows.window, "deny_sequences": self.exclusion.deny_sequences,
+                    "low_complexity": self.complexity.low_complexity}  # fmt: skip
+        for name, value in settings.items():
+            if self.alphabet == "selfies" and value not in (0, None, "keep"):
+                raise ConfigError(f"{name} is set with alphabet 'selfies', allowed: dna, rna, protein")
 
     def _check_texts(self) -> None:
         level = self.texts.text_level

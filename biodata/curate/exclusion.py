@@ -44,6 +44,7 @@ class Evidence(NamedTuple):
     host: str = ""
     organism: str = ""
     description: str = ""
+    receptor: str = ""  # V gene or locus of an antibody or T-cell receptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,8 @@ def origin_of(evidence: Evidence, *, more_hosts: tuple[str, ...] = ()) -> tuple[
         known = genus in names["hosts"] or genus in {host.lower() for host in more_hosts}
         return ("prokaryotic virus", "host") if known else ("virus", "host")
     classified = len(lineage) > 1 and not lineage[1].startswith("unclassified")
-    if not classified and words["phage"].search(evidence.organism or evidence.description):
+    name = evidence.organism or evidence.description
+    if not classified and (words["phage"].search(name) or name.lower().split(" ")[0] in names["viruses"]):
         return "prokaryotic virus", "name"
     return "virus", by
 
@@ -128,6 +130,8 @@ def _is_virus(
         return False, "division"
     if evidence.organism:
         return False, "name"
+    if words["receptor"].search(evidence.receptor):
+        return False, "receptor gene"
     return (True, "description") if words["viral"].search(evidence.description) else (None, "nothing")
 
 
@@ -177,8 +181,12 @@ class Exclusion:
 
     def _verdict(self, labels: Any, organism: str, taxon: int | None, description: str) -> tuple[str, str]:
         facts = {x["name"]: x["text"] or "" for x in labels or ()}
+        if not organism and (named := exclusion_rules().words["organism"].search(description)):
+            organism = named["uniprot"] or named["uniref"] or named["ncbi"]
+            taxon = taxon or int(named["id"] or named["taxid"] or 0) or None
+        receptor = "" if organism else facts.get("locus") or facts.get("v_call", "")
         key = (facts.get("lineage", ""), facts.get("division", ""), facts.get("host", ""), organism, taxon,
-               "" if organism else description)  # fmt: skip
+               "" if organism else description, receptor)  # fmt: skip
         if key not in self._seen:
             if len(self._seen) > 1 << 16:
                 self._seen.clear()
@@ -186,8 +194,9 @@ class Exclusion:
         return self._seen[key]
 
     def _decide(
-        self, lineage: str, division: str, host: str, organism: str, taxon: int | None, description: str
-    ) -> tuple[str, str]:
+        self, lineage: str, division: str, host: str, organism: str, taxon: int | None, description: str,
+        receptor: str,
+    ) -> tuple[str, str]:  # fmt: skip
         names = tuple(name.strip() for name in lineage.split(";") if name.strip())
         ids: set[str] = {str(taxon)} if taxon else set()
         if self._taxonomy is not None and taxon:
@@ -198,7 +207,7 @@ class Exclusion:
             return TAXON, f"{organism or taxon}: {denied} is on the deny-list"
         if not self.policy.exclude:
             return "", ""
-        evidence = Evidence(names, division, host, organism, description)
+        evidence = Evidence(names, division, host, organism, description, receptor)
         origin, by = origin_of(evidence, more_hosts=self.policy.more_hosts)
         if origin == "virus":
             said = "; ".join(names) or organism or description
@@ -225,17 +234,18 @@ def _evidence_columns(batch: pa.RecordBatch) -> tuple[list[Any], ...]:
 
 
 def exclusion_entry(
-    policy: ExclusionPolicy, dropped: Mapping[str, int], deny_sha256: str | None
+    policy: ExclusionPolicy, dropped: Mapping[str, int], deny_sha256: str | None, *, alphabet: str = "dna"
 ) -> dict[str, Any]:
     """What the manifest, and from there every checkpoint, says of the exclusion.
 
     Args:
         dropped: rows dropped by rule, of the whole build.
         deny_sha256: of the FASTA of denied sequences, `None` without one.
+        alphabet: of the dataset; molecules (selfies) have no organism, so nothing is excluded.
     """
     table = exclusion_rules()
     return {
-        "enabled": policy.exclude,
+        "enabled": policy.exclude and alphabet != "selfies",
         "rule_version": table.version,
         "rules_sha256": table.sha256,
         "unknown_organism": policy.unknown_organism,

@@ -59,8 +59,10 @@ class FileSteps:
 
     def _curated(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         config, log = self.config, self.log
-        if config.exclusion.active:
+        if config.exclusion.active and config.alphabet != "selfies":  # molecules have no organism
             batch = _exclusion(config.exclusion).apply(batch, log)
+            if not batch.num_rows:
+                return
         batch = self._cleaned(batch)
         for part in cut_windows(batch, config.windows, log=log):
             rows = self._of_length(part)

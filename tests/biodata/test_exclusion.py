@@ -61,7 +61,16 @@ def evidence(lineage: str = "", **more: str) -> Evidence:
         (evidence(division="BCT"), "cellular"),
         (evidence("other sequences; artificial sequences; vectors", organism="Cloning vector x"), "unknown"),
         (evidence(organism="synthetic construct", division="SYN"), "unknown"),
-        (evidence(organism="uncultured bacterium"), "unknown"),
+        (evidence(organism="marine sediment metagenome"), "unknown"),
+        (evidence(organism="uncultured organism"), "unknown"),
+        (evidence(organism="uncultured soil bacterium"), "cellular"),
+        (evidence(organism="unclassified Bradyrhizobium"), "cellular"),
+        (evidence(organism="unclassified Riboviria"), "virus"),
+        (evidence(organism="viral metagenome"), "virus"),
+        (evidence(organism="Myoviridae sp. ctKHS5"), "prokaryotic virus"),
+        (evidence(receptor="TRB"), "cellular"),
+        (evidence(receptor="IGHV3-23*01"), "cellular"),
+        (evidence(receptor="TRNA"), "unknown"),
         (evidence(description="Ebola virus, complete genome"), "virus"),
         (evidence(description="NC_001416.1 Enterobacteria phage lambda"), "prokaryotic virus"),
         (evidence(description="contig 17"), "unknown"),
@@ -106,6 +115,24 @@ ROWS = (
 
 def kept(policy: ExclusionPolicy, log: RuleLog) -> list[str]:
     return Exclusion(policy).apply(batch(*ROWS), log)["id"].to_pylist()
+
+
+def test_organisms_in_descriptions_of_protein_files() -> None:
+    said = (
+        "OS=Homo sapiens OX=9606 GN=X",
+        "x OS=Influenza A virus (A/x(H1N1)) OX=1",
+        "x [Mus musculus]",
+        "coat protein [Tobacco mosaic virus]",
+        "x n=2 Tax=Vibrio phage ICP1 TaxID=979525 RepID=Y",
+        "[4Fe-4S]",
+    )
+    rows = batch(*({"description": text} for text in said))
+    assert Exclusion(ExclusionPolicy(exclude=True)).apply(rows, RuleLog())["id"].to_pylist() == [
+        "r0",
+        "r2",
+        "r4",
+    ]
+    assert Exclusion(ExclusionPolicy(deny_taxa=("9606",))).apply(rows, RuleLog()).num_rows == 5
 
 
 def test_doubt_excludes_and_everything_is_listed() -> None:
@@ -174,13 +201,24 @@ def test_taxonomy_gives_lineages_to_taxon_ids(tmp_path: Path) -> None:
         Taxonomy(tmp_path / "nowhere")
 
 
+def test_molecules_have_no_windows_and_no_organism() -> None:
+    for section, values in (("windows", {"window": 9}), ("complexity", {"low_complexity": "mask"}),
+                            ("exclusion", {"deny_sequences": "x.fa"})):  # fmt: skip
+        with pytest.raises(
+            ConfigError, match=f"{next(iter(values))} .*'selfies', allowed: dna, rna, protein"
+        ):
+            from_dict(ReadConfig, {"alphabet": "selfies", section: values})
+    assert not exclusion_entry(ExclusionPolicy(exclude=True), {}, None, alphabet="selfies")["enabled"]
+
+
 def test_policies_and_the_entry() -> None:
-    for wrong in (
+    wrongs: tuple[dict[str, Any], ...] = (
         {"unknown_organism": "maybe"},
         {"deny_identity": 0},
         {"deny_coverage": 2},
         {"deny_taxa": (" ",)},
-    ):
+    )
+    for wrong in wrongs:
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             ExclusionPolicy(**wrong)
     assert not ExclusionPolicy().active and ExclusionPolicy(deny_taxa=("9606",)).active

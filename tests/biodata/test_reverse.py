@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -87,7 +88,7 @@ def test_readings_that_make_no_sense() -> None:
      ("protein", "ACDEFGHIKLMNPQRSTVWY", "reversed", ":reversed")],
 )  # fmt: skip
 def test_they_stay_in_their_split(
-    tmp_path: Path, alphabet: str, letters: str, kind: str, suffix: str
+    tmp_path: Path, alphabet: str, letters: str, kind: Any, suffix: str
 ) -> None:
     rng = random.Random(5)
     texts = ["".join(rng.choices(letters, k=150)) for _ in range(40)]
@@ -103,7 +104,7 @@ def test_they_stay_in_their_split(
     out = tmp_path / "out"
     result = build_dataset(config, out)
     dataset = open_dataset(out)
-    home = {}
+    home, rows = {}, []
     for split in SPLITS:
         rows = dataset.table(split).to_pylist()
         assert len(rows) == result["splits"][split]
