@@ -1,8 +1,7 @@
-"""Saved tokenizers on files: ids of every record, and tokenizers side by side."""
+"""Saved tokenizers on files: ids of every record."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ import pyarrow.parquet as pq
 from biodata.files import atomic_path
 from biodata.progress import say
 from biodata.tokenizers.load import load_tokenizer
-from biodata.tokenizers.measure import Measure, measure, warnings_of
+from biodata.tokenizers.measure import Measure, warnings_of
 from biodata.tokenizers.protocol import Encoded, Tokenizer
-from biodata.tokenizers.rows import read_strings, training_strings
+from biodata.tokenizers.rows import read_strings
 
 SHOWN_RECORDS = 5
 
@@ -40,21 +39,6 @@ def encode_path(tokenizer: Path, path: Path, *, out: Path | None = None) -> dict
     with atomic_path(out) as part:
         _write(loaded, path, part, total)
     return {"path": str(out), **_result(loaded, total)}
-
-
-def compare_tokenizers(tokenizers: Sequence[Path], data: Path) -> dict[str, Any]:
-    """Measures saved tokenizers on the same sequences (all of a dataset's training split).
-
-    Returns:
-        `tokenizers`, a list of `{path, kind, vocab_size, rows, tokens, letters, symbols_per_token,
-        unknown_rate, warnings}` in the order given.
-    """
-    rows = []
-    for folder in tokenizers:
-        loaded = load_tokenizer(folder)
-        result = _result(loaded, measure(loaded, training_strings(data, loaded.kind)))
-        rows.append({"path": str(folder), "vocab_size": loaded.vocab_size, **result})
-    return {"tokenizers": rows}
 
 
 def _first_records(tokenizer: Tokenizer, path: Path) -> list[dict[str, Any]]:

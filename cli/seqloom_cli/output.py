@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
@@ -23,6 +23,14 @@ def show(result: Mapping[str, Any], *, as_json: bool) -> None:
     width = max((len(name) for name, _ in flat), default=0)
     for name, value in flat:
         print(f"{name:<{width}}  {value}")
+
+
+def show_columns(results: Sequence[Mapping[str, Any]], *, skip: tuple[str, ...] = ()) -> None:
+    """Prints results of one kind side by side: a line for each field, a column for each result."""
+    width = 2 + max(len(_text(v)) for result in results for k, v in result.items() if k not in skip)
+    for name in (key for key in results[0] if key not in skip):
+        cells = [_text(result[name]) for result in results]
+        print(f"{name:<28}" + "".join(f"{cell:>{width}}" for cell in cells))
 
 
 def one_line_errors(run: Callable[..., None]) -> Callable[..., None]:

@@ -11,7 +11,7 @@ import typer
 from biodata.tokenizers import TOKENIZERS
 from biodata.tokenizers.config import TokenizerConfig
 from seqloom_cli.commands import Positional, add_command, json_option
-from seqloom_cli.output import one_line_errors, show
+from seqloom_cli.output import one_line_errors, show, show_columns
 
 app = typer.Typer(help="Make and apply tokenizers.", no_args_is_help=True)
 
@@ -52,13 +52,20 @@ def encode(
     show(encode_path(tokenizer, path, out=out), as_json=as_json)
 
 
-@app.command(help="Measures tokenizers on the same data: symbols per token, unknown rate.")
+@app.command(help="Measures tokenizers on the same data: length, vocabulary, codon frame, information kept.")
 @one_line_errors
 def compare(
     tokenizers: Annotated[list[Path], typer.Argument(help="tokenizer folders", metavar="TOK...")],
-    data_: Annotated[Path, typer.Option("--data", help="dataset folder, Parquet or FASTA file")],
+    data_: Annotated[Path, typer.Option("--data", help="dataset folder, Parquet or sequence file")],
+    plot: Annotated[Path | None, typer.Option(help="Zipf plot, SVG or PNG")] = None,
     as_json: Annotated[bool, json_option()] = False,
 ) -> None:
-    from biodata.tokenizers.apply import compare_tokenizers
+    from biodata.tokenizers.compare import compare_tokenizers
 
-    show(compare_tokenizers(tokenizers, data_), as_json=as_json)
+    result = compare_tokenizers(tokenizers, data_, plot=plot)
+    if as_json:
+        show(result, as_json=True)
+        return
+    show_columns(result["tokenizers"], skip=("warnings",))
+    if plot:
+        show({"plot": plot}, as_json=False)

@@ -5,7 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from biodata.errors import ConfigError, DataError
-from biodata.tokenizers.apply import compare_tokenizers, encode_path
+from biodata.tokenizers.apply import encode_path
+from biodata.tokenizers.compare import compare_tokenizers
 from biodata.tokenizers.kmer import codon
 from biodata.tokenizers.letters import nuc
 
