@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from biodata.catalog import Catalog
+from biodata.curate.interleave import InterleaveConfig
 from biodata.dataset import Dataset, open_dataset
 from biodata.errors import ConfigError, DataError
 from biodata.schema import SPLITS
@@ -15,6 +16,7 @@ from biodata.schema import SPLITS
 EXPORTS = Catalog(
     "export",
     {
+        "documents": "biodata.export.documents:export_documents",
         "fasta": "biodata.export.fasta:export_fasta",
         "hf": "biodata.export.huggingface:export_huggingface",
         "megatron": "biodata.export.megatron:export_megatron",
@@ -36,7 +38,9 @@ class ExportConfig:
     """
 
     data: Path = field(metadata={"help": "dataset folder"})
-    to: str = field(metadata={"help": "megatron (.bin/.idx), fasta, or hf (Parquet folder with a card)"})
+    to: str = field(
+        metadata={"help": "megatron (.bin/.idx), fasta, hf (Parquet with a card), documents (text)"}
+    )
     out: Path = field(
         metadata={"help": "start of the files' names: OUT_train.bin, OUT_train.fasta; hf: the folder"}
     )
@@ -44,6 +48,9 @@ class ExportConfig:
         default=None, metadata={"help": "tokenizer folder (needed for megatron; hf: adds a column input_ids)"}
     )
     splits: tuple[str, ...] = field(default=SPLITS, metadata={"help": "splits to write"})
+    documents: InterleaveConfig = field(
+        default_factory=InterleaveConfig, metadata={"help": "documents: text and sequence interleaved"}
+    )
 
     def __post_init__(self) -> None:
         form = EXPORTS.resolve(self.to)
@@ -54,8 +61,9 @@ class ExportConfig:
             raise ConfigError(f"splits = {', '.join(self.splits)}: each once")
         if form == "megatron" and self.tokenizer is None:
             raise ConfigError("megatron files hold token ids: give --tokenizer TOK")
-        if form == "fasta" and self.tokenizer is not None:
-            raise ConfigError(f"tokenizer = {self.tokenizer}, but FASTA holds letters: leave it out")
+        if form in ("fasta", "documents") and self.tokenizer is not None:
+            holds = "FASTA holds letters" if form == "fasta" else "documents hold text"
+            raise ConfigError(f"tokenizer = {self.tokenizer}, but {holds}: leave it out")
 
 
 Export: TypeAlias = Callable[[ExportConfig, Dataset], dict[str, Any]]

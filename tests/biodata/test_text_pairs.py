@@ -21,7 +21,7 @@ from biodata.curate.phrases import cap_phrases
 from biodata.curate.text_pairs import feature_facts
 from biodata.curate.text_policy import TextPolicy
 from biodata.errors import ConfigError
-from biodata.export.documents import write_documents
+from biodata.export import ExportConfig, export_dataset
 from biodata.ingest import ReadConfig, ingest
 from biodata.schema import SCHEMA
 from biodata.tokenizers.joint import BOUNDARIES, train_joint
@@ -182,11 +182,11 @@ def test_the_joint_tokenizer_reads_documents_of_a_dataset(tmp_path: Path) -> Non
     values = {"read": {"inputs": [str(path)], "windows": {"window": 60}, "texts": {"text_level": "window"}},
               "split": {"threads": 1, "exact_effort": 0, "fractions": [1, 0, 0]}}  # fmt: skip
     build_dataset(from_dict(BuildConfig, values), tmp_path / "data")
-    result = write_documents(
-        tmp_path / "data", tmp_path / "out", InterleaveConfig(order="text-first", max_document=10**4)
-    )
-    assert result["documents"] == {"train": 1, "validation": 0, "test": 0}
-    (row,) = pq.read_table(tmp_path / "out" / "train.parquet").to_pylist()
+    values = {"data": str(tmp_path / "data"), "to": "documents", "out": str(tmp_path / "out" / "pairs"),
+              "documents": {"order": "text-first", "max_document": 10**4}}  # fmt: skip
+    result = export_dataset(from_dict(ExportConfig, values))
+    assert result["documents"] == {"train": 1} and result["rows"] == {"train": 2}
+    (row,) = pq.read_table(tmp_path / "out" / "pairs_train.parquet").to_pylist()
     assert row["rows"] == ["T1.1:0..60", "T1.1:60..120"]
     first, second = (LETTERS[at : at + 60] for at in (0, 60))
     assert row["sequence"] == (
