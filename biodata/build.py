@@ -9,36 +9,37 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 import biodata
-from biodata.audit import Audit, audit
+from biodata.audit import Audit
 from biodata.card import dataset_card, explain_repair
 from biodata.config_content import content_of
 from biodata.curate.config import CurateConfig
 from biodata.curate.exclusion import exclusion_entry
 from biodata.curate.reverse import Readings, check_kind, plan_readings
 from biodata.curate.stage import Curated, curate
-from biodata.dataset import CARD, DATA, MANIFEST, is_dataset, open_dataset, write_splits
-from biodata.errors import ConfigError, DataError, InterruptedRunError, SeqloomError
+from biodata.dataset import CARD, MANIFEST, is_dataset, open_dataset
+from biodata.engine import EngineConfig, running
+from biodata.errors import ConfigError, InterruptedRunError
+from biodata.fetch.origin import Origins
+from biodata.fetch.resolve import resolved
 from biodata.files import fingerprint, read_json, sha256_file, write_json, write_text
 from biodata.folders import check_target, locked
 from biodata.ingest import ReadConfig, ingest
 from biodata.io.detect import expand_inputs
-from biodata.mmseqs import find_mmseqs, normalised
-from biodata.progress import progress
-from biodata.publish import PURGE_REASON, load_split, publish, save_split, write_removed
+from biodata.mmseqs import find_mmseqs
+from biodata.publish import PURGE_REASON, publish, write_removed
+from biodata.rounds import open_rows, split_until_clean
 from biodata.schema import SCHEMA_VERSION, SPLITS
-from biodata.search import Hits
-from biodata.split import PURGED, Split, SplitConfig, repair_again, split_rows
-
-_MOST_ROUNDS = 20
+from biodata.split import PURGED, Split, SplitConfig
+from biodata.storage import storage_errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +56,20 @@ class BuildConfig:
         default_factory=SplitConfig, metadata={"help": "clusters, split, repair, audit"}
     )
     overwrite: bool = field(default=False, metadata={"help": "replace another seqloom dataset in the folder"})
+    engine: Literal["local", "dask"] = field(
+        default="local", metadata={"help": "where shards are worked on: processes here, or Dask workers"}
+    )
+    scheduler: str = field(
+        default="", metadata={"help": "engine dask: address of a scheduler; without it workers start here"}
+    )
 
     def __post_init__(self) -> None:
         check_kind(self.curate.augment, self.read.alphabet)
+        self.engine_config()
+
+    def engine_config(self) -> EngineConfig:
+        """Where the work is done; changes no byte of the result."""
+        return EngineConfig(engine=self.engine, scheduler=self.scheduler, workers=self.split.threads)
 
 
 def build_dataset(config: BuildConfig, out: Path) -> dict[str, Any]:
@@ -70,16 +82,23 @@ def build_dataset(config: BuildConfig, out: Path) -> dict[str, Any]:
         ConfigError: the folder holds something else.
         DataError: the input cannot be read or split as asked.
         InterruptedRunError: stopped by Ctrl-C; the same call goes on.
+        SeqloomError: the disk is full, the folder is read-only, another build is at work in it.
     """
-    out = Path(out)
+    with storage_errors(Path(out)):
+        return _build_in(config, Path(out))
+
+
+def _build_in(config: BuildConfig, out: Path) -> dict[str, Any]:
     check_target(out, finished=is_dataset(out))
+    config = dataclasses.replace(config, read=resolved(config.read))
     key = build_key(config)
     try:
         with locked(out) as work:
             manifest = _finished(config, out, key)
             if manifest is None:
                 _discard_others(work, key)
-                manifest = _build(config, out, work / key[:16], key)
+                with running(config.engine_config()) as executor:
+                    manifest = _build(config, out, work / key[:16], key, executor)
             shutil.rmtree(work, ignore_errors=True)
     except KeyboardInterrupt:
         raise InterruptedRunError(
@@ -96,7 +115,9 @@ def summary(manifest: dict[str, Any], out: Path) -> dict[str, Any]:
 
 def build_key(config: BuildConfig) -> str:
     """Fingerprint of all that decides the bytes of a dataset; file contents, not their places."""
-    files = [[path.name, sha256_file(path)] for path in expand_inputs(config.read.inputs)]
+    origins = Origins()
+    hashed = [(path, sha256_file(path)) for path in expand_inputs(config.read.inputs)]
+    files = [[p.name, found, bool(origins.of(p, sha256=found).get("accessions"))] for p, found in hashed]
     return fingerprint(
         {"read": _content(config.read), "files": files, "curate": content_of(config.curate),
          "exclusion": exclusion_entry(config.read.exclusion, {}, None), "split": _recorded(config.split),
@@ -138,19 +159,16 @@ def _discard_others(work: Path, key: str) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _build(config: BuildConfig, out: Path, work: Path, key: str) -> dict[str, Any]:
+def _build(config: BuildConfig, out: Path, work: Path, key: str, executor: Executor) -> dict[str, Any]:
     if not (work / MANIFEST).is_file():
         shutil.rmtree(work / "tmp", ignore_errors=True)
-        ingest(config.read, work / "ingest")
-        stages = sorted((work / "ingest").glob("stage-*.parquet"))
+        stages = list(ingest(config.read, work / "ingest", executor=executor).shards)
         curated = curate(stages, config.curate, config.read.exclusion, alphabet=config.read.alphabet,
                          out=work / "curate", threads=config.split.threads)  # fmt: skip
         stages = list(curated.stages)
-        sequences, alphabet = _load(stages, config)
+        rows, alphabet = open_rows(stages, config.split, work, executor)
         readings = _readings(config, stages)
-        split, found, files, rounds = _split_until_clean(
-            config.split, work, stages, sequences, alphabet, readings
-        )
+        split, found, files, rounds = split_until_clean(rows, stages, work, readings)
         manifest = _manifest(config, key, alphabet, read_json(work / "ingest" / "ingest.json"))
         manifest |= _outcome(config.split, split, found, files, rounds)
         _add_curation(manifest, config, curated, readings)
@@ -180,78 +198,9 @@ def _add_curation(
         manifest["changed"][rule] = n
     denied = curated.info.get("denied_sequences", {}).get("sha256")
     manifest["curate"] = {"config": content_of(config.curate), **curated.info}
-    manifest["exclusion"] = exclusion_entry(config.read.exclusion, manifest["dropped"], denied)
-
-
-def _load(stages: list[Path], config: BuildConfig) -> tuple[pa.ChunkedArray, str]:
-    if not stages or not sum(pq.read_metadata(path).num_rows for path in stages):
-        raise DataError("no row is left after reading and cleaning")
-    tables = [pq.read_table(path, columns=["sequence", "alphabet"]) for path in stages]
-    table = pa.concat_tables(tables)
-    alphabets = sorted(table["alphabet"].unique().to_pylist())
-    if len(alphabets) > 1:
-        raise DataError(
-            f"rows of several alphabets: {', '.join(alphabets)}", hint="build one dataset of each"
-        )
-    return normalised(table["sequence"], alphabet=alphabets[0]), alphabets[0]
-
-
-def _split_until_clean(
-    config: SplitConfig,
-    work: Path,
-    stages: list[Path],
-    sequences: pa.ChunkedArray,
-    alphabet: str,
-    readings: Readings | None,
-) -> tuple[Split, Audit, list[dict[str, Any]], int]:
-    """Split, write, audit what was written; repair and repeat while the audit finds a leak."""
-    split = None
-    for number in range(_MOST_ROUNDS):
-        state = work / f"split-{number}.npz"
-        if (work / f"split-{number + 1}.npz").is_file():
-            continue
-        if state.is_file():
-            split = load_split(state)
-        elif split is None:
-            with progress("clustering and splitting"):
-                split = split_rows(sequences, config, alphabet=alphabet, workdir=work / "tmp")
-            save_split(state, split)
-        shutil.rmtree(work / DATA, ignore_errors=True)
-        files = write_splits(stages, split.cluster, split.split, work / DATA, readings=readings)
-        with progress(f"auditing, round {number + 1}"):
-            found = _audit_files(config, work, files, _rows_written(split, readings), alphabet)
-        if not len(found.leaks.query):
-            return split, found, files, number
-        split = repair_again(split, found.leaks, config)
-        save_split(work / f"split-{number + 1}.npz", split)
-    raise SeqloomError(f"similar rows still cross the split after {_MOST_ROUNDS} rounds of repair: "
-                       "try --split.repair purge")  # fmt: skip
-
-
-def _audit_files(
-    config: SplitConfig, work: Path, files: list[dict[str, Any]], rows: np.ndarray, alphabet: str
-) -> Audit:
-    """Audits the Parquet files as they are, and translates row numbers back to those of the input, `rows`."""
-    tables = [pq.read_table(work / entry["name"], columns=["sequence"]) for entry in files]
-    parts = np.concatenate([np.full(len(table), SPLITS.index(entry["split"]), np.int8)
-                            for table, entry in zip(tables, files)])  # fmt: skip
-    texts = normalised(pa.concat_tables(tables)["sequence"], alphabet=alphabet)
-    found = audit(
-        texts,
-        parts,
-        alphabet=alphabet,
-        settings=config.audit_settings(),
-        workdir=work / "tmp",
-        stop_early=True,
+    manifest["exclusion"] = exclusion_entry(
+        config.read.exclusion, manifest["dropped"], denied, alphabet=config.read.alphabet
     )
-    leaks = Hits(rows[found.leaks.query], rows[found.leaks.target], found.leaks.identity)
-    return dataclasses.replace(found, leaks=leaks, leaking_rows=rows[found.leaking_rows])
-
-
-def _rows_written(split: Split, readings: Readings | None) -> np.ndarray:
-    """The input's row number of every row of the files, in their order."""
-    rows = np.concatenate([np.flatnonzero(split.split == number) for number in range(len(SPLITS))])
-    return rows if readings is None else np.repeat(rows, readings.copies[rows])
 
 
 def _manifest(config: BuildConfig, key: str, alphabet: str, read: dict[str, Any]) -> dict[str, Any]:
@@ -278,6 +227,7 @@ def _outcome(
     rows, purged = len(kept), _purged_by_split(split)
     info = split.info
     repair = {
+        "split_by": info["clustering"]["method"],
         "mode": config.repair,
         "method": _repair_method(info, purged),
         "clusters_before": info["clustering"]["clusters"],

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Literal, TypeVar
 
@@ -24,6 +24,7 @@ ENGINES = ("local", "dask")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 _ATTEMPTS = 3
+_PATIENCE = "30s"
 _ON_DASK = {"pure": False, "retries": _ATTEMPTS}
 
 
@@ -32,6 +33,8 @@ class EngineConfig:
     """Where the work is done; never changes a result.
 
     Attributes:
+        engine: processes here, or a Dask cluster.
+        scheduler: address of a Dask scheduler; without one, its workers start here.
         workers: processes of this machine, 0 for one a core.
 
     >>> EngineConfig(scheduler="tcp://head:8786")
@@ -39,12 +42,8 @@ class EngineConfig:
     biodata.errors.ConfigError: scheduler is 'tcp://head:8786' with engine 'local', allowed: engine dask
     """
 
-    engine: Literal["local", "dask"] = field(
-        default="local", metadata={"help": "where shards are worked on: processes here, or a Dask cluster"}
-    )
-    scheduler: str = field(
-        default="", metadata={"help": "address of a Dask scheduler; without one, workers start here"}
-    )
+    engine: Literal["local", "dask"] = "local"
+    scheduler: str = ""
     workers: int = 0
 
     def __post_init__(self) -> None:
@@ -83,7 +82,7 @@ def running(config: EngineConfig) -> Iterator[Executor]:
 
 def _client(distributed: Any, scheduler: str) -> Any:
     try:
-        return distributed.Client(scheduler, timeout="30s", set_as_default=False)
+        return distributed.Client(scheduler, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise SeqloomError(f"no Dask scheduler answers at {scheduler!r}: {error}") from error
 
@@ -135,9 +134,11 @@ class WorkerPool(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = True) -> None:
         """Ends the processes at once: what they were working on is not waited for."""
         self._closed = True
-        for worker in self._all:
-            worker.end()
-        self._threads.shutdown(wait, cancel_futures=cancel_futures)
+        for worker in list(self._all):
+            worker.process.kill()  # the thread that waits for it goes on, and ends
+        self._threads.shutdown(True, cancel_futures=cancel_futures)
+        for worker in list(self._all):
+            self._drop(worker)
 
     def _call(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         for _ in range(_ATTEMPTS):
@@ -166,7 +167,7 @@ class WorkerPool(Executor):
             worker = self._local.worker = _Worker()
             self._all.append(worker)
             if self._closed:
-                worker.end()
+                worker.process.kill()
         return worker
 
     def _drop(self, worker: _Worker) -> None:

@@ -23,18 +23,26 @@ def kmer_hashes(letters: np.ndarray, *, k: int, alphabet: str, seed: int) -> np.
     ...                kmer_hashes(b, k=5, alphabet="dna", seed=1)[::-1])
     True
     """
+    hashes, fine = kmer_hashes_at(letters, k=k, alphabet=alphabet, seed=seed)
+    return hashes if fine.all() else hashes[fine]
+
+
+def kmer_hashes_at(letters: np.ndarray, *, k: int, alphabet: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `kmer_hashes`, but a hash for every place, and whether the k-mer there counts."""
     if alphabet not in NUCLEOTIDES:
-        return _mixed(_rolled(letters.astype(np.uint64), k, _ODD), seed)
+        hashes = _mixed(_rolled(letters.astype(np.uint64), k, _ODD), seed)
+        return hashes, np.ones(len(hashes), bool)
     codes = _CODES[letters]
     bad = codes > 3
     words = codes.astype(np.uint64)
     kmers = _rolled(words, k, 4)
     if alphabet == "dna":
         kmers = np.minimum(kmers, _rolled(np.uint64(3) - words[::-1], k, 4)[::-1])
+    fine = np.ones(len(kmers), bool)
     if bad.any():
         count = np.concatenate([[0], np.cumsum(bad)])
-        kmers = kmers[count[k:] == count[:-k]]
-    return _mixed(kmers, seed)
+        fine = count[k:] == count[:-k]
+    return _mixed(kmers, seed), fine
 
 
 def _rolled(words: np.ndarray, k: int, base: int) -> np.ndarray:

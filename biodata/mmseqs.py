@@ -8,6 +8,7 @@ holds no path of this machine.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -30,6 +31,7 @@ NUCLEOTIDES = ("dna", "rna")
 _TOKEN = re.compile(r"\[[^\]]*\]|.")
 _MOST_TOKENS = 220  # one byte each, the limit of edlib
 _CHUNK_LETTERS = 64 << 20
+_FULL_BELOW = 1 << 20  # bytes; MMseqs2 names no reason when it cannot write
 _ILLEGAL_INSTRUCTION = (-4, 132)
 
 
@@ -165,6 +167,8 @@ def _execute(command: list[str], *, folder: Path | None) -> str:
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         last = lines[-1] if lines else "no message"
         what = command[1] if len(command) > 1 else ""
+        if folder is not None and shutil.disk_usage(folder).free < _FULL_BELOW:
+            raise OSError(errno.ENOSPC, f"mmseqs {what}: {last}")
         raise SeqloomError(f"mmseqs {what} failed with exit code {process.returncode}: {last}")
     return output
 

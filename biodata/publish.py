@@ -18,8 +18,10 @@ from biodata.files import atomic_path, read_json
 from biodata.schema import SPLITS
 from biodata.search import Hits
 from biodata.split import PURGED, Split
+from biodata.staging import batches_of
 
 PURGE_REASON = "similar-across-splits"
+_ARRAYS = ("units", "place", "cluster", "assigned", "split")
 _LISTINGS = ("dropped.parquet", "changed.parquet")
 
 
@@ -34,8 +36,7 @@ def write_removed(work: Path, stages: list[Path], split: Split, curated: Path | 
     if curated is not None:
         _append(removed / _LISTINGS[0], curated)
     gone = np.flatnonzero(split.split == PURGED)
-    names = pa.concat_tables([pq.read_table(path, columns=["id", "source"]) for path in stages])
-    names = names.take(pa.array(gone))
+    names = _rows_of(stages, gone, ["id", "source"])
     was = [f"was in {SPLITS[number]}" for number in split.assigned[gone].tolist()]
     count = len(gone)
     table = pa.table(
@@ -45,6 +46,17 @@ def write_removed(work: Path, stages: list[Path], split: Split, curated: Path | 
     )  # fmt: skip
     with atomic_path(removed / "purged.parquet") as part:
         pq.write_table(table, part, compression="zstd")
+
+
+def _rows_of(stages: list[Path], rows: np.ndarray, columns: list[str]) -> pa.Table:
+    """Columns of some rows, given in order; a batch at a time."""
+    parts, first = [], 0
+    for path in stages:
+        for batch in batches_of(path, columns):
+            low, high = np.searchsorted(rows, [first, first + batch.num_rows])
+            parts.append(batch.take(pa.array(rows[low:high] - first)))
+            first += batch.num_rows
+    return pa.Table.from_batches(parts)
 
 
 def _append(listing: Path, more: Path) -> None:
@@ -82,17 +94,15 @@ def save_split(path: Path, split: Split) -> None:
 
 
 def _write_arrays(path: Path, split: Split) -> None:
+    arrays = {name: getattr(split, name) for name in _ARRAYS}
+    links = {f"links_{name}": value for name, value in split.links._asdict().items()}
     with open(path, "wb") as handle:
-        np.savez(handle, linclust=split.linclust, cluster=split.cluster, split=split.split,
-                 assigned=split.assigned, query=split.links.query, target=split.links.target,
-                 identity=split.links.identity, info=np.array(json.dumps(split.info)))  # fmt: skip
+        np.savez(handle, allow_pickle=False, **arrays, **links, info=np.array(json.dumps(split.info)))
 
 
 def load_split(path: Path) -> Split:
     """What `save_split` wrote."""
     with np.load(path) as saved:
-        return Split(
-            linclust=saved["linclust"], cluster=saved["cluster"], split=saved["split"],
-            assigned=saved["assigned"], links=Hits(saved["query"], saved["target"], saved["identity"]),
-            info=json.loads(str(saved["info"])),
-        )  # fmt: skip
+        links = Hits(*(saved[f"links_{name}"] for name in Hits._fields))
+        arrays = {name: saved[name] for name in _ARRAYS}
+        return Split(**arrays, links=links, info=json.loads(str(saved["info"])))

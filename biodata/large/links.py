@@ -1,0 +1,166 @@
+"""Clusters and similar pairs of a large set, in waves: few alignments a row, and none that tells nothing new.
+
+First each row is aligned with the row it shares most k-mers with; then those candidates that are not yet
+connected, directly or through others; after the split those that cross it, whatever connects them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from biodata.cluster import renumbered
+from biodata.large.candidates import find_candidates, partitions_of, read_pairs, remove_pass
+from biodata.large.letters import Letters
+from biodata.large.sketches import Pass, kmer_length
+from biodata.large.verify import Likeness, verified
+from biodata.repair import components
+from biodata.search import NO_HITS, Hits, merge_hits
+
+_LISTED = 100_000  # rows that are Python numbers at a time
+_WAVE = 2_000_000  # pairs that are aligned before connections are looked at again
+
+
+@dataclass(slots=True, kw_only=True)
+class Known:
+    """What is known of the pairs of a set.
+
+    Attributes:
+        links: pairs found alike.
+        tested: sorted keys of all pairs that were aligned.
+        candidates: pairs that came up, over all passes.
+    """
+
+    links: Hits = NO_HITS
+    tested: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
+    candidates: int = 0
+
+    def add(self, query: np.ndarray, target: np.ndarray, found: Hits) -> None:
+        """Takes over pairs that were aligned, and those of them that are alike."""
+        self.tested = np.union1d(self.tested, keys_of(query, target))
+        self.links = merge_hits(self.links, found)
+
+    def is_new(self, query: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """Which pairs were not aligned yet."""
+        keys = keys_of(query, target)
+        at = np.minimum(np.searchsorted(self.tested, keys), max(len(self.tested) - 1, 0))
+        return self.tested[at] != keys if len(self.tested) else np.ones(len(keys), bool)
+
+
+def keys_of(query: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Pairs as single numbers, lower row first."""
+    low, high = np.minimum(query, target), np.maximum(query, target)
+    return low.astype(np.uint64) << np.uint64(32) | high.astype(np.uint64)
+
+
+def candidate_files(
+    letters: Letters, by: Likeness, folder: Path, *, seed: int, executor: Executor | None
+) -> list[Path]:
+    """Candidate pairs of one pass; every seed looks at other k-mers, shorter ones from the second on."""
+    k = kmer_length(int(letters.offsets[-1]), by.alphabet) - min(seed, 2)
+    how = Pass(folder=folder.absolute(), letters=by.letters, alphabet=by.alphabet, k=k, seed=seed + 3,
+               partitions=partitions_of(letters))  # fmt: skip
+    ratio = by.sketch.identity * by.sketch.coverage
+    files = find_candidates(letters, how, ratio=ratio, executor=executor)
+    remove_pass(how, files)
+    return files
+
+
+def find_links(
+    letters: Letters, by: Likeness, files: Sequence[Path], *, executor: Executor | None
+) -> tuple[np.ndarray, Known]:
+    """Cluster of every row, and the pairs found alike: as many as connect what is alike."""
+    known = Known()
+    rows = np.arange(len(letters))
+    partner = _best_partners(letters.lengths, files, known)
+    has = np.flatnonzero(partner >= 0)
+    has = has[np.argsort(partner[has], kind="stable")]
+    found = verified(has, partner[has], by, executor=executor, what="aligning with the nearest")
+    known.add(has, partner[has], found)
+    nearest = np.full(len(rows), -1, np.int64)
+    nearest[found.query] = found.target
+    labels = _stars(letters.lengths, nearest)
+    root = [components(len(rows), known.links.query, known.links.target)]
+    for query, target in _waves(files, lambda a, b: root[0][a] != root[0][b], known):
+        found = verified(query, target, by, executor=executor, what="aligning candidates")
+        known.add(query, target, found)
+        joined = components(len(rows), root[0][found.query], root[0][found.target])
+        root[0] = joined[root[0]]
+    return labels, known
+
+
+def find_crossing(
+    split: np.ndarray, by: Likeness, files: Sequence[Path], known: Known, *, executor: Executor | None
+) -> Hits:
+    """Pairs in different splits that are alike and were not known: the rest that matters."""
+    parts = [NO_HITS]
+    for query, target in _waves(files, lambda a, b: _crosses(split, a, b), known):
+        found = verified(query, target, by, executor=executor, what="aligning across the split")
+        known.add(query, target, found)
+        parts.append(found)
+    return merge_hits(*parts)
+
+
+def _crosses(split: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (split[a] >= 0) & (split[b] >= 0) & (split[a] != split[b])
+
+
+def _waves(
+    files: Sequence[Path], wanted: Callable[[np.ndarray, np.ndarray], np.ndarray], known: Known
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Candidates that are wanted and new, some millions at a time; what is wanted may change in between."""
+    held: list[tuple[np.ndarray, np.ndarray]] = []
+    for path in files:
+        query, target, _ = read_pairs(path)
+        keep = wanted(query, target)
+        query, target = query[keep], target[keep]
+        keep = known.is_new(query, target)
+        held.append((query[keep], target[keep]))
+        if sum(len(part[0]) for part in held) >= _WAVE:
+            yield _joined(held)
+            held = []
+    if any(len(part[0]) for part in held):
+        yield _joined(held)
+
+
+def _joined(held: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    query, target = (np.concatenate(column) for column in zip(*held))
+    return query, target
+
+
+def _best_partners(lengths: np.ndarray, files: Sequence[Path], known: Known) -> np.ndarray:
+    """For each row the longer (of equals the earlier) row that shares most k-mers with it, -1 for none."""
+    best = np.full(len(lengths), -1, np.int64)
+    most = np.zeros(len(lengths), np.uint32)
+    for path in files:
+        a, b, counts = read_pairs(path)
+        known.candidates += len(a)
+        swap = lengths[b] > lengths[a]
+        member, centre = np.where(swap, a, b), np.where(swap, b, a)
+        order = np.lexsort((centre, -counts.astype(np.int64), member))
+        member, centre, counts = member[order], centre[order], counts[order]
+        first = np.ones(len(member), bool)
+        first[1:] = member[1:] != member[:-1]
+        member, centre, counts = member[first], centre[first], counts[first].astype(np.uint32)
+        better = (counts > most[member]) | ((counts == most[member]) & (centre < best[member]))
+        best[member[better]], most[member[better]] = centre[better], counts[better]
+    return best
+
+
+def _stars(lengths: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+    """Clusters: from the longest row on, each joins the row nearest to it if that is a centre, or is one."""
+    label = np.arange(len(lengths))
+    joins = np.flatnonzero(nearest >= 0)
+    joins = joins[np.lexsort((joins, -lengths[joins]))]
+    joined = np.zeros(len(lengths), bool)
+    for start in range(0, len(joins), _LISTED):
+        rows = joins[start : start + _LISTED]
+        for row, centre in zip(rows.tolist(), nearest[rows].tolist()):
+            if not joined[centre]:
+                label[row] = centre
+                joined[row] = True
+    return renumbered(label)
