@@ -11,7 +11,7 @@ from biodata.curate.rules import RuleLog
 from biodata.curate.translated import translate_column
 
 
-def reading_frames(frame: pl.DataFrame, log: RuleLog) -> pl.DataFrame:
+def reading_frames(frame: pl.DataFrame, log: RuleLog, *, compare: bool = True) -> pl.DataFrame:
     """The frame of every V(D)J, from its junction, and whether it gives the residues that the row states.
 
     The junction begins with the codon of the conserved cysteine (IMGT 104), so its place modulo three is the
@@ -21,6 +21,7 @@ def reading_frames(frame: pl.DataFrame, log: RuleLog) -> pl.DataFrame:
     Args:
         frame: columns of AIRR and `vdj`, letters without gaps, no nulls.
         log: takes `frame-from-translation`, `translation-unchecked`.
+        compare: whether residues are looked at; without, there is no column `residues`.
 
     Returns:
         Columns `frame` (0, 1, 2 or null), `residues` (of the V(D)J in that frame) and `agrees` (null where
@@ -31,6 +32,9 @@ def reading_frames(frame: pl.DataFrame, log: RuleLog) -> pl.DataFrame:
     whole = (junction.str.len_bytes() % 3 == 0).fill_null(value=False)
     frames = (at % 3).set(~whole, None)
     stated = without_gaps(column(frame, "sequence_alignment_aa"))
+    if not compare:
+        none = pl.Series([None], dtype=pl.Boolean).new_from_index(0, len(frames))
+        return pl.DataFrame({"frame": frames, "agrees": none})
     residues = _translated(vdj, frames.fill_null(0))
     agrees = _agree(residues, stated)
     first = frames

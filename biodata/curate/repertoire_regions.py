@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from biodata.curate.rules import RuleLog
 
@@ -21,6 +23,7 @@ Span: TypeAlias = "tuple[pl.Series, pl.Series]"
 FRAMEWORK = {"FR1": "fwr1", "CDR1": "cdr1", "FR2": "fwr2", "CDR2": "cdr2", "FR3": "fwr3", "CDR3": "cdr3",
              "FR4": "fwr4"}  # fmt: skip
 """Name of a feature to the AIRR column of its letters, in the order along the chain."""
+_GAPS = (".", "-")
 SEGMENTS = {"V": "v", "D": "d", "J": "j", "C": "c"}
 IMGT_ENDS = {"FR1": 78, "CDR1": 114, "FR2": 165, "CDR2": 195, "FR3": 312}
 """Ends of the regions in nucleotides of the IMGT unique numbering, gaps included."""
@@ -48,8 +51,12 @@ def without_gaps(texts: pl.Series) -> pl.Series:
     >>> without_gaps(pl.Series(["A..C-G", "..", None])).to_list()
     ['ACG', None, None]
     """
-    bare = texts.str.replace_all("[.-]", "")
-    return bare.set(bare.str.len_bytes() == 0, None)
+    bare = texts
+    for gap in _GAPS:
+        if texts.str.contains(gap, literal=True).any():
+            bare = bare.str.replace_all(gap, "", literal=True)
+    empty = bare.str.len_bytes() == 0
+    return bare.set(empty, None) if empty.any() else bare
 
 
 def find(texts: pl.Series, parts: pl.Series, begin: pl.Series | None = None) -> pl.Series:
@@ -58,7 +65,16 @@ def find(texts: pl.Series, parts: pl.Series, begin: pl.Series | None = None) -> 
     >>> find(pl.Series(["xABAB", "AB"]), pl.Series(["AB", "C"]), pl.Series([2, 0])).to_list()
     [3, None]
     """
-    begin = pl.Series([0]).new_from_index(0, len(texts)) if begin is None else begin.fill_null(0)
+    if parts.null_count() == len(parts):
+        return _nothing(len(parts))
+    if begin is None:
+        place = pl.DataFrame({"text": texts, "part": parts}).select(
+            pl.when(pl.col("part").str.len_bytes() > 0).then(
+                pl.col("text").str.find(pl.col("part"), literal=True).cast(pl.Int64)
+            )
+        )
+        return place.to_series()
+    begin = begin.fill_null(0)
     frame = pl.DataFrame({"text": texts, "part": parts, "begin": begin})
     rest = pl.col("text").str.slice(pl.col("begin"))
     place = rest.str.find(pl.col("part"), literal=True).cast(pl.Int64) + pl.col("begin")
@@ -178,9 +194,15 @@ def inside_junction(texts: pl.Series, anchor: int) -> dict[str, Span]:
     return {"CDR3": (start.set(ends <= anchor, None), ends)}
 
 
+def _nothing(n: int) -> pl.Series:
+    return pl.Series([None], dtype=pl.Int64).new_from_index(0, n)
+
+
 def _by_coordinates(
     frame: pl.DataFrame, key: str, texts: pl.Series, offset: pl.Series, letters: pl.Series | None
 ) -> Span:
+    if column(frame, f"{key}_start").null_count() == frame.height:
+        return _nothing(frame.height), _nothing(frame.height)
     start = whole_number(column(frame, f"{key}_start")) - 1 - offset
     end = whole_number(column(frame, f"{key}_end")) - offset
     if letters is None:
@@ -203,7 +225,11 @@ def _valid(span: Span, texts: pl.Series) -> Span:
 
 def _first(*spans: Span | None) -> Span:
     """Row by row the first span that is known."""
-    known = [span for span in spans if span is not None]
+    known = [span for span in spans if span is not None and span[0].null_count() < len(span[0])]
+    if not known:
+        return next(span for span in spans if span is not None)
+    if len(known) == 1 or not known[0][0].null_count() + known[0][1].null_count():
+        return known[0]
     work = pl.DataFrame({f"{side}{i}": span[j].cast(pl.Int64) for i, span in enumerate(known)
                          for j, side in enumerate("ab")})  # fmt: skip
     both = [pl.col(f"a{i}").is_not_null() & pl.col(f"b{i}").is_not_null() for i in range(len(known))]
@@ -215,18 +241,31 @@ def _first(*spans: Span | None) -> Span:
 def _imgt_regions(frame: pl.DataFrame, vdj_at: pl.Series) -> dict[str, Span]:
     """Regions by the gaps of an alignment in IMGT numbering, where the junction confirms it."""
     gapped = column(frame, "sequence_alignment")
-    if not gapped.str.contains(".", literal=True).any():
+    has_gaps = gapped.str.contains(".", literal=True)
+    if not has_gaps.any():
         return {}
-    ends = {name: gapped.str.slice(0, end).str.replace_all("[.-]", "").str.len_bytes().cast(pl.Int64)
-            for name, end in IMGT_ENDS.items()}  # fmt: skip
+    ends = dict(zip(IMGT_ENDS, _letters_before(gapped, tuple(IMGT_ENDS.values()))))
     anchor = find(frame["vdj"], column(frame, "junction")) + 3
-    good = (gapped.str.contains(".", literal=True) & (ends["FR3"] == anchor)).fill_null(value=False)
+    good = (has_gaps & (ends["FR3"] == anchor)).fill_null(value=False)
     start = pl.Series([0]).new_from_index(0, frame.height)
     spans = {}
     for name, end in ends.items():
         spans[name] = ((start + vdj_at).set(~good, None), (end + vdj_at).set(~good, None))
         start = end
     return spans
+
+
+def _letters_before(gapped: pl.Series, ends: tuple[int, ...]) -> list[pl.Series]:
+    """Number of letters, gaps not counted, before each of the positions."""
+    column = gapped.fill_null("").to_arrow().cast(pa.large_string())
+    _, offset_buffer, data = column.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int64)[column.offset : column.offset + len(column) + 1]
+    letters = np.frombuffer(data or b"", np.uint8)[offsets[0] : offsets[-1]]
+    is_gap = (letters == ord(".")) | (letters == ord("-"))
+    before = np.concatenate([[0], np.cumsum(~is_gap, dtype=np.int64)])
+    starts = offsets[:-1] - offsets[0]
+    lengths = np.diff(offsets)
+    return [pl.Series(before[starts + np.minimum(lengths, end)] - before[starts]) for end in ends]
 
 
 def _constant(frame: pl.DataFrame, texts: pl.Series, spans: Mapping[str, Span]) -> Span:

@@ -53,6 +53,10 @@ def sequence_column(names: Sequence[str], *, config: ReadConfig, where: Path) ->
         return Header(tuple(names), ",", 0).require([config.sequence_column], where=where, hint=hint)
     by_lower = {name.lower(): name for name in reversed(names)}
     wanted = SEQUENCE_NAMES[config.alphabet]
+    if not config.inputs:  # only looked at: any of them
+        wanted = tuple(
+            dict.fromkeys([*wanted, *(name for named in SEQUENCE_NAMES.values() for name in named)])
+        )
     found = [by_lower[name] for name in wanted if name in by_lower]
     return found[0] if found else Header(tuple(names), ",", 0).require(wanted[:1], where=where, hint=hint)
 

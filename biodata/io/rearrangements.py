@@ -142,14 +142,17 @@ class Rearrangements:
         self, frame: pl.DataFrame, spans: Mapping[str, Span]
     ) -> tuple[pl.DataFrame, dict[str, Span]]:  # fmt: skip
         """A read with its signal peptide; cut to its open reading frame if coding sequences are taken."""
-        quiet = self.log if self.is_cds else RuleLog()
-        frames = reading_frames(frame.with_columns(vdj=frame["vdj"].fill_null("")), quiet)
+        filled = frame.with_columns(vdj=frame["vdj"].fill_null(""))
+        frames = reading_frames(filled, self.log, compare=self.is_cds)
         place = (find(frame["taken"], frame["vdj"]) + frames["frame"]) % 3
         direct = find(frame["taken"], column(frame, "junction")) % 3
         reading = pl.select(pl.coalesce(place, direct)).to_series()
         v_start = pl.select(pl.coalesce(spans["FR1"][0], spans["V"][0])).to_series()
         known = reading.is_not_null() & v_start.is_not_null()
-        orf = open_frame(frame["taken"], reading.fill_null(0), v_start.fill_null(0))
+        texts, starts = frame["taken"], v_start.fill_null(0)
+        if not self.is_cds:  # only what lies before V is looked at
+            texts = pl.select(pl.lit(texts).str.slice(0, pl.lit(starts))).to_series()
+        orf = open_frame(texts, reading.fill_null(0), starts)
         signal = (orf["start"].set(~(orf["has_start"] & known), None), v_start)
         signal = (signal[0].set((signal[0] >= v_start).fill_null(value=False), None), v_start)
         spans = {"signal_peptide": signal, **spans}
@@ -236,10 +239,12 @@ class Rearrangements:
         """Reads turned to the strand of their alignment where `rev_comp` says so and the letters agree."""
         if "rev_comp" not in frame.columns or "sequence" not in frame.columns:
             return frame
-        part = pl.coalesce(without_gaps(column(frame, "sequence_alignment")), column(frame, "junction"))
-        part = pl.select(part).to_series()
         turned = frame.select(as_boolean(pl.col("rev_comp"))).to_series().fill_null(value=False)
-        rows = (turned & find(frame["sequence"], part).is_null() & frame["sequence"].is_not_null()).arg_true()
+        if not turned.any():
+            return frame
+        part = pl.coalesce(without_gaps(column(frame, "sequence_alignment")), column(frame, "junction"))
+        missing = find(frame["sequence"], pl.select(part).to_series()).is_null()
+        rows = (turned & missing & frame["sequence"].is_not_null()).arg_true()
         if not len(rows):
             return frame
         self.log.change("reverse-complemented", len(rows))

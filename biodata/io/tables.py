@@ -7,8 +7,7 @@ read beforehand with `csv`, which knows quoted fields that hold line ends.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, cast
@@ -24,7 +23,9 @@ from biodata.errors import DataError
 from biodata.read_config import ReadConfig
 
 BLOCK = 8 << 20
-"""Bytes that are parsed at once; the longest row that can be read."""
+"""Bytes that are parsed at once."""
+LONGEST = 256 << 20
+"""Bytes of the longest row that can be read."""
 MAX_ROWS = 65_536
 
 Lines: TypeAlias = npt.NDArray[np.int64]
@@ -122,21 +123,13 @@ def read_rows(
         A frame with the wanted columns, and the 1-based line of each row (rows of one line each).
 
     Raises:
-        DataError: text that is not UTF-8, or a row that is longer than `BLOCK`.
+        DataError: text that is not UTF-8, or a row that is longer than `LONGEST`.
     """
-    bad: list[tuple[int, str]] = []
-    if not has_more(stream):
-        return
-    with _as_data_error(where):
-        reader = _reader(stream, header, columns or header.names, tuple(nulls), bad)
-    done = told = 0
-    while True:
-        with _as_data_error(where):
-            batch = next(reader, None)
-        if batch is None:
-            break
-        lines = _line_numbers(done, batch.num_rows, header.lines, [number for number, _ in bad])
-        done += batch.num_rows
+    parse = _parser(header, columns or header.names, tuple(nulls))
+    line = header.lines + 1
+    for block in _blocks(stream, where):
+        batch, bad = _parsed(parse, block, where)
+        lines = _line_numbers(line, batch.num_rows, bad)
         for start in range(0, batch.num_rows, MAX_ROWS):
             frame = pl.DataFrame(batch.slice(start, MAX_ROWS))
             blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
@@ -144,9 +137,8 @@ def read_rows(
                 log.change("blank-line", int(blank.sum()))
                 frame = frame.filter(~blank)
             yield frame, lines[start : start + MAX_ROWS][~blank.to_numpy()]
-        _log_bad(bad[told:], header.lines, log)
-        told = len(bad)
-    _log_bad(bad[told:], header.lines, log)
+        _log_bad(bad, line, log)
+        line += batch.num_rows + len(bad)
 
 
 def _text_lines(stream: BinaryIO, where: Path) -> Iterator[str]:
@@ -160,29 +152,64 @@ def _text_lines(stream: BinaryIO, where: Path) -> Iterator[str]:
         yield text.removeprefix(_BOM) if number == 1 else text
 
 
-def _reader(
-    stream: BinaryIO,
-    header: Header,
-    columns: Sequence[str],
-    nulls: tuple[str, ...],
-    bad: list[tuple[int, str]],
-) -> pc.CSVStreamingReader:
-    def remember(row: pc.InvalidRow) -> str:
-        # counted from the first line behind the header
-        bad.append((row.number or 0, f"{row.actual_columns} columns, expected {row.expected_columns}"))
-        return "skip"
+Bad: TypeAlias = "list[tuple[int, str]]"
+"""Number of a line in its block, from 1, and what is wrong with it."""
+Parse: TypeAlias = "Callable[[bytes, Bad], pa.Table]"
 
-    return pc.open_csv(
-        stream,
-        read_options=pc.ReadOptions(use_threads=False, block_size=BLOCK, column_names=list(header.names)),
-        parse_options=pc.ParseOptions(
-            delimiter=header.separator, invalid_row_handler=remember, ignore_empty_lines=False
-        ),
-        convert_options=pc.ConvertOptions(
-            column_types=dict.fromkeys(header.names, pa.string()), include_columns=list(columns),
-            strings_can_be_null=True, null_values=list(nulls),
-        ),
+
+def _blocks(stream: BinaryIO, where: Path) -> Iterator[bytes]:
+    """Whole lines, about `BLOCK` bytes at a time.
+
+    pyarrow's own streaming reader reads ahead up to 32 blocks, which is no bounded memory.
+    """
+    rest = b""
+    while block := stream.read(BLOCK):
+        whole, end, after = block.rpartition(b"\n")
+        if end:
+            yield rest + whole + end
+            rest = after
+        elif len(rest) + len(block) > LONGEST:
+            raise DataError(
+                f"a row is longer than {LONGEST >> 20} MiB", where=where, hint="give FASTA instead"
+            )
+        else:
+            rest += block
+    if rest:
+        yield rest
+
+
+def _parser(header: Header, columns: Sequence[str], nulls: tuple[str, ...]) -> Parse:
+    convert = pc.ConvertOptions(
+        column_types=dict.fromkeys(header.names, pa.string()), include_columns=list(columns),
+        strings_can_be_null=True, null_values=list(nulls),
     )  # fmt: skip
+
+    def parse(block: bytes, bad: Bad) -> pa.Table:
+        def remember(row: pc.InvalidRow) -> str:
+            bad.append((row.number or 0, f"{row.actual_columns} columns, expected {row.expected_columns}"))
+            return "skip"
+
+        return pc.read_csv(
+            pa.BufferReader(block),
+            read_options=pc.ReadOptions(
+                use_threads=False, block_size=len(block) + 1, column_names=list(header.names)
+            ),
+            parse_options=pc.ParseOptions(
+                delimiter=header.separator, invalid_row_handler=remember, ignore_empty_lines=False
+            ),
+            convert_options=convert,
+        )
+
+    return parse
+
+
+def _parsed(parse: Parse, block: bytes, where: Path) -> tuple[pa.Table, Bad]:
+    bad: Bad = []
+    try:
+        return parse(block, bad), bad
+    except pa.ArrowInvalid as error:
+        what = str(error).splitlines()[0]
+        raise DataError(what, where=where, hint="a table of one row a line in UTF-8 is needed") from error
 
 
 def has_more(stream: BinaryIO) -> bool:
@@ -190,25 +217,14 @@ def has_more(stream: BinaryIO) -> bool:
     return bool(stream.peek(1))  # pyright: ignore[reportAttributeAccessIssue]  # a BufferedReader
 
 
-@contextmanager
-def _as_data_error(where: Path) -> Iterator[None]:
-    try:
-        yield
-    except pa.ArrowInvalid as error:
-        what = str(error).splitlines()[0]
-        if "straddling" in what:
-            what = f"a row is longer than {BLOCK >> 20} MiB"
-        raise DataError(what, where=where, hint="a table of one row a line in UTF-8 is needed") from error
+def _line_numbers(first: int, n: int, bad: Bad) -> Lines:
+    """Lines of the rows of a block that begins with line `first`."""
+    rows = np.arange(n)
+    earlier = np.array([number for number, _ in bad], np.int64) - 1 - np.arange(len(bad))
+    return first + rows + np.searchsorted(earlier, rows, side="right")
 
 
-def _line_numbers(done: int, n: int, before: int, skipped: list[int]) -> Lines:
-    """Lines of the rows from `done` on; `skipped` are the numbers of bad lines behind the header, from 1."""
-    rows = np.arange(done, done + n)
-    earlier = np.array(skipped, np.int64) - 1 - np.arange(len(skipped))
-    return before + 1 + rows + np.searchsorted(earlier, rows, side="right")
-
-
-def _log_bad(bad: list[tuple[int, str]], before: int, log: RuleLog) -> None:
+def _log_bad(bad: Bad, first: int, log: RuleLog) -> None:
     if bad:
-        lines, details = [before + number for number, _ in bad], [text for _, text in bad]
+        lines, details = [first + number - 1 for number, _ in bad], [text for _, text in bad]
         log.drop("wrong-number-of-columns", [None] * len(bad), lines=lines, detail=details)
