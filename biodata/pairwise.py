@@ -155,7 +155,7 @@ def _candidates(
     strands = [[texts[row] for row in shorts]]
     if both_strands:
         strands.append([reverse_complement(text) for text in strands[0]])
-    windows = _windows([texts[row] for row in targets], size)
+    windows = windows_of([texts[row] for row in targets], size)
     target_lengths = np.array([len(texts[row]) for row in targets])
     pairs: list[np.ndarray] = []
     held = 0
@@ -178,7 +178,7 @@ def _candidates(
         yield np.divmod(np.unique(np.concatenate(pairs)), len(texts))
 
 
-def _windows(texts: list[str], size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def windows_of(texts: list[str], size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hash, row and position of every stretch of `size` letters."""
     data = np.frombuffer("\n".join(texts).encode("latin-1"), np.uint8)
     if len(data) < size:

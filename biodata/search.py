@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -57,6 +57,7 @@ class SearchSettings:
         spaced: spaced k-mers, MMseqs2 `--spaced-kmer-mode`.
         max_seqs: most targets aligned for one query.
         both_strands: also compare reverse complements, nucleotides only.
+        cover: sequences that `coverage` is asked of.
     """
 
     identity: float
@@ -66,6 +67,11 @@ class SearchSettings:
     spaced: bool = True
     max_seqs: int = 1000
     both_strands: bool = True
+    cover: Literal["both", "query"] = "both"
+
+    def covering(self, cover: Literal["both", "query"]) -> SearchSettings:
+        """The same, with the coverage of other sequences asked for."""
+        return replace(self, cover=cover)
 
     def __post_init__(self) -> None:
         for name in ("identity", "coverage"):
@@ -160,7 +166,7 @@ def _options(settings: SearchSettings, alphabet: str, longest: int) -> list[str]
         "-a": "1",  # without the backtrace MMseqs2 reports 0 identical letters
         "--min-seq-id": f"{max(0.0, settings.identity - 0.1):.3f}",
         "-c": f"{max(0.0, settings.coverage - 0.01):.3f}",
-        "--cov-mode": "0",
+        "--cov-mode": "0" if settings.cover == "both" else "2",
         "-e": "1e6",
         "--mask": "0",
         "--max-seqs": str(settings.max_seqs),
@@ -189,7 +195,8 @@ def _read_hits(path: Path, settings: SearchSettings) -> Hits:
     # A hit on the reverse strand has its query or target positions exchanged.
     query_cover = (np.abs(column["qend"] - column["qstart"]) + 1) / column["qlen"]
     target_cover = (np.abs(column["tend"] - column["tstart"]) + 1) / column["tlen"]
-    enough = np.minimum(query_cover, target_cover) >= settings.coverage
+    covered = query_cover if settings.cover == "query" else np.minimum(query_cover, target_cover)
+    enough = covered >= settings.coverage
     hits = Hits(column["query"], column["target"], identity)
     return _unique(select(hits, enough & (hits.query != hits.target)))
 

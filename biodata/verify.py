@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from biodata.alphabet import get_alphabet
@@ -17,16 +16,11 @@ from biodata.audit import Audit, AuditSettings, audit
 from biodata.dataset import MANIFEST, Dataset, is_dataset, open_dataset
 from biodata.errors import ConfigError, DataError
 from biodata.files import fingerprint, sha256_file
-from biodata.io.streams import open_binary
 from biodata.mmseqs import normalised
+from biodata.nearness import nearness
 from biodata.schema import SCHEMA, SCHEMA_VERSION, SPLITS, checksum
+from biodata.stranger import read_split, tables_in
 
-SEQUENCE_COLUMNS = ("sequence", "seq", "cds", "sequences")
-SPLIT_COLUMNS = ("split", "set", "partition", "subset")
-_SPLIT_NAMES = {
-    "train": "train", "training": "train", "val": "validation", "valid": "validation", "dev": "validation",
-    "validation": "validation", "test": "test", "testing": "test",
-}  # fmt: skip
 _SHOWN = 5
 
 
@@ -46,7 +40,8 @@ def verify_dataset(
         effort: nominal core-seconds of the exact comparison, 0 for none.
 
     Returns:
-        `ok`, `problems` (one line each) and `audit` (None if the rows cannot be audited).
+        `ok`, `problems` (one line each), `audit` (None if the rows cannot be audited) and `near` (looser
+        signs that do not make a split wrong: `biodata.nearness`).
 
     Raises:
         DataError: there is nothing at `path`, or it is no dataset and no table.
@@ -55,14 +50,14 @@ def verify_dataset(
     path = Path(path)
     if not path.exists():
         raise DataError("no such file or folder", where=path)
-    if path.is_dir() and (is_dataset(path) or not _tables_in(path)):
+    if path.is_dir() and (is_dataset(path) or not tables_in(path)):
         return _verify_ours(open_dataset(path), identity, coverage, alphabet, threads, effort)
     if alphabet is None:
         raise ConfigError(
             f"{path} is no seqloom dataset: say what it holds with alphabet dna, rna or protein"
         )
     get_alphabet(alphabet)
-    sequences, split, problems = _read_stranger(path, alphabet)
+    sequences, split, problems = read_split(path, alphabet)
     settings = AuditSettings(identity=identity or 0.9, coverage=coverage or 0.8, effort=effort,
                              threads=threads)  # fmt: skip
     return _verdict(problems, sequences, split, alphabet, settings)
@@ -101,7 +96,8 @@ def _verdict(
     with tempfile.TemporaryDirectory(prefix="seqloom-verify-") as folder:
         found = audit(texts, split, alphabet=alphabet, settings=settings, workdir=Path(folder))
     problems += _leak_problems(found, split)
-    return {"ok": not problems, "problems": problems, "audit": found.as_dict()}
+    near = nearness(texts, split, alphabet=alphabet)
+    return {"ok": not problems, "problems": problems, "audit": found.as_dict(), "near": near}
 
 
 def _leak_problems(found: Audit, split: np.ndarray) -> Iterator[str]:
@@ -190,61 +186,3 @@ def _listed(what: str, ids: list[str], wrong: list[bool]) -> Iterator[str]:
     if bad:
         more = ", ..." if len(bad) > _SHOWN else ""
         yield f"{len(bad)} rows {what}: {', '.join(bad[:_SHOWN])}{more}"
-
-
-def _tables_in(path: Path) -> list[Path]:
-    kinds = (".csv", ".tsv", ".parquet", ".csv.gz", ".tsv.gz")
-    return sorted(p for p in path.iterdir() if p.name.lower().endswith(kinds))
-
-
-def _read_stranger(path: Path, alphabet: str) -> tuple[pa.ChunkedArray, np.ndarray, list[str]]:
-    """Rows that can be audited, and what is wrong with the others."""
-    if path.is_dir():
-        raise DataError("a folder without manifest.json", where=path,
-                        hint=f"name one file, for example {_tables_in(path)[0].name}")  # fmt: skip
-    table = _read_table(path)
-    sequence = _column(table, SEQUENCE_COLUMNS, "sequence", path)
-    split = _column(table, SPLIT_COLUMNS, "split", path)
-    texts = normalised(table[sequence].cast(pa.large_string()), alphabet=alphabet).to_pylist()
-    parts = [str(value).strip().lower() for value in table[split].to_pylist()]
-    # Compared as DNA where it is RNA: `normalised` has made every U a T.
-    letters = get_alphabet("dna" if alphabet == "rna" else alphabet)
-    problems, kept = [], []
-    unknown = sorted({part for part in parts if part not in _SPLIT_NAMES})
-    if unknown:
-        count = sum(part not in _SPLIT_NAMES for part in parts)
-        problems.append(f"{count} rows with a split that is none of train, validation, test: {unknown[0]!r}")
-    invalid = [at for at, text in enumerate(texts) if not text or not letters.is_valid(text)]
-    if invalid:
-        first = texts[invalid[0]]
-        wrong = "".join(sorted(letters.invalid_symbols(first)))[:10] if first else ""
-        what = f"symbols {wrong!r} outside {alphabet}" if wrong else "no sequence"
-        problems.append(f"{len(invalid)} rows with {what}, the first is data row {invalid[0] + 1}")
-    bad = set(invalid)
-    kept = [at for at, part in enumerate(parts) if part in _SPLIT_NAMES and at not in bad]
-    if not kept:
-        raise DataError(f"no row has both a valid {alphabet} sequence and a known split", where=path)
-    numbers = np.array([SPLITS.index(_SPLIT_NAMES[parts[at]]) for at in kept], np.int8)
-    return pa.chunked_array([pa.array([texts[at] for at in kept], pa.large_string())]), numbers, problems
-
-
-def _read_table(path: Path) -> pa.Table:
-    name = path.name.lower()
-    try:
-        if name.endswith(".parquet"):
-            return pq.read_table(path)
-        with open_binary(path) as handle:
-            options = pyarrow.csv.ParseOptions(delimiter="\t" if ".tsv" in name else ",")
-            return pyarrow.csv.read_csv(handle, parse_options=options)
-    except pa.ArrowInvalid as error:
-        what = str(error).splitlines()[0]
-        raise DataError(f"not readable as a table: {what}", where=path) from None
-
-
-def _column(table: pa.Table, names: tuple[str, ...], what: str, path: Path) -> str:
-    lower = {name.lower(): name for name in reversed(table.column_names)}
-    found = next((lower[name] for name in names if name in lower), None)
-    if found is None:
-        raise DataError(f"no {what} column among {', '.join(table.column_names[:10])}", where=path,
-                        hint=f"name it one of {', '.join(names)}")  # fmt: skip
-    return found

@@ -45,7 +45,8 @@ add_command(
 
 
 @app.command(
-    help="Checks a dataset, ours or any CSV/Parquet with a sequence and a split column. Exit 3: not ok."
+    help="Checks a dataset, ours or any CSV/Parquet with a sequence and a split column; with --against, "
+    "a test set against the set a model was trained on. Exit 3: not ok."
 )
 @one_line_errors
 def verify(
@@ -59,11 +60,24 @@ def verify(
     coverage: Annotated[
         float | None, typer.Option(help="0 to 1; default: the dataset's own, else 0.8")
     ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="training set: are test rows of DIR in it? dataset, table, any file")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "--output", help="with --against: Parquet file for the pairs found"),
+    ] = None,
     as_json: Annotated[bool, json_option()] = False,
 ) -> None:
-    from biodata.verify import verify_dataset
+    if against is not None:
+        from biodata.cross_audit import audit_against
 
-    result = verify_dataset(path, alphabet=alphabet, identity=identity, coverage=coverage)
+        result = audit_against(path, against, alphabet=alphabet, identity=identity or 0.9,
+                               coverage=coverage or 0.8, listing=out)  # fmt: skip
+    else:
+        from biodata.verify import verify_dataset
+
+        result = verify_dataset(path, alphabet=alphabet, identity=identity, coverage=coverage)
     show(result, as_json=as_json)
     if not result["ok"]:
         raise typer.Exit(DataError.exit_code)

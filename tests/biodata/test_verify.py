@@ -29,6 +29,9 @@ def test_mrfp_has_two_test_rows_exactly_in_train(real_data: Path) -> None:
     assert not found["ok"]
     assert "2 test rows have exactly the sequence of a train row" in found["problems"]
     assert found["audit"]["max_identity"] == 1
+    # 2 exact copies of 219, and one protein written in 1,459 ways: the published figures
+    assert {name: found["near"][name] for name in ("test_rows", "identical", "same_protein")} == {
+        "test_rows": 219, "identical": 2, "same_protein": 219}  # fmt: skip
 
 
 def test_tc_riboswitches_leak(real_data: Path) -> None:
@@ -39,6 +42,7 @@ def test_tc_riboswitches_leak(real_data: Path) -> None:
     test = [row["Sequence"] for row in rows if row["Split"] == "test"]
     near = sum(any(similar(a, b) for b in train) for a in test)
     assert near > 0.9 * len(test)
+    assert found["near"]["sharing_half_of_kmers"] == found["near"]["test_rows"] == 54  # published: 54 of 54
     assert found["audit"]["leaking_rows"] >= near
     assert found["audit"]["exact"]["complete"]
 
@@ -59,6 +63,12 @@ def test_half_of_the_cov_test_rows_are_like_a_train_row(real_data: Path, tmp_pat
     found = verify_dataset(write_csv(tmp_path / "cov.csv", table), alphabet="rna", threads=2)
     assert near <= found["audit"]["leaking_rows"] <= near + 25  # ours also counts an overhang
     assert found["audit"]["exact"]["complete"]
+
+
+def test_a_quarter_of_the_cov_test_rows_share_half_of_their_21_mers(real_data: Path) -> None:
+    path = real_data / "mrna" / "CoV_Vaccine_Degradation.csv.gz"
+    found = verify_dataset(path, alphabet="rna", identity=1.0, effort=0, threads=2)["near"]
+    assert found["sharing_half_of_kmers"] / found["test_rows"] == pytest.approx(0.255, abs=0.001)  # published
 
 
 def test_columns_and_values_by_any_usual_name(tmp_path: Path) -> None:

@@ -1,0 +1,114 @@
+"""Somebody else's table: which column is the sequence, which the split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from biodata.alphabet import get_alphabet
+from biodata.errors import DataError
+from biodata.io.streams import open_binary
+from biodata.mmseqs import normalised
+from biodata.schema import SPLITS
+
+SEQUENCE_COLUMNS = ("sequence", "seq", "cds", "sequences")
+SPLIT_COLUMNS = ("split", "set", "partition", "subset")
+ID_COLUMNS = ("id", "name", "accession", "sequence_id", "gene_id")
+_SPLIT_NAMES = {
+    "train": "train", "training": "train", "val": "validation", "valid": "validation", "dev": "validation",
+    "validation": "validation", "test": "test", "testing": "test",
+}  # fmt: skip
+_KINDS = (".csv", ".tsv", ".parquet", ".csv.gz", ".tsv.gz", ".csv.bz2", ".csv.zst", ".tsv.bz2", ".tsv.zst")
+
+
+def is_table(path: Path) -> bool:
+    """Whether the name is that of a table with a sequence column."""
+    if not path.name.lower().endswith(_KINDS):
+        return False
+    return named_column(read_table(path), SEQUENCE_COLUMNS) is not None
+
+
+def tables_in(path: Path) -> list[Path]:
+    """The tables of a folder."""
+    return sorted(p for p in path.iterdir() if p.name.lower().endswith(_KINDS))
+
+
+def read_table(path: Path) -> pa.Table:
+    """A CSV, TSV or Parquet file.
+
+    Raises:
+        DataError: it is none.
+    """
+    name = path.name.lower()
+    try:
+        if name.endswith(".parquet"):
+            return pq.read_table(path)
+        with open_binary(path) as handle:
+            options = pyarrow.csv.ParseOptions(delimiter="\t" if ".tsv" in name else ",")
+            return pyarrow.csv.read_csv(handle, parse_options=options)
+    except pa.ArrowInvalid as error:
+        what = str(error).splitlines()[0]
+        raise DataError(f"not readable as a table: {what}", where=path) from None
+
+
+def named_column(table: pa.Table, names: tuple[str, ...]) -> str | None:
+    """The column of one of these names, whatever the case; the first name that is there."""
+    lower = {name.lower(): name for name in reversed(table.column_names)}
+    return next((lower[name] for name in names if name in lower), None)
+
+
+def read_rows(path: Path, part: str) -> tuple[list[str], pa.ChunkedArray]:
+    """Ids and sequences of one split of a table; of all rows if it has no split column."""
+    table = read_table(path)
+    if split := named_column(table, SPLIT_COLUMNS):
+        names = [_SPLIT_NAMES.get(str(value).strip().lower()) for value in table[split].to_pylist()]
+        table = table.filter(pa.array([name == part for name in names]))
+        if not len(table):
+            raise DataError(f"no row of the split {part!r}", where=path)
+    name = named_column(table, ID_COLUMNS)
+    ids = [str(x) for x in table[name].to_pylist()] if name else [f"row {n + 1}" for n in range(len(table))]
+    sequences = table[_needed(table, SEQUENCE_COLUMNS, "sequence", path)].cast(pa.large_string())
+    return ids, sequences.fill_null("")
+
+
+def read_split(path: Path, alphabet: str) -> tuple[pa.ChunkedArray, np.ndarray, list[str]]:
+    """Rows that can be audited, the split of each, and what is wrong with the others."""
+    if path.is_dir():
+        raise DataError("a folder without manifest.json", where=path,
+                        hint=f"name one file, for example {tables_in(path)[0].name}")  # fmt: skip
+    table = read_table(path)
+    sequence = _needed(table, SEQUENCE_COLUMNS, "sequence", path)
+    split = _needed(table, SPLIT_COLUMNS, "split", path)
+    texts = normalised(table[sequence].cast(pa.large_string()), alphabet=alphabet).to_pylist()
+    parts = [str(value).strip().lower() for value in table[split].to_pylist()]
+    # Compared as DNA where it is RNA: `normalised` has made every U a T.
+    letters = get_alphabet("dna" if alphabet == "rna" else alphabet)
+    problems = []
+    unknown = sorted({part for part in parts if part not in _SPLIT_NAMES})
+    if unknown:
+        count = sum(part not in _SPLIT_NAMES for part in parts)
+        problems.append(f"{count} rows with a split that is none of train, validation, test: {unknown[0]!r}")
+    invalid = [at for at, text in enumerate(texts) if not text or not letters.is_valid(text)]
+    if invalid:
+        first = texts[invalid[0]]
+        wrong = "".join(sorted(letters.invalid_symbols(first)))[:10] if first else ""
+        what = f"symbols {wrong!r} outside {alphabet}" if wrong else "no sequence"
+        problems.append(f"{len(invalid)} rows with {what}, the first is data row {invalid[0] + 1}")
+    bad = set(invalid)
+    kept = [at for at, part in enumerate(parts) if part in _SPLIT_NAMES and at not in bad]
+    if not kept:
+        raise DataError(f"no row has both a valid {alphabet} sequence and a known split", where=path)
+    numbers = np.array([SPLITS.index(_SPLIT_NAMES[parts[at]]) for at in kept], np.int8)
+    return pa.chunked_array([pa.array([texts[at] for at in kept], pa.large_string())]), numbers, problems
+
+
+def _needed(table: pa.Table, names: tuple[str, ...], what: str, path: Path) -> str:
+    found = named_column(table, names)
+    if found is None:
+        raise DataError(f"no {what} column among {', '.join(table.column_names[:10])}", where=path,
+                        hint=f"name it one of {', '.join(names)}")  # fmt: skip
+    return found
