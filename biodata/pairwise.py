@@ -15,6 +15,7 @@ import edlib
 import numpy as np
 
 from biodata.alphabet import reverse_complement
+from biodata.neighbours import one_edit_candidates
 from biodata.search import NO_HITS, Hits, merge_hits
 
 EPSILON = 1e-9  # thresholds such as 0.9 are no binary fractions
@@ -83,7 +84,8 @@ def short_pairs(
     """Every pair that is alike and whose shorter sequence has fewer than `below` letters, without loss.
 
     A sequence with e edits allowed, cut into e + 1 pieces, has one piece unchanged in any sequence like it,
-    at most e places from where it was (pigeonhole). Pairs that share a piece are aligned.
+    at most e places from where it was (pigeonhole). Pairs that share a piece are aligned. Where only one edit
+    is allowed, as in most CDR3s, pairs come from the deletion neighbourhood instead (`biodata.neighbours`).
 
     Args:
         texts: normalised sequences; equal ones are compared once.
@@ -150,6 +152,9 @@ def _candidates(
     texts: list[str], shorts: np.ndarray, targets: np.ndarray, edits: int, both_strands: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Blocks of pairs that share a piece, each pair once in a block."""
+    if edits <= 1:
+        yield from _one_edit(texts, shorts, targets, edits, both_strands)
+        return
     length = len(texts[shorts[0]])
     size = max(1, length // (edits + 1))
     strands = [[texts[row] for row in shorts]]
@@ -176,6 +181,20 @@ def _candidates(
                     pairs, held = [], 0
     if pairs:
         yield np.divmod(np.unique(np.concatenate(pairs)), len(texts))
+
+
+def _one_edit(
+    texts: list[str], shorts: np.ndarray, targets: np.ndarray, edits: int, both_strands: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    found = one_edit_candidates([texts[row] for row in shorts], [texts[row] for row in targets], edits=edits,
+                                both_strands=both_strands)  # fmt: skip
+    keys = []
+    for block in found:
+        query, target = shorts[block[0]], targets[block[1]]
+        key = np.minimum(query, target) * len(texts) + np.maximum(query, target)
+        keys.append(key[query != target])
+    if keys:
+        yield np.divmod(np.unique(np.concatenate(keys)), len(texts))
 
 
 def windows_of(texts: list[str], size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
