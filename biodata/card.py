@@ -44,7 +44,7 @@ def explain_repair(repair: Mapping[str, Any], *, identity: float, coverage: floa
             f"The {units} of {repair['percolating_rows']:,} rows are connected through intermediates: the "
             f"largest group joined would hold {repair['largest_component']:,} rows "
             f"({repair['largest_component_fraction']:.1%}, the limit is {repair['max_component']:.0%}), "
-            "too many for one split, so these {units} stayed apart and rows were purged instead."
+            f"too many for one split, so these {units} stayed apart and rows were purged instead."
         )
     purged = repair["rows_purged"]
     if sum(purged.values()):
