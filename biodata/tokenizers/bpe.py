@@ -14,6 +14,7 @@ from biodata.progress import progress
 from biodata.tokenizers.columns import chunks_of, join
 from biodata.tokenizers.corpus import Corpus
 from biodata.tokenizers.kinds import Kind
+from biodata.tokenizers.merges import MOST_TOKENS, learn_merges
 from biodata.tokenizers.portable import (
     encode_portably,
     merges_of,
@@ -105,6 +106,17 @@ def train_bpe(pieces: Iterable[str], *, alphabet: str, vocab_size: int = DEFAULT
     (('A', 'C', 'G', 'T', 'AT', 'ATG'), 'ATGATG')
     """
     check_size(vocab_size, alphabet)
+    letters = "".join(sorted(LETTERS[alphabet]))
+    with progress(f"learning {vocab_size} tokens"):
+        if vocab_size > MOST_TOKENS:
+            return _by_trainer(pieces, alphabet, vocab_size)
+        merges = learn_merges(pieces, letters=letters, merges=vocab_size - len(SPECIAL_TOKENS) - len(letters))
+    learnt = dict.fromkeys("".join(pair) for pair in merges)
+    return BpeTokenizer((*SPECIAL_TOKENS, *letters, *learnt), merges, alphabet=alphabet)
+
+
+def _by_trainer(pieces: Iterable[str], alphabet: str, vocab_size: int) -> BpeTokenizer:
+    """By `tokenizers`, whose memory does not grow with the square of the vocabulary: the same merges."""
     learner = Tokenizer(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
@@ -112,8 +124,7 @@ def train_bpe(pieces: Iterable[str], *, alphabet: str, vocab_size: int = DEFAULT
         initial_alphabet=list(LETTERS[alphabet]),
         show_progress=False,
     )
-    with progress(f"learning {vocab_size} tokens"):
-        learner.train_from_iterator(pieces, trainer)
+    learner.train_from_iterator(pieces, trainer)
     model = json.loads(learner.to_str())["model"]
     return _of_model(model, tokens_by_id(model["vocab"]), alphabet)
 

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -8,16 +9,20 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, trainers
 
+from biodata.alphabet import PROTEIN
 from biodata.errors import ConfigError, DataError
 from biodata.files import read_json, write_json
 from biodata.tokenizers import TokenizerConfig, load_tokenizer, train_tokenizer
-from biodata.tokenizers.bpe import train_bpe
+from biodata.tokenizers.bpe import _by_trainer, train_bpe
+from biodata.tokenizers.merges import learn_merges
 
 PROGRAM = """
 import sys, numpy as np
 from pathlib import Path
-from biodata.tokenizers.bpe import train_bpe
+from biodata.tokenizers.bpe import _by_trainer, train_bpe
+from biodata.tokenizers.merges import learn_merges
 letters = np.random.default_rng(1).choice(list("ACGT"), (300, 200))
 train_bpe(["".join(row) for row in letters], alphabet="dna", vocab_size=300).save(Path(sys.argv[1]))
 """
@@ -28,6 +33,37 @@ def test_merges_do_not_depend_on_threads(tmp_path: Path, project: Path) -> None:
         environment = {**os.environ, "RAYON_NUM_THREADS": threads, "PYTHONPATH": str(project)}
         subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path / threads)], check=True, env=environment)
     assert (tmp_path / "1/tokenizer.json").read_bytes() == (tmp_path / "4/tokenizer.json").read_bytes()
+
+
+@given(
+    letters=st.sampled_from(["A", "AC", "ACGT", "".join(sorted(PROTEIN.letters))]),
+    merges=st.integers(1, 120),
+    repeats=st.integers(1, 3),
+    data=st.data(),
+)
+@settings(deadline=None, max_examples=150)
+def test_merges_are_those_of_the_trainer_of_tokenizers(letters, merges, repeats, data) -> None:
+    rows = data.draw(st.lists(st.text(letters, max_size=60).map(lambda row: row * repeats), max_size=12))
+    learner = Tokenizer(models.BPE())
+    size = len(letters) + merges
+    trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=list(letters), show_progress=False)
+    learner.train_from_iterator(rows, trainer)
+    expected = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+    assert learn_merges(rows, letters=letters, merges=merges) == expected
+
+
+def test_merges_of_much_text_are_those_of_the_trainer_too() -> None:
+    rows = [
+        "".join(r) for r in np.random.default_rng(2).choice(list("ACGT"), (400, 500), p=[0.4, 0.1, 0.2, 0.3])
+    ]
+    ours = train_bpe(rows, alphabet="dna", vocab_size=3000)
+    theirs = _by_trainer(rows, "dna", 3000)
+    assert ours.tokens == theirs.tokens and ours.portable.to_str() == theirs.portable.to_str()
+
+
+def test_a_foreign_letter_is_an_error() -> None:
+    with pytest.raises(DataError, match="letter 'N' to learn from, allowed: ACGT"):
+        learn_merges(["ACGN"], letters="ACGT", merges=3)
 
 
 def test_alphabet_is_complete_even_if_the_data_is_not() -> None:
