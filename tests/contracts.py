@@ -10,9 +10,11 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -22,7 +24,11 @@ from biodata.fetch.fetch import fetch
 from biodata.fetch.remote import Request
 from biodata.fetch.web import Web
 from biodata.io.raw import RAW_SCHEMA
+from biodata.mmseqs import normalised
+from biodata.search import NO_HITS
 from biodata.sources.protocol import Source
+from biodata.split_by import SPLITTERS, Rows
+from biodata.split_config import SplitConfig
 from biodata.tokenizers.special import PAD, SPECIAL_TOKENS
 from bioeval.metrics.calibration import FeatureSets, calibrate, random_splits
 from bioeval.metrics.protocol import Metric
@@ -220,3 +226,31 @@ def check_task_file(name: str) -> None:
     assert len(path.read_text().splitlines()) <= 15
     assert config.name == name and config.title and config.licence
     assert config.data.url or config.data.home or config.data.dataset
+
+
+def check_splitter(name: str) -> None:
+    """Units are numbered from 0 without gaps, places are splits or free, equal calls give equal units."""
+    texts = [f"[C]{'[O]' * (at % 4)}[N]" for at in range(40)]
+    molecules = name == "scaffold"
+    raw = pa.chunked_array(
+        [pa.array(texts if molecules else [t * 9 for t in ("MKV", "AWY", "GHI", "DEN")] * 10)]
+    )
+    alphabet = "selfies" if molecules else "protein"
+    values = {
+        "sequence": raw,
+        "study": [f"x{at % 5}" for at in range(40)],
+        "organism": [f"Genus{at % 3} y" for at in range(40)],
+        "date": [f"20{10 + at}" for at in range(40)],
+    }
+    columns = {
+        key: pa.chunked_array([pa.array(v)]) if isinstance(v, list) else v for key, v in values.items()
+    }
+    config = SplitConfig(by=name, group=("study",), threads=1)  # pyright: ignore[reportArgumentType]
+    with TemporaryDirectory() as folder:
+        rows = Rows(sequences=normalised(raw, alphabet=alphabet), alphabet=alphabet, columns=columns,
+                    links=NO_HITS, workdir=Path(folder))  # fmt: skip
+        first, again = (SPLITTERS.load(name)(rows, config) for _ in range(2))
+    assert first.labels.shape == first.place.shape == (40,)
+    assert set(first.labels.tolist()) == set(range(int(first.labels.max()) + 1))
+    assert set(first.place.tolist()) <= {-1, 0, 1, 2} and isinstance(first.info["method"], str)
+    assert np.array_equal(first.labels, again.labels) and np.array_equal(first.place, again.place)

@@ -18,6 +18,7 @@ from biodata.fetch.remote import Request
 from biodata.io import READERS
 from biodata.schema import BioSequence, table_from_records
 from biodata.sources import SOURCES
+from biodata.split_by import SPLITTERS
 from biodata.tokenizers.special import SPECIAL_TOKENS
 from bioeval.baselines import BASELINES
 from bioeval.metrics import METRICS
@@ -48,6 +49,7 @@ from .contracts import (
     check_probe,
     check_reader,
     check_source,
+    check_splitter,
     check_task_file,
 )
 
@@ -180,10 +182,15 @@ def test_task_names_are_unique_and_found_by_name():
     assert task_names() and len({read_task(name)[0].name for name in task_names()}) == len(task_names())
 
 
+@pytest.mark.parametrize("name", sorted(SPLITTERS))
+def test_splitter(name: str):
+    check_splitter(name)
+
+
 def test_every_catalog_has_a_contract():
     """A new kind of thing needs a contract here; tokenizers have theirs in tests/biodata/tokenizers."""
     checked = {"model", "loss", "objective", "format", "metric", "probe", "baseline", "tokenizer kind",
-               "source"}  # fmt: skip
+               "source", "split"}  # fmt: skip
     other = {"schedule", "backend", "export"}
     packages = [importlib.import_module(name) for name in ("biodata", "biotrain", "bioeval")]
     names = [m.name for p in packages for m in pkgutil.walk_packages(p.__path__, f"{p.__name__}.")]
