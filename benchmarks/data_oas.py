@@ -65,7 +65,8 @@ def run_pandas_same_work(path: str) -> int:
     names = [*_COLUMNS, *_LABELS, "sequence_alignment", "junction", *_SEGMENTS]
     frame = pandas.read_csv(path, header=1, compression="gzip", usecols=names, low_memory=False)
     rows = []
-    for row in frame[frame["productive"] == "T"].to_dict(orient="records"):
+    kept: Any = frame[frame["productive"] == "T"]
+    for row in kept.to_dict("records"):
         gapped, features, start = row["sequence_alignment"], [], 0
         for name, end in _IMGT.items():
             end = len(gapped[:end].replace(".", "").replace("-", ""))

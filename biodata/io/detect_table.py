@@ -88,7 +88,10 @@ def table_kind(head: bytes, path: Path, columns: Sequence[str] = ()) -> str:
 
 
 def _row(line: str) -> list[str]:
-    return [name.strip() for name in next(csv.reader([line], delimiter=separator_of(line)), [])]
+    try:
+        return [name.strip() for name in next(csv.reader([line], delimiter=separator_of(line)), [])]
+    except csv.Error:  # not the header of a table
+        return []
 
 
 def _names(line: str) -> set[str]:

@@ -85,6 +85,9 @@ class Rearrangements:
         self.region = region
         kind = "protein" if self.is_protein else "nucleotide"
         hint = f"--region names the part of {kind} sequences to take, now {region!r}"
+        others = SOURCE_COLUMNS.get(("protein", region), ())
+        if not self.is_protein and any(name in header.names for name in others):
+            hint += "; there are residues: --alphabet protein"
         self.source = header.require(SOURCE_COLUMNS[kind, region], where=where, hint=hint)
 
     def batch(

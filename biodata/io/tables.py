@@ -7,7 +7,9 @@ read beforehand with `csv`, which knows quoted fields that hold line ends.
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, cast
@@ -84,13 +86,15 @@ def read_header(stream: BinaryIO, *, where: Path, metadata: bool = False) -> Hea
     before, count = "", 0
     if metadata:
         reader = csv.reader(lines)
-        row = next(reader, [""])
+        with _as_header_error(where):
+            row = next(reader, [""])
         before, count = row[0] if len(row) == 1 else ",".join(row), reader.line_num
     first = next(lines, "")
     while first and not first.strip():
         first, count = next(lines, ""), count + 1
     separator = separator_of(first)
-    names = next(csv.reader([first], delimiter=separator), [])
+    with _as_header_error(f"{where}:{count + 1}"):
+        names = next(csv.reader([first.rstrip("\r\n")], delimiter=separator), [])
     names = [name.strip() for name in names]
     count += 1
     if "\0" in first:
@@ -103,6 +107,14 @@ def read_header(stream: BinaryIO, *, where: Path, metadata: bool = False) -> Hea
     # the index that pandas writes has no name
     names = [name or f"column-{number}" for number, name in enumerate(names, 1)]
     return Header(tuple(names), separator, count, before)
+
+
+@contextmanager
+def _as_header_error(where: object) -> Iterator[None]:
+    try:
+        yield
+    except csv.Error as error:
+        raise DataError(f"the header cannot be read: {error}", where=where) from error
 
 
 def read_rows(
@@ -128,6 +140,7 @@ def read_rows(
     parse = _parser(header, columns or header.names, tuple(nulls))
     line = header.lines + 1
     for block in _blocks(stream, where):
+        _check_text(block, line, where)
         batch, bad = _parsed(parse, block, where)
         lines = _line_numbers(line, batch.num_rows, bad)
         for start in range(0, batch.num_rows, MAX_ROWS):
@@ -186,7 +199,8 @@ def _parser(header: Header, columns: Sequence[str], nulls: tuple[str, ...]) -> P
 
     def parse(block: bytes, bad: Bad) -> pa.Table:
         def remember(row: pc.InvalidRow) -> str:
-            bad.append((row.number or 0, f"{row.actual_columns} columns, expected {row.expected_columns}"))
+            what = f"{row.actual_columns} columns, expected {row.expected_columns}"
+            bad.append((row.number or 0, sys.intern(what)))  # there may be millions
             return "skip"
 
         return pc.read_csv(
@@ -201,6 +215,16 @@ def _parser(header: Header, columns: Sequence[str], nulls: tuple[str, ...]) -> P
         )
 
     return parse
+
+
+def _check_text(block: bytes, first: int, where: Path) -> None:
+    """Refuses text that is not UTF-8, with its line; pyarrow would write to stderr about it."""
+    try:
+        if not block.isascii():
+            block.decode()
+    except UnicodeDecodeError as error:
+        line = first + block.count(b"\n", 0, error.start)
+        raise DataError(f"not UTF-8 text: {error.reason}", where=f"{where}:{line}") from error
 
 
 def _parsed(parse: Parse, block: bytes, where: Path) -> tuple[pa.Table, Bad]:

@@ -96,8 +96,9 @@ def test_lines_across_blocks(tmp_path, monkeypatch) -> None:
     ("content", "what"),
     [
         (b"id,sequence,id\n1,A,2\n", "column 'id' is there more than once"),
-        (b"id,sequence\nx,\xff\xfe\n", "x.csv: .*UTF"),
+        (b"id,sequence\nx,\xff\xfe\n", "x.csv:2: .*UTF"),
         (b"id,s\0,sequence\nx,y,z\n", "NUL"),
+        (b"id,sequence," + b"x" * 200_000 + b"\n", "the header cannot be read: field larger"),
     ],
 )
 def test_no_table(content, what, tmp_path) -> None:
