@@ -108,8 +108,9 @@ class _Learner:
                     heapq.heappush(self.queue, (-now, first, second))
             if self.least == 1:
                 return None
-            self.least = max(1, min(self.least, int(self.count.max())) // 2)
-            seen = np.argwhere(self.count >= self.least).tolist()
+            count = self.count[: len(self.tokens), : len(self.tokens)]
+            self.least = max(1, min(self.least, int(count.max())) // 2)
+            seen = np.argwhere(count >= self.least).tolist()
             self.queue = [(-int(self.count[a, b]), a, b) for a, b in seen]
             heapq.heapify(self.queue)
 
