@@ -81,13 +81,19 @@ class Memory(threading.Thread):
         super().__init__(daemon=True)
         self.process = process
         self.pss = self.rss = 0
+        self.at_peak: list[str] = []
         self.done = threading.Event()
 
     def run(self) -> None:
         while not self.done.wait(0.2):
-            found = [_memory(process) for process in _family(self.process)]
-            self.pss = max(self.pss, sum(pss for pss, _ in found))
-            self.rss = max(self.rss, sum(rss for _, rss in found))
+            found = {process: _memory(process) for process in _family(self.process)}
+            pss = sum(pss for pss, _ in found.values())
+            if pss > self.pss:
+                self.pss = pss
+                self.at_peak = [
+                    f"{_name(process)} {size / 1e6:.0f} MB" for process, (size, _) in found.items()
+                ]
+            self.rss = max(self.rss, sum(rss for _, rss in found.values()))
 
 
 def _family(root: int) -> list[int]:
@@ -112,6 +118,14 @@ def _memory(process: int) -> tuple[int, int]:
         return 0, 0
     sizes = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.endswith("kB")}
     return sizes.get("Pss", 0), sizes.get("Rss", 0)
+
+
+def _name(process: int) -> str:
+    try:
+        words = Path(f"/proc/{process}/cmdline").read_text().split("\0")
+    except OSError:
+        return "ended"
+    return " ".join(Path(word).name[:20] for word in words[:3])
 
 
 BUILD = """
@@ -151,7 +165,7 @@ def measure(gb: float, args: argparse.Namespace) -> dict[str, Any]:
         found = json.loads(output.splitlines()[-1])
         cpu = after.children_user + after.children_system - before.children_user - before.children_system
         return {"gb": gb, "records": records, "cpu_s": cpu, "pss_mb": memory.pss / 1e6,
-                "rss_mb": memory.rss / 1e6, **found}  # fmt: skip
+                "rss_mb": memory.rss / 1e6, "at_peak": memory.at_peak, **found}  # fmt: skip
     finally:
         shutil.rmtree(work)
 
