@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check lint format bench wheel clean help
+.PHONY: demo test check lint format bench fuzz wheel clean help
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ format: $(STAMP)  ## format the code and mend what ruff can mend
 
 bench: $(STAMP)  ## every benchmark, side by side with its peer (long; wants an idle machine)
 	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+fuzz: $(STAMP)  ## 20,000 spoilt files against every reader (about ten minutes); COUNT and FIRST choose others
+	@$(BIN)/python -m tests.fuzz --first $(or $(FIRST),0) --count $(or $(COUNT),20000) --jobs 2
 
 wheel: $(STAMP)  ## build the wheel into dist/
 	@$(BIN)/python -m build --wheel --outdir dist .

@@ -8,11 +8,24 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
+_LONGEST = 1000  # characters of a message; what is cut out is its middle
+
 
 class SeqloomError(ValueError):
-    """Anything that went wrong for a reason a user can act on."""
+    """Anything that went wrong for a reason a user can act on: one line, whatever is quoted in it.
+
+    >>> print(SeqloomError("found 'A\\n\\x1b[31m'"))
+    found 'A\\n\\x1b[31m'
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        if not message.isprintable():
+            message = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+        if len(message) > _LONGEST:
+            message = f"{message[: _LONGEST - 300]} ... {message[-295:]}"
+        super().__init__(message)
 
 
 class ConfigError(SeqloomError):

@@ -231,6 +231,8 @@ def _pieces(file: pq.ParquetFile, path: Path, names: Sequence[str]) -> Iterator[
         bytes_ += file.metadata.row_group(group).total_byte_size
     size = int(np.clip(_BATCH_BYTES * rows // max(bytes_, 1), 16, 65_536))
     try:
-        yield from file.iter_batches(batch_size=size, columns=list(names))
+        for batch in file.iter_batches(batch_size=size, columns=list(names)):
+            batch.validate(full=True)  # Parquet itself does not see to it that texts are UTF-8
+            yield batch
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"cannot be read as Parquet: {str(error).splitlines()[0]}", where=path) from error

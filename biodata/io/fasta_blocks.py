@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from biodata.errors import DataError
+from biodata.io.limits import record_limit, too_long
 
 HEADER = 62
 """The byte `>`, which begins the header line of a record."""
 
-_LEADING = re.compile(rb"(?:(?:[ \t]*|[;#!][^\n]*)\n)*(?:(?:[ \t]*|[;#!][^\n]*)\Z)?")
+_LEADING = re.compile(rb"(?:(?:[ \t\n]*|[;#!][^\n]*)\n)*(?:(?:[ \t]*|[;#!][^\n]*)\Z)?")
+_PREAMBLE = 16 << 20  # bytes of blank lines and comments before the first record
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -56,6 +58,7 @@ def _normalised(stream: BinaryIO, size: int) -> Iterator[bytes]:
 
 def _blocks(chunks: Iterator[bytes], *, where: Path | str) -> Iterator[bytearray]:
     """Cuts chunks so that every block but the first begins with a header; the first may have comments."""
+    limit = record_limit()
     pending = bytearray()  # grows in place: a chromosome is held once
     started = False
     for chunk in chunks:
@@ -72,6 +75,11 @@ def _blocks(chunks: Iterator[bytes], *, where: Path | str) -> Iterator[bytearray
             yield whole.pop()  # handed over, not kept: it may be a chromosome
         else:
             pending += chunk
+            if started and len(pending) > limit:
+                raise too_long("a record", where=where)
+            if not started and len(pending) > _PREAMBLE:
+                what = f"no '>' in the first {_PREAMBLE >> 20} MiB"
+                raise DataError(what, where=where, hint="is this a FASTA file?")
     if started:
         whole = [pending]
         del pending

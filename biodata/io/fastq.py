@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from biodata.curate.rules import RuleLog
 from biodata.errors import DataError
+from biodata.io.limits import record_limit, too_long
 from biodata.io.nested import label_lists, raw_batch
 from biodata.io.streams import open_binary
 
@@ -89,7 +90,7 @@ def _records(lines: list[bytes], first: int, path: Path) -> tuple[list[_Record],
 
 def _wrapped(lines: Iterator[bytes], number: int, path: Path) -> Iterator[_Record]:
     """Records whose letters and qualities may take several lines, as Sanger's own files did."""
-    line = next(lines, b"")
+    line, limit = next(lines, b""), record_limit()
     while line:
         start, head = number, line.rstrip(b"\r\n")
         if not head:
@@ -99,10 +100,13 @@ def _wrapped(lines: Iterator[bytes], number: int, path: Path) -> Iterator[_Recor
             raise DataError(
                 f"'@' expected, found {_shown(head)}", where=f"{path}:{number}", hint="is this FASTQ?"
             )
-        letters, quality = [], []
+        letters, quality, size = [], [], 0
         line, number = next(lines, b""), number + 1
         while line and not line.startswith(b"+"):
             letters.append(line.strip())
+            size += len(line)
+            if size > limit:
+                raise too_long("a record", where=f"{path}:{start}")
             line, number = next(lines, b""), number + 1
         if not line:
             raise DataError(

@@ -11,6 +11,7 @@ import pyarrow as pa
 from biodata.io.feature_table import Owner, TableColumns, read_tables
 from biodata.io.features import FeatureColumn
 from biodata.io.headers import Labels, label_column, source_labels
+from biodata.io.limits import record_limit, too_long
 from biodata.io.locations import hull, write_out_wraps
 from biodata.io.raw import RAW_SCHEMA
 
@@ -62,8 +63,13 @@ class FlatRecord(NamedTuple):
     reread: Reread | None = None
 
 
-def split_records(stream: BinaryIO) -> Iterator[FlatText]:
-    """Cuts a flat file at its `//` lines; text that is white space only is no record."""
+def split_records(stream: BinaryIO, *, where: object = None) -> Iterator[FlatText]:
+    """Cuts a flat file at its `//` lines; text that is white space only is no record.
+
+    Raises:
+        DataError: a record above `biodata.io.limits.record_limit`, naming `where` and the line.
+    """
+    limit = record_limit()
     pending, line = bytearray(b"\n"), 1  # the line feed before the first line, so that each line has one
     at_end = False
     while not at_end:
@@ -82,6 +88,8 @@ def split_records(stream: BinaryIO) -> Iterator[FlatText]:
             line += text.count(b"\n")
             begin, searched = end, end - 1
         del pending[: begin - 1]
+        if len(pending) > limit:
+            raise too_long("a record", where=f"{where}:{line}")
     yield from _record(bytes(pending[1:]), line, ended=False)
 
 

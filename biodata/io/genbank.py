@@ -88,7 +88,7 @@ def _batches(path: Path, parse: Parse, log: RuleLog | None, alphabet: str | None
     rows = RawRows()
     book = log if log is not None else RuleLog(file=path.name)
     with open_binary(path) as stream:
-        for text in split_records(stream):
+        for text in split_records(stream, where=path):
             try:
                 record = parse(text, book)
                 _check(record, text, book, alphabet)
@@ -188,7 +188,7 @@ def _reread(text: bytes, id: str, line: int, log: RuleLog) -> list[FeatureText]:
 def _locus_fields(line: str) -> tuple[str, int | None, str]:
     """Name, promised length and unit (`bp`, `aa`, `rc`), wherever the columns are."""
     if match := re.search(r"(?:^LOCUS\s+(\S+).*?|^LOCUS\s*)\s(\d+)\s+(bp|aa|rc)\b", line):
-        length = None if match[3] == "rc" else int(match[2])  # rc counts records
+        length = None if match[3] == "rc" else int(match[2][:18])  # rc counts records
         return match[1] or "", length, match[3]
     return [*line.split(), ""][1], None, "bp"
 
@@ -284,7 +284,7 @@ def _parse_embl(flat: FlatText, log: RuleLog) -> FlatRecord:
     return FlatRecord(
         id=id, description=_embl_lines(text, "DE"), organism=_embl_lines(text, "OS"),
         molecule="protein" if size and size[2] == "AA" else "nucleotide",
-        circular=bool(re.search(r"\bcircular\b", head)), length=int(size[1]) if size else None,
+        circular=bool(re.search(r"\bcircular\b", head)), length=int(size[1][:18]) if size else None,
         sequence=sequence, features=features, labels=embl_labels(text),
     )  # fmt: skip
 

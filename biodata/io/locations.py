@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-_RANGE = re.compile(r"(<?)(\d+)(?:\.\.(>?)(\d+))?")
-_SIMPLE = re.compile(r"(complement\()?<?(\d+)(?:\.\.>?(\d+))?\)?")
+# numbers of up to 18 digits fit 63 bits; longer ones are no positions
+_RANGE = re.compile(r"(<?)([0-9]{1,18})(?:\.\.(>?)([0-9]{1,18}))?")
+_SIMPLE = re.compile(r"(complement\()?<?([0-9]{1,18})(?:\.\.>?([0-9]{1,18}))?\)?")
+_NUMBER = re.compile(r"(?<![0-9])[0-9]{1,18}(?![0-9])")
 _REMOTE = re.compile(r"[A-Za-z][\w.|-]*:[^,)]*")
-_BACKWARDS = re.compile(r"(<?)(\d+)\.\.(>?)(\d+)")
+_BACKWARDS = re.compile(r"(<?)(?<![0-9])([0-9]{1,18})\.\.(>?)([0-9]{1,18})(?![0-9])")
+_DEEPEST = 32  # brackets in brackets; archives have three
 
 
 class LocationError(ValueError):
@@ -103,16 +106,17 @@ def parse_location(text: str) -> Location:
     return Location(tuple(_parts(text.replace(" ", ""), text)))
 
 
-def _parts(text: str, whole: str) -> list[Part]:
+def _parts(text: str, whole: str, depth: int = 0) -> list[Part]:
     if match := _RANGE.fullmatch(text):
         return [_part(match, whole)]
     name, bracket, inner = text.partition("(")
-    if not bracket or not inner.endswith(")") or name not in ("complement", "join", "order"):
+    known = bracket and inner.endswith(")") and name in ("complement", "join", "order")
+    if not known or depth > _DEEPEST:
         raise LocationError("bad-location", f"{whole} has no definite letters")
     inner = inner[:-1]
     if name != "complement":
-        return [part for piece in _split(inner) for part in _parts(piece, whole)]
-    return [part._replace(strand=-part.strand) for part in reversed(_parts(inner, whole))]
+        return [part for piece in _split(inner) for part in _parts(piece, whole, depth + 1)]
+    return [part._replace(strand=-part.strand) for part in reversed(_parts(inner, whole, depth + 1))]
 
 
 def _part(match: re.Match[str], whole: str) -> Part:
@@ -148,10 +152,10 @@ def hull(text: str) -> tuple[int, int, int]:
         start, end = int(first) - 1, int(last or first)
         if 0 <= start <= end:
             return start, end, -1 if reverse else 1
-    positions = [int(n) for n in re.findall(r"\d+", _REMOTE.sub("", text))]
+    positions = [int(n) for n in _NUMBER.findall(_REMOTE.sub("", text))]
     if not positions:
         return 0, 0, 0
-    if match := re.fullmatch(r"(?:complement\()?(\d+)\^\d+\)?", text):
+    if match := re.fullmatch(r"(?:complement\()?([0-9]{1,18})\^[0-9]{1,18}\)?", text):
         return int(match[1]), int(match[1]), -1 if text.startswith("c") else 1
     return max(min(positions) - 1, 0), max(positions), _strand(text)
 

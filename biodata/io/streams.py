@@ -21,6 +21,7 @@ import zstandard
 from isal import igzip, isal_zlib
 
 from biodata.errors import ConfigError, DataError
+from biodata.io.limits import record_limit, too_long
 
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
 """First bytes of a file to the compression that `open_binary` undoes (bgzip is gzip with many members)."""
@@ -124,18 +125,26 @@ def _as_data_error(path: Path) -> Iterator[None]:
 
 
 class _Checked(io.RawIOBase):
-    """A stream whose reading errors name the file."""
+    """A stream whose reading errors name the file, and that refuses a line above `record_limit`."""
 
     def __init__(self, path: Path, stream: io.RawIOBase) -> None:
         self._path = path
         self._stream = stream
+        self._limit = record_limit()
+        self._line = 0  # bytes since the last line end
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer) -> int:  # pyright: ignore[reportMissingParameterType]
         with _as_data_error(self._path):
-            return self._stream.readinto(buffer) or 0
+            n = self._stream.readinto(buffer) or 0
+        text = bytes(buffer[:n])
+        end = max(text.rfind(b"\n"), text.rfind(b"\r", -_BUFFER // 64))
+        self._line = n - end - 1 if end >= 0 else self._line + n
+        if self._line > self._limit:
+            raise too_long("a line", where=self._path)
+        return n
 
     def close(self) -> None:
         self._stream.close()

@@ -62,13 +62,13 @@ def parse_header(text: str) -> Header | None:
     """
     rest, _, member = text.rstrip().rpartition(" RepID=")
     before, found, taxon_id = rest.rpartition(" TaxID=")
-    if found and taxon_id.isdecimal():
+    if found and taxon_id.isdecimal() and len(taxon_id) <= 18:
         rest, number = before, int(taxon_id)
     else:
         number = None
     name, found, taxon = rest.rpartition(" Tax=")
     name, _, size = f" {name}".rpartition(" n=")
-    if not (found and member and size.isdecimal()) or " " in member:
+    if not (found and member and size.isdecimal() and len(size) <= 18) or " " in member:
         return None
     return name[1:], int(size), taxon, number, member
 

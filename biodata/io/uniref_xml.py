@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from biodata.curate.rules import RuleLog
 from biodata.errors import DataError
+from biodata.io.limits import record_limit, too_long
 from biodata.io.nested import label_lists, raw_batch
 from biodata.io.streams import open_binary
 
@@ -56,12 +57,15 @@ def read_uniref_xml(
 def _blocks(stream: BinaryIO, path: Path) -> Iterator[tuple[bytes, int]]:
     """Bytes that hold whole entries, and the line they begin on."""
     pending, line, is_first = bytearray(), 1, True
+    limit = record_limit()
     while data := stream.read(_BLOCK):
         overlap = len(_END) - 1
         searched = max(len(pending) - overlap, 0)
         pending += data
         cut = pending.rfind(_END, searched)
         if cut < 0:
+            if len(pending) > limit:
+                raise too_long("an entry", where=f"{path}:{line}")
             continue
         cut += len(_END)
         block = bytes(memoryview(pending)[:cut])
@@ -129,8 +133,8 @@ def _row(entry: Any, line: int, seed: str | None, log: RuleLog) -> dict[str, Any
         "description": (entry.findtext(f"{_SPACE}name") or "").strip().removeprefix("Cluster: "),
         "line": line,
         "organism": about.get("common taxon"),
-        "taxon_id": int(taxon) if taxon.isdecimal() else None,
-        "cluster_size": float(size) if size.isdecimal() else None,
+        "taxon_id": int(taxon) if taxon.isdecimal() and len(taxon) <= 18 else None,
+        "cluster_size": float(size) if size.isdecimal() and len(size) <= 18 else None,
         "representative": _member(main),
         "updated": entry.get("updated"),
         "seed": seed,
@@ -149,7 +153,7 @@ def _seed(entry: bytes) -> str | None:
     if not found:
         return None
     before = [match[1] for match in _MEMBER_ID.finditer(entry, 0, found.start())]
-    return unescape(before[-1].decode()) if before else None
+    return unescape(before[-1].decode("utf-8", "replace")) if before else None
 
 
 def _table(rows: list[dict[str, Any]]) -> pa.RecordBatch:

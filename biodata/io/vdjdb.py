@@ -48,6 +48,7 @@ def read_vdjdb(
         if not has_more(stream):
             return
         header = read_header(stream, where=path)
+        header.require(["cdr3", "cdr3.alpha", "cdr3.beta"], where=path, hint="a VDJdb table is expected")
         name = path.name.split(".")[0]
         for frame, lines in read_rows(stream, header, where=path, log=log, nulls=("", "NA", "None")):
             rows = _chains(frame.with_columns(line=lines), header, name)

@@ -1,0 +1,1 @@
+"""Mutated files against every reader: `python -m tests.fuzz --help`."""
