@@ -10,43 +10,11 @@ from biodata.errors import ConfigError
 from biotrain.losses.config import LossConfig
 from biotrain.models.config import ModelConfig
 from biotrain.objectives.config import ObjectiveConfig, check_compatible
+from biotrain.optim.config import OptimConfig
 from biotrain.ranges import check_range
 from biotrain.schedule import SCHEDULES
 
 __all__ = ["OptimConfig", "ScheduleConfig", "TrainConfig", "TrainPaths"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OptimConfig:
-    """AdamW (arXiv:1711.05101): decoupled weight decay, and clipping of the gradient's norm.
-
-    Raises:
-        ConfigError: a value out of range.
-
-    >>> OptimConfig(lr=-1)
-    Traceback (most recent call last):
-    biodata.errors.ConfigError: lr must be 0 or more, got -1
-    """
-
-    lr: float = field(default=3e-4, metadata={"help": "peak learning rate, >= 0"})
-    betas: tuple[float, float] = field(
-        default=(0.9, 0.95), metadata={"help": "decay rates of the two moments, each 0 to 1"}
-    )
-    weight_decay: float = field(
-        default=0.1, metadata={"help": "decay of weights with two or more dimensions, >= 0"}
-    )
-    eps: float = field(default=1e-8, metadata={"help": "added to the root of the second moment, > 0"})
-    clip_norm: float = field(
-        default=1.0, metadata={"help": "largest norm of the whole gradient; 0 = no clipping"}
-    )
-
-    def __post_init__(self) -> None:
-        check_range("lr", self.lr, low=0)
-        for beta in self.betas:
-            check_range("betas", beta, low=0, high=1 - 1e-9)
-        check_range("weight_decay", self.weight_decay, low=0)
-        check_range("eps", self.eps, low=1e-30)
-        check_range("clip_norm", self.clip_norm, low=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,7 +118,7 @@ class TrainConfig:
             object.__setattr__(self, "context", self.model.context)
         check_range("context", self.window, low=2, high=self.model.context)
         check_range("min_lr", self.min_lr, low=0, high=self.optim.lr)
-        check_compatible(self.model.name, self.objective.name)
+        check_compatible(self.model, self.objective.name)
 
     @property
     def window(self) -> int:

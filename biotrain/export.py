@@ -17,12 +17,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import biodata
+from biodata.configs import from_dict
 from biodata.errors import ConfigError, DataError
 from biodata.files import atomic_path, read_json, write_json, write_text
 from biodata.tokenizers.special import BOS, EOS, PAD
 from biotrain.layers.transformer import Transformer
-from biotrain.layout import MODELING_FILE, from_hf, from_hf_config, to_hf, to_hf_config
-from biotrain.models import build_model
+from biotrain.layout import MODELING_FILE, from_hf, from_hf_config, native, to_hf, to_hf_config
+from biotrain.models import ModelConfig, build_model
 
 CONFIG_FILE, WEIGHTS_FILE, OWN_FILE = "config.json", "model.safetensors", "biotrain.json"
 _OURS = {CONFIG_FILE, WEIGHTS_FILE, OWN_FILE, MODELING_FILE, "generation_config.json", "README.md"}
@@ -53,10 +54,10 @@ def export_model(
     _copy_tokenizer(Path(tokenizer_dir), out)
     with atomic_path(out / WEIGHTS_FILE) as part:
         save_file(to_hf(model.state_dict(), config), part, metadata={"format": "pt"})
-    if config.name == "bert":
+    if native(config) is None:
         source = Path(__file__).with_name(MODELING_FILE)
         write_text(out / MODELING_FILE, source.read_text(encoding="utf-8"))
-    else:
+    if not config.bidirectional:
         ids = {"bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD}
         write_json(out / "generation_config.json", ids)
     own = {
@@ -66,7 +67,7 @@ def export_model(
         "parameters": sum(p.numel() for p in model.parameters()),
     }
     write_json(out / OWN_FILE, {**own, **metadata})
-    write_text(out / "README.md", _card(config.name, own, metadata))
+    write_text(out / "README.md", _card(config, own, metadata))
     write_json(out / CONFIG_FILE, to_hf_config(config, model.vocab_size))
     return out
 
@@ -75,13 +76,16 @@ def load_model(path: Path) -> Transformer:
     """The model of a run folder or an exported folder, on the CPU, in float32 and evaluation mode.
 
     Args:
-        path: `RUN`, `RUN/model`, or a folder of `GPT2LMHeadModel` weights in safetensors.
+        path: `RUN`, `RUN/model`, or a folder of weights in safetensors of GPT-2, BERT, Llama or
+            Mixtral as transformers writes them.
 
     Raises:
         DataError: no model there, a damaged or foreign file; pickled weights are never read.
     """
     folder = model_folder(path)
-    config, vocab_size = from_hf_config(_read_config(folder / CONFIG_FILE), folder / CONFIG_FILE)
+    values = _read_config(folder / CONFIG_FILE)
+    config, vocab_size = from_hf_config(values, folder / CONFIG_FILE)
+    config = _whole_config(config, values, folder / OWN_FILE)
     weights = folder / WEIGHTS_FILE
     if not weights.is_file():
         raise DataError("no model.safetensors there", where=folder, hint="pickled weights are never read")
@@ -133,12 +137,22 @@ def _copy_tokenizer(source: Path, out: Path) -> None:
                 shutil.copyfile(file, part)
 
 
-def _card(name: str, own: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
-    causal = name == "gpt2"
+def _whole_config(config: ModelConfig, values: Mapping[str, Any], own: Path) -> ModelConfig:
+    """With what `config.json` has no word for (the z loss), where our own file beside it fits to it."""
+    if not own.is_file() or "model" not in (said := _read_config(own)):
+        return config
+    whole = from_dict(ModelConfig, said["model"], where=str(own))
+    expected = to_hf_config(whole, int(values["vocab_size"]))
+    return whole if all(values.get(key) == value for key, value in expected.items()) else config
+
+
+def _card(config: ModelConfig, own: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
     task, auto = (
-        ("text-generation", "AutoModelForCausalLM") if causal else ("fill-mask", "AutoModelForMaskedLM")
+        ("fill-mask", "AutoModelForMaskedLM")
+        if config.bidirectional
+        else ("text-generation", "AutoModelForCausalLM")
     )
-    trust = "" if causal else ", trust_remote_code=True"
+    trust = "" if native(config) else ", trust_remote_code=True"
     shape = "\n".join(f"| {key} | {value} |" for key, value in own["model"].items())
     made = json.dumps(dict(metadata), indent=2, ensure_ascii=False, default=str)
     return f"""---
@@ -147,7 +161,7 @@ pipeline_tag: {task}
 tags: [biology, seqloom]
 ---
 
-# {"Causal" if causal else "Masked"} language model of biological sequences
+# {"Masked" if config.bidirectional else "Causal"} language model of biological sequences
 
 Trained with seqloom {own["seqloom"]}; {own["parameters"]:,} parameters, {own["vocab_size"]} tokens.
 

@@ -115,15 +115,7 @@ class _Sampler:
         model, head = self.model, [BOS, *self.prompt]
         device = model.tokens.weight.device
         noise = torch.from_numpy(np.stack([self._noise(index) for index in indices])).to(device)
-        shape = model.config
-        size = (
-            shape.layers,
-            len(indices),
-            shape.heads,
-            len(self.prompt) + self.limit,
-            shape.width // shape.heads,
-        )
-        cache = Cache(size, like=model.tokens.weight)
+        cache = model.new_cache(len(indices), len(self.prompt) + self.limit)
         rows = [list(head) for _ in indices]
         alive = torch.arange(len(indices), device=device)
         inputs = torch.tensor([head] * len(indices), device=device)
@@ -142,7 +134,7 @@ class _Sampler:
         return rows
 
     def _next(self, inputs: Tensor, cache: Cache, uniform: Tensor, *, is_first: bool) -> Tensor:
-        logits = self.model.head(self.model.hidden(inputs, cache=cache)[:, -1])
+        logits = self.model.logits(self.model.hidden(inputs, cache=cache)[:, -1])
         logits[:, _NEVER] = -torch.inf
         if is_first and not self.prompt:
             logits[:, EOS] = -torch.inf

@@ -8,10 +8,11 @@ repeats bit for bit on the same number of threads.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from threading import Barrier
+from threading import Barrier, BrokenBarrierError
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,10 @@ from torch import Tensor, nn
 
 WORTH = 1 << 18
 """Tokens of a lane times the model's width, below which Python's own lock costs more than lanes gain."""
+
+
+_Found = tuple[Tensor, tuple[Tensor | None, ...]]
+"""Values and gradients of a part."""
 
 
 class Losses(NamedTuple):
@@ -33,6 +38,21 @@ class Losses(NamedTuple):
     values: Tensor
 
 
+class _Meeting:
+    """Where the parts of a group add up numbers, in their order so that the sum repeats bit for bit."""
+
+    def __init__(self, size: int) -> None:
+        self.barrier = Barrier(size)
+        self.values: list[Tensor] = [torch.empty(0)] * size
+
+    def add(self, place: int, values: Tensor) -> Tensor:
+        self.values[place] = values
+        self.barrier.wait()
+        total = torch.stack(self.values).sum(0)
+        self.barrier.wait()  # before a second meeting changes them
+        return total
+
+
 class Lanes:
     """Runs the backward passes of a step, `count` parts at a time.
 
@@ -43,6 +63,7 @@ class Lanes:
     def __init__(self, count: int = 1) -> None:
         self.count = count
         self._pool: ThreadPoolExecutor | None = None
+        self._here = threading.local()
 
     def backward(self, model: nn.Module, parts: Iterable[Callable[[], Losses]]) -> list[Tensor]:
         """Adds the gradient of every part's `share` to the model's parameters, in the order of the parts.
@@ -55,10 +76,34 @@ class Lanes:
         parameters = [p for p in model.parameters() if p.requires_grad]
         waiting, found = iter(parts), []
         while group := list(islice(waiting, self.count)):
-            for values, gradients in self._threads().map(lambda part: _gradients(part(), parameters), group):
+            meeting = _Meeting(len(group))
+            tasks = [
+                self._threads().submit(self._lane, part, meeting, place, parameters)
+                for place, part in enumerate(group)
+            ]
+            for values, gradients in _results(tasks):
                 _add(parameters, gradients)
                 found.append(values)
         return found
+
+    def meet(self, values: Tensor) -> Tensor:
+        """Sum of `values` over the parts computed side by side, without gradient.
+
+        Called from inside a part, by every part of a group alike: for losses of the whole micro-batch.
+        """
+        if self.count == 1:
+            return values.detach()
+        return self._here.meeting.add(self._here.place, values.detach())
+
+    def _lane(
+        self, part: Callable[[], Losses], meeting: _Meeting, place: int, parameters: Sequence[nn.Parameter]
+    ) -> _Found:
+        self._here.meeting, self._here.place = meeting, place
+        try:
+            return _gradients(part(), parameters)
+        except BaseException:
+            meeting.barrier.abort()  # the others would wait for ever
+            raise
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._pool is None:
@@ -84,6 +129,15 @@ def lanes_for(*, threads: int, rows: int, tokens: int, width: int, dropout: floa
     return Lanes(threads if pays and dropout == 0 else 1)
 
 
+def _results(tasks: Sequence[Future[_Found]]) -> list[_Found]:
+    """Of all tasks, in their order; of several errors the one that broke the meeting of the others."""
+    errors = [error for task in tasks if (error := task.exception()) is not None]
+    for error in errors:
+        if not isinstance(error, BrokenBarrierError):
+            raise error
+    return [task.result() for task in tasks]
+
+
 def _begin(together: Barrier) -> None:
     """In each thread of the pool at once: torch's number of threads is one thread's own setting."""
     together.wait()
@@ -96,9 +150,7 @@ def _backward(losses: Losses) -> Tensor:
     return losses.values.detach()
 
 
-def _gradients(
-    losses: Losses, parameters: Sequence[nn.Parameter]
-) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+def _gradients(losses: Losses, parameters: Sequence[nn.Parameter]) -> _Found:
     gradients = torch.autograd.grad(losses.share, parameters, allow_unused=True)
     return losses.values.detach(), gradients
 

@@ -1,60 +1,45 @@
 """The names and shapes that transformers gives to our weights, and the `config.json` beside them.
 
-A causal model is written as `GPT2LMHeadModel`, whose linear layers are stored transposed. The
-two-directional one has no class of the same arithmetic in every transformers version (version 4 would
-silently run GPT-2 causally), so it gets its own `model_type` and `modeling_seqloom.py` beside it.
+An architecture that transformers computes the same is written as that class (`Architecture.hf`). What it has
+no class for in every version gets its own `model_type` and `modeling_seqloom.py` beside the weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from biodata.errors import DataError
+from biodata.configs import from_dict
+from biodata.errors import ConfigError, DataError
 from biodata.tokenizers.special import BOS, EOS, MASK, PAD
-from biotrain.models import ModelConfig
+from biotrain.models import MODELS, ModelConfig
+from biotrain.models.architecture import HfLayout, Stored
 
-ENCODER_TYPE = "seqloom-encoder"
+OWN_TYPE = "seqloom"
 MODELING_FILE = "modeling_seqloom.py"
 
-_GPT2_BLOCK = {
-    "norm1": "ln_1",
-    "attention.qkv": "attn.c_attn",
-    "attention.out": "attn.c_proj",
-    "norm2": "ln_2",
-    "up": "mlp.c_fc",
-    "down": "mlp.c_proj",
-}
-_GPT2_OUTER = {
-    "tokens": "transformer.wte",
-    "positions": "transformer.wpe",
-    "norm": "transformer.ln_f",
-    "head": "lm_head",
-}
-_GPT2_FIXED = {
-    "activation_function": "gelu_new",
-    "scale_attn_weights": True,
-    "scale_attn_by_inverse_layer_idx": False,
-    "add_cross_attention": False,
-}
+
+def native(config: ModelConfig) -> HfLayout | None:
+    """The class of transformers that computes this configuration; `None` = our modeling file does."""
+    layout = config.architecture.hf
+    return layout if layout is not None and layout.fits(config) else None
 
 
-def hf_name(name: str, model: str) -> str:
-    """The name that transformers gives to a parameter of ours.
+def stored(name: str, config: ModelConfig) -> Stored:
+    """Where a parameter of ours stands in the file.
 
-    >>> hf_name("blocks.3.attention.qkv.bias", "gpt2"), hf_name("tokens.weight", "bert")
-    ('transformer.h.3.attn.c_attn.bias', 'encoder.tokens.weight')
+    >>> stored("blocks.3.attention.qkv.bias", ModelConfig(name="gpt2")).names
+    ('transformer.h.3.attn.c_attn.bias',)
     """
-    if model == "bert":
-        return name if name.startswith("head.") else f"encoder.{name}"
-    stem, kind = name.rsplit(".", 1)
-    if not stem.startswith("blocks."):
-        return f"{_GPT2_OUTER[stem]}.{kind}"
-    _, index, inner = stem.split(".", 2)
-    return f"transformer.h.{index}.{_GPT2_BLOCK[inner]}.{kind}"
+    layout = native(config)
+    if layout is None:
+        return Stored((name if name.startswith("head.") else f"model.{name}",))
+    return layout.stored(name, config)
 
 
 def to_hf(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
@@ -63,8 +48,15 @@ def to_hf(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]
     for name, tensor in state.items():
         if name == "head.weight" and config.tie_embeddings:
             continue
-        turned = tensor.t() if _is_transposed(name, config) else tensor
-        tensors[hf_name(name, config.name)] = turned.detach().cpu().contiguous()
+        place, tensor = stored(name, config), tensor.detach().cpu()
+        tensor = tensor.t() if place.turned else tensor
+        pieces = tensor.flatten(0, -2).split(place.rows) if place.rows and tensor.ndim > 1 else [tensor]
+        if place.rows and tensor.ndim == 1:
+            pieces = tensor.split(place.rows)
+        tensors |= {key: piece.contiguous().clone() for key, piece in zip(place.names, pieces)}
+    if layout := native(config):
+        tensors |= {key: torch.zeros(shape) for key, shape in layout.zeros(config).items()}
+        tensors |= {key: tensors[other].clone() for key, other in layout.copies(config).items()}
     return tensors
 
 
@@ -81,23 +73,44 @@ def from_hf(
     Raises:
         DataError: a tensor is missing, left over, or of another shape.
     """
-    state: dict[str, Tensor] = {}
-    names = {n: hf_name(n, config.name) for n in like if n != "head.weight" or not config.tie_embeddings}
-    if extra := sorted(set(tensors).difference(names.values())):
-        raise DataError(f"tensor {extra[0]!r} does not belong to a {config.name} of this configuration")
-    for name, stored in names.items():
-        if stored not in tensors:
-            raise DataError(f"tensor {stored!r} is missing")
-        tensor = tensors[stored].t() if _is_transposed(name, config) else tensors[stored]
-        if tensor.shape != like[name].shape:
-            expected = tuple(like[name].t().shape if _is_transposed(name, config) else like[name].shape)
-            raise DataError(
-                f"tensor {stored!r} has shape {tuple(tensors[stored].shape)}, expected {expected}"
-            )
-        state[name] = tensor.float().contiguous()
+    names = [n for n in like if n != "head.weight" or not config.tie_embeddings]
+    places = {name: stored(name, config) for name in names}
+    _check_left_over(tensors, places, config)
+    state = {name: _join(tensors, places[name], like[name]) for name in names}
+    if (layout := native(config)) and "positions.weight" in state:
+        for key in layout.zeros(config):  # BERT's segment 0 is added everywhere
+            if key in tensors:
+                state["positions.weight"] = state["positions.weight"] + tensors[key][:1].float()
     if config.tie_embeddings:
         state["head.weight"] = state["tokens.weight"]
     return state
+
+
+def _check_left_over(
+    tensors: Mapping[str, Tensor], places: Mapping[str, Stored], config: ModelConfig
+) -> None:
+    known = {key for place in places.values() for key in place.names}
+    layout = native(config)
+    if layout is not None:
+        known.update(layout.zeros(config), layout.copies(config), layout.unread)
+    if extra := sorted(set(tensors) - known):
+        raise DataError(f"tensor {extra[0]!r} does not belong to a {config.name} of this configuration")
+
+
+def _join(tensors: Mapping[str, Tensor], place: Stored, like: Tensor) -> Tensor:
+    for name in place.names:
+        if name not in tensors:
+            raise DataError(f"tensor {name!r} is missing")
+    pieces = [tensors[name].float() for name in place.names]
+    rows = place.rows or (like.flatten(0, -2).shape[0] if like.ndim > 1 else like.shape[0],)
+    for name, piece, height in zip(place.names, pieces, rows):
+        expected = (height, *like.shape[-1:]) if place.rows and like.ndim > 1 else tuple(like.shape)
+        expected = (height,) if place.rows and like.ndim == 1 else expected
+        expected = expected[::-1] if place.turned else expected
+        if tuple(piece.shape) != expected:
+            raise DataError(f"tensor {name!r} has shape {tuple(piece.shape)}, expected {expected}")
+    whole = torch.cat(pieces) if place.rows else pieces[0]
+    return (whole.t() if place.turned else whole).reshape(like.shape).contiguous()
 
 
 def to_hf_config(config: ModelConfig, vocab_size: int) -> dict[str, Any]:
@@ -112,21 +125,11 @@ def to_hf_config(config: ModelConfig, vocab_size: int) -> dict[str, Any]:
         "torch_dtype": "float32",
         "dtype": "float32",
     }
-    if config.name == "bert":
-        return {**_encoder_config(config), **common, "mask_token_id": MASK}
-    shape = {
-        "architectures": ["GPT2LMHeadModel"],
-        "model_type": "gpt2",
-        "n_layer": config.layers,
-        "n_embd": config.width,
-        "n_head": config.heads,
-        "n_inner": config.ffn,
-        "n_positions": config.context,
-        "n_ctx": config.context,
-        "layer_norm_epsilon": config.layer_norm_eps,
-    }
-    dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), config.dropout)
-    return {**shape, **_GPT2_FIXED, **dropout, "use_cache": True, **common}
+    if config.bidirectional:
+        common["mask_token_id"] = MASK
+    if layout := native(config):
+        return {"model_type": layout.model_type, **layout.config(config), **layout.fixed, **common}
+    return {**_own_config(config), **common}
 
 
 def from_hf_config(values: Mapping[str, Any], where: Path) -> tuple[ModelConfig, int]:
@@ -136,70 +139,58 @@ def from_hf_config(values: Mapping[str, Any], where: Path) -> tuple[ModelConfig,
         DataError: another kind of model, a variant we do not compute, or a missing key.
     """
     kind = values.get("model_type")
-    if kind not in ("gpt2", ENCODER_TYPE):
-        raise DataError(f"model_type {kind!r}", where=where, hint=f"readable: 'gpt2', {ENCODER_TYPE!r}")
-    for key, value in (_GPT2_FIXED if kind == "gpt2" else {}).items():
-        if values.get(key, value) != value:
-            raise DataError(f"{key} {values[key]!r} is not supported", where=where, hint=f"only {value!r} is")
     try:
-        config = _gpt2_shape(values) if kind == "gpt2" else _encoder_shape(values)
-        return config, int(values["vocab_size"])
+        if kind == OWN_TYPE:
+            return from_dict(ModelConfig, values["seqloom"], where=str(where)), int(values["vocab_size"])
+        for name in MODELS:
+            layout = MODELS.load(name).hf
+            if layout is not None and layout.model_type == kind:
+                return _native_config(name, layout, values, where), int(values["vocab_size"])
     except KeyError as error:
         raise DataError(f"key {error.args[0]!r} is missing", where=where) from None
+    except ConfigError as error:
+        raise DataError(str(error), where=where) from None
+    known = [layout.model_type for name in MODELS if (layout := MODELS.load(name).hf)]
+    readable = ", ".join(repr(name) for name in (*known, OWN_TYPE))
+    raise DataError(f"model_type {kind!r}", where=where, hint=f"readable: {readable}")
 
 
-def _is_transposed(name: str, config: ModelConfig) -> bool:
-    return config.name == "gpt2" and name.startswith("blocks.") and name.endswith(_LINEAR)
-
-
-_LINEAR = ("attention.qkv.weight", "attention.out.weight", "up.weight", "down.weight")
-
-
-def _gpt2_shape(values: Mapping[str, Any]) -> ModelConfig:
-    return ModelConfig(
-        name="gpt2",
-        layers=values["n_layer"],
-        width=values["n_embd"],
-        heads=values["n_head"],
-        ffn=values.get("n_inner") or 0,
-        context=values["n_positions"],
-        dropout=values.get("resid_pdrop", 0.0),
-        tie_embeddings=values.get("tie_word_embeddings", True),
-        layer_norm_eps=values.get("layer_norm_epsilon", 1e-5),
+def _native_config(name: str, layout: HfLayout, values: Mapping[str, Any], where: Path) -> ModelConfig:
+    for key, value in layout.fixed.items():
+        if values.get(key, value) != value:
+            raise DataError(f"{key} {values[key]!r} is not supported", where=where, hint=f"only {value!r} is")
+    config = ModelConfig(
+        name=name,
+        tie_embeddings=values.get("tie_word_embeddings", layout.tied),
         init_std=values.get("initializer_range", 0.02),
+        **layout.read(values),
     )
+    if values.get("head_dim", config.head_width) not in (None, config.head_width):
+        hint = f"only {config.head_width}, hidden_size / num_attention_heads, is"
+        raise DataError(f"head_dim {values['head_dim']!r} is not supported", where=where, hint=hint)
+    return config
 
 
-def _encoder_shape(values: Mapping[str, Any]) -> ModelConfig:
-    return ModelConfig(
-        name="bert",
-        layers=values["num_hidden_layers"],
-        width=values["hidden_size"],
-        heads=values["num_attention_heads"],
-        ffn=values["intermediate_size"],
-        context=values["max_position_embeddings"],
-        dropout=values["dropout"],
-        tie_embeddings=values["tie_word_embeddings"],
-        layer_norm_eps=values["layer_norm_eps"],
-        init_std=values["initializer_range"],
-    )
-
-
-def _encoder_config(config: ModelConfig) -> dict[str, Any]:
-    module = MODELING_FILE.removesuffix(".py")
+def _own_config(config: ModelConfig) -> dict[str, Any]:
+    module, style = MODELING_FILE.removesuffix(".py"), config.architecture.style
+    assert style is not None
+    head = "SeqloomForMaskedLM" if config.bidirectional else "SeqloomForCausalLM"
+    auto = "AutoModelForMaskedLM" if config.bidirectional else "AutoModelForCausalLM"
     return {
-        "architectures": ["SeqloomForMaskedLM"],
-        "model_type": ENCODER_TYPE,
+        "architectures": [head],
+        "model_type": OWN_TYPE,
         "auto_map": {
             "AutoConfig": f"{module}.SeqloomConfig",
             "AutoModel": f"{module}.SeqloomModel",
-            "AutoModelForMaskedLM": f"{module}.SeqloomForMaskedLM",
+            auto: f"{module}.{head}",
         },
         "num_hidden_layers": config.layers,
         "hidden_size": config.width,
         "num_attention_heads": config.heads,
+        "num_key_value_heads": config.key_heads,
         "intermediate_size": config.ffn,
         "max_position_embeddings": config.context,
-        "layer_norm_eps": config.layer_norm_eps,
-        "dropout": config.dropout,
+        "is_decoder": not config.bidirectional,
+        "style": asdict(style),
+        "seqloom": asdict(config),
     }

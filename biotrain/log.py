@@ -72,6 +72,8 @@ class StepResult(NamedTuple):
     """Tokens that were predicted."""
     tokens: int
     """Real tokens that the model read."""
+    more: Mapping[str, Tensor] | None = None
+    """Further scalars for the log, whose means over the interval are weighted by the targets."""
 
 
 class Meter:
@@ -100,14 +102,16 @@ class Meter:
             return
         steps, results = zip(*self._waiting)
         self._waiting = []
-        values = torch.stack([torch.stack((r.loss, r.xe, r.grad_norm)).double() for r in results]).tolist()
-        for step, result, (loss, xe, norm) in zip(steps, results, values):
+        values = torch.stack([_looked_at(result) for result in results]).tolist()
+        for step, result, (loss, xe, norm, *more) in zip(steps, results, values):
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise NonFiniteError(f"loss {loss:g} with gradient norm {norm:g} at step {step}")
             self.sums["loss"] += loss * result.targets
             self.sums["xe"] += xe * result.targets
             self.sums["targets"] += result.targets
             self.sums["tokens"] += result.tokens
+            for name, value in zip(result.more or (), more):
+                self.sums[name] = self.sums.get(name, 0.0) + value * result.targets
             self.grad_norm = norm
 
     @contextmanager
@@ -121,6 +125,11 @@ class Meter:
         """The sums since the last call, which start again from 0."""
         sums, self.sums = self.sums, dict.fromkeys(SUMS, 0.0)
         return sums
+
+
+def _looked_at(result: StepResult) -> Tensor:
+    more = () if result.more is None else result.more.values()
+    return torch.stack((result.loss, result.xe, result.grad_norm, *more)).double()
 
 
 def perplexity(xe: float) -> float:

@@ -31,9 +31,9 @@ from biotrain.estimate import dry_run
 from biotrain.export import export_model
 from biotrain.interrupt import StopRequest
 from biotrain.loader import Rows, Samples, batches_from
-from biotrain.log import LOG_FILE, Meter, NonFiniteError, RunLog, StepResult, perplexity, training_bar
+from biotrain.log import LOG_FILE, SUMS, Meter, NonFiniteError, RunLog, StepResult, perplexity, training_bar
 from biotrain.models import count_parameters
-from biotrain.optim import set_learning_rate
+from biotrain.optim.groups import set_learning_rate
 from biotrain.parts import Parts, build_parts
 from biotrain.schedule import learning_rate, warmup_steps
 from biotrain.step import train_step, validate
@@ -201,6 +201,7 @@ class _Run:
                 "perplexity": perplexity(sums["xe"] / targets),
                 "lr": self._rate(state.step),
                 "grad_norm": self.meter.grad_norm,
+                **{name: value / targets for name, value in sums.items() if name not in SUMS},
                 "seconds": round(state.train_seconds, 3),
                 "tokens_per_s": round(rate, 1),
                 "mfu": self._mfu(rate),

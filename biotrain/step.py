@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from biotrain.lanes import Losses
+from biotrain.layers.routing import Routing, load_extremes, router_losses
 from biotrain.loader import Rows, fixed_batches
 from biotrain.log import StepResult, perplexity
 from biotrain.objectives import IGNORE
-from biotrain.optim import clip_gradient
+from biotrain.optim.clip import clip_gradient
 from biotrain.parts import Parts, random_stream
 
 
@@ -60,11 +61,11 @@ def train_step(parts: Parts, rows: Rows, step: int) -> StepResult:
     size = -(-config.batch_size // parts.lanes.count)
     batches = _micro_batches(parts, inputs, targets, mask, size=size)
     shares = parts.lanes.backward(parts.model, (partial(_share, parts, batch, count) for batch in batches))
-    total = torch.stack([torch.zeros(2, device=parts.hardware.device), *shares]).sum(0)
-    norm = clip_gradient(parts.model.parameters(), config.optim.clip_norm)
+    total = torch.stack(shares).sum(0) if shares else torch.zeros(2, device=parts.hardware.device)
+    norm = clip_gradient(parts.model, config.optim)
     parts.optimizer.step()
     return StepResult(loss=total[0], xe=total[1], grad_norm=norm.to(total.device), targets=count,
-                      tokens=int(rows.mask.sum()))  # fmt: skip
+                      tokens=int(rows.mask.sum()), more=_router_notes(parts, total[2:]))  # fmt: skip
 
 
 def validate(parts: Parts, *, batches: int, stopped: Callable[[], bool]) -> dict[str, float] | None:
@@ -98,10 +99,10 @@ def validate(parts: Parts, *, batches: int, stopped: Callable[[], bool]) -> dict
     return {"val_loss": xe, "val_perplexity": perplexity(xe), "val_objective": objective, "val_tokens": count}
 
 
-def _losses(parts: Parts, batch: Batch) -> tuple[Tensor, Tensor]:
+def _losses(parts: Parts, batch: Batch, routing: Routing | None = None) -> tuple[Tensor, Tensor]:
     """Training loss, and plain cross-entropy without gradient; the mean over the batch's targets."""
     with parts.hardware.autocast():
-        logits = parts.model(batch.inputs, mask=batch.mask, rows=batch.rows)
+        logits = parts.model(batch.inputs, mask=batch.mask, rows=batch.rows, routing=routing)
     loss = parts.loss(logits.float(), batch.targets)
     if parts.config.loss.name == "xe":
         return loss, loss.detach()
@@ -111,8 +112,43 @@ def _losses(parts: Parts, batch: Batch) -> tuple[Tensor, Tensor]:
 def _share(parts: Parts, batch: Batch, count: int) -> Losses:
     """The share of a step's losses that falls to a batch, of `count` targets in all."""
     share = len(batch.targets) / max(1, count)
-    loss, xe = _losses(parts, batch)
-    return Losses(loss * share, torch.stack((loss.detach(), xe)) * share)
+    routing = parts.model.new_routing()
+    loss, xe = _losses(parts, batch, routing)
+    values = torch.stack((loss.detach(), xe)) * share
+    if routing is None:
+        return Losses(loss * share, values)
+    added, notes = _router_share(parts, routing, share)
+    return Losses(loss * share + added, torch.cat((values, notes)))
+
+
+def _router_share(parts: Parts, routing: Routing, share: float) -> tuple[Tensor, Tensor]:
+    """What a part of a micro-batch adds to the loss for its routers, and what is logged of them.
+
+    The losses are those of the whole micro-batch (`MoEConfig`), whatever the number of parts it is computed
+    in; a micro-batch counts by its share of the step's targets.
+
+    Returns:
+        The weighted losses, and both losses and the counts [2 + L E] of the part.
+    """
+    moe = parts.config.model.moe
+    assert moe is not None
+    counts = torch.stack(routing.counts)
+    sums = torch.cat((counts.flatten(), routing.tokens[None], routing.tokens.new_tensor([share])))
+    whole = parts.lanes.meet(sums)
+    found = router_losses(routing, counts=whole[:-2].view_as(counts), tokens=whole[-2], top_k=moe.top_k)
+    balance, z = (loss * whole[-1] for loss in found)
+    notes = torch.cat((torch.stack((balance, z)).detach(), counts.flatten()))
+    return balance * moe.balance_loss + z * moe.z_loss, notes
+
+
+def _router_notes(parts: Parts, notes: Tensor) -> dict[str, Tensor] | None:
+    """For the log: both losses as means over layers, 1 and up for balance, and loads (1 = an even share)."""
+    config = parts.config.model
+    if config.moe is None or not len(notes):
+        return None
+    busiest, idlest = load_extremes(notes[2:].view(config.layers, config.moe.experts))
+    losses = {"balance_loss": notes[0] / config.layers, "z_loss": notes[1] / config.layers}
+    return {**losses, "busiest_expert": busiest, "idlest_expert": idlest}
 
 
 def _micro_batches(

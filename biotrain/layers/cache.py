@@ -10,7 +10,7 @@ class Cache:
     """Room for the keys and values of every layer.
 
     Args:
-        shape: (layers, B sequences, H heads, T tokens at most, width of a head).
+        shape: (layers, B sequences, G heads of keys, T tokens at most, width of a head).
         like: a tensor whose dtype and device are taken.
     """
 
@@ -20,18 +20,11 @@ class Cache:
         self.length = 0
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Stores [B, H, t, d] after what is there and returns everything so far [B, H, length + t, d]."""
+        """Stores [B, G, t, d] after what is there and returns everything so far [B, G, length + t, d]."""
         stop = self.length + k.shape[2]
         self.keys[layer, :, :, self.length : stop] = k
         self.values[layer, :, :, self.length : stop] = v
         return self.keys[layer, :, :, :stop], self.values[layer, :, :, :stop]
-
-    def mask(self, new: int) -> Tensor | None:
-        """[new, length + new], True where a new position may look; `None` for one token, which sees all."""
-        if new == 1:
-            return None
-        positions = torch.arange(self.length + new, device=self.keys.device)
-        return positions <= positions[self.length :, None]
 
     def keep(self, rows: Tensor) -> None:
         """Keeps only these sequences, an index or mask over B."""

@@ -38,18 +38,19 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 class Linear(Function):
-    """x [N, D] times weight^T plus bias."""
+    """x [N, D] times weight^T plus bias, if there is one."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
+        ctx.has_bias = bias is not None
         return product(x, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         x, weight = ctx.saved_tensors
         grad = grad_outputs[0].contiguous()
-        return product(grad, weight.t()), grad.t() @ x, grad.sum(0)
+        return product(grad, weight.t()), grad.t() @ x, grad.sum(0) if ctx.has_bias else None
 
 
 class FeedForward(Function):

@@ -24,6 +24,9 @@ MIN_ROWS = 256
 MAX_WEIGHTS = 1 << 24
 """Attention weights B H T T of a layer, above which keeping them costs too much memory (64 MiB)."""
 
+_ALIGNMENT = 16
+"""Bytes of which rows must be a multiple for `grouped_mm`."""
+
 _allowed = True
 
 
@@ -60,6 +63,45 @@ def causal_attention(qkv: Tensor, heads: int, dropout: float) -> Tensor:
         return cpu.CausalAttention.apply(qkv, heads)
     q, k, v = split_heads(qkv, heads)
     return merge_heads(F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True))
+
+
+def swiglu(x: Tensor) -> Tensor:
+    """silu(first half) * second half of the last dimension; [.., 2 F] to [.., F]."""
+    gate, up = x.chunk(2, -1)
+    return F.silu(gate) * up
+
+
+def expert_layers(x: Tensor, chosen: Tensor, weights: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
+    """Sum over a token's experts of weight x down(swiglu(gate_up(x))).
+
+    Args:
+        x: [N, D].
+        chosen: [N, k] numbers of experts.
+        weights: [N, k] float32.
+        gate_up: [E, 2 F, D].
+        down: [E, D, F].
+
+    Returns:
+        [N, D].
+    """
+    n, k = chosen.shape
+    order = chosen.flatten().argsort(stable=True)
+    counts = torch.bincount(chosen.flatten(), minlength=len(gate_up))
+    rows = x.index_select(0, order // k)
+    inner = swiglu(_grouped(rows, gate_up, counts))
+    y = _grouped(inner, down, counts).index_select(0, order.argsort()).view(n, k, -1)
+    return (y * weights[..., None].to(y.dtype)).sum(1)
+
+
+def _grouped(x: Tensor, weight: Tensor, counts: Tensor) -> Tensor:
+    """x [M, D], the rows of expert after expert, times weight [E, F, D] transposed."""
+    kind = x.device.type
+    if torch.is_autocast_enabled(kind):
+        dtype = torch.get_autocast_dtype(kind)
+        x, weight = x.to(dtype), weight.to(dtype)
+    if all(size * x.element_size() % _ALIGNMENT == 0 for size in weight.shape[1:]):
+        return F.grouped_mm(x, weight.mT, offs=counts.cumsum(0).to(torch.int32))
+    return torch.cat([part @ w.t() for part, w in zip(x.split(counts.tolist()), weight)])
 
 
 def split_heads(qkv: Tensor, heads: int) -> Tensor:

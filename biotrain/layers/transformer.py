@@ -1,6 +1,6 @@
-"""The pre-norm transformer stack of GPT-2 with learned positions.
+"""The transformer: embeddings, blocks, output layer, in the style of its architecture.
 
-Shapes: B sequences, T tokens, D width, H heads, F inner width, V vocabulary.
+Shapes: B sequences, T tokens, D width, V vocabulary.
 """
 
 from __future__ import annotations
@@ -12,116 +12,146 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from biodata.errors import ConfigError
+from biotrain.layers.attention import Attention
 from biotrain.layers.cache import Cache
-from biotrain.layers.kernels import causal_attention, feed_forward, linear, merge_heads, split_heads
+from biotrain.layers.feed_forward import build_feed_forward
+from biotrain.layers.routing import Routing
+from biotrain.layers.scene import Scene, make_scene
+from biotrain.models.architecture import Style
 from biotrain.models.config import ModelConfig
 
 
-class Attention(nn.Module):
-    """Multi-head attention with one fused projection for query, key and value."""
-
-    def __init__(self, config: ModelConfig, *, causal: bool) -> None:
-        super().__init__()
-        self.heads, self.causal, self.dropout = config.heads, causal, config.dropout
-        self.qkv = nn.Linear(config.width, 3 * config.width)
-        self.out = nn.Linear(config.width, config.width)
-
-    def forward(self, x: Tensor, mask: Tensor | None, cache: Cache | None, layer: int) -> Tensor:
-        """[B, T, D] to [B, T, D]; `mask` [B, 1, 1, T] is True where a key may be seen."""
-        qkv = linear(x, self.qkv)
-        dropout = self.dropout if self.training else 0.0
-        if self.causal and cache is None:
-            return linear(causal_attention(qkv, self.heads, dropout), self.out)
-        q, k, v = split_heads(qkv, self.heads)
-        if cache is not None:
-            k, v = cache.append(layer, k, v)
-            mask = cache.mask(x.shape[1])
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
-        return linear(merge_heads(y), self.out)
-
-
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + feed-forward(norm(x)), the latter with tanh-approximated GELU."""
+    """x + attention(norm(x)), then x + feed-forward(norm(x)); or, in post-norm, norm(x + layer(x)) twice."""
 
-    def __init__(self, config: ModelConfig, *, causal: bool) -> None:
+    def __init__(self, config: ModelConfig, style: Style) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(config.width, eps=config.layer_norm_eps)
-        self.attention = Attention(config, causal=causal)
-        self.norm2 = nn.LayerNorm(config.width, eps=config.layer_norm_eps)
-        self.up = nn.Linear(config.width, config.ffn)
-        self.down = nn.Linear(config.ffn, config.width)
-        self.dropout = config.dropout
+        self.norm1 = _norm(config, style)
+        self.attention = Attention(config, bias=style.bias)
+        self.norm2 = _norm(config, style)
+        self.mlp = build_feed_forward(config)
+        self.dropout, self.post_norm = config.dropout, style.post_norm
 
-    def forward(self, x: Tensor, mask: Tensor | None, cache: Cache | None, layer: int) -> Tensor:
+    def forward(self, x: Tensor, scene: Scene, layer: int) -> Tensor:
         """[B, T, D] to [B, T, D]."""
-        x = x + self._drop(self.attention(self.norm1(x), mask, cache, layer))
-        return x + self._drop(feed_forward(self.norm2(x), self.up, self.down))
+        if self.post_norm:
+            x = self.norm1(x + self._drop(self.attention(x, scene, layer)))
+            return self.norm2(x + self._drop(self.mlp(x, scene)))
+        x = x + self._drop(self.attention(self.norm1(x), scene, layer))
+        return x + self._drop(self.mlp(self.norm2(x), scene))
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout) if self.training and self.dropout else x
 
 
 class Transformer(nn.Module):
-    """Token and position embeddings, blocks, final norm, output layer.
-
-    Subclasses say by `causal` whether a position sees what comes after it.
-    """
-
-    causal: bool
+    """Every transformer of `MODELS`; what sets one apart stands in its architecture's style."""
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
+        style = config.architecture.style
+        assert style is not None
         self.config, self.vocab_size = config, vocab_size
+        self.post_norm = style.post_norm
         self.tokens = nn.Embedding(vocab_size, config.width)
-        self.positions = nn.Embedding(config.context, config.width)
-        self.blocks = nn.ModuleList(Block(config, causal=self.causal) for _ in range(config.layers))
-        self.norm = nn.LayerNorm(config.width, eps=config.layer_norm_eps)
-        self.head = nn.Linear(config.width, vocab_size, bias=False)
+        if config.position == "learned":
+            self.positions = nn.Embedding(config.context, config.width)
+        self.blocks = nn.ModuleList(Block(config, style) for _ in range(config.layers))
+        self.norm = _norm(config, style)
+        if style.post_norm:
+            self.transform = nn.Linear(config.width, config.width)
+            self.transform_norm = _norm(config, style)
+        self.head = nn.Linear(config.width, vocab_size, bias=style.post_norm)
         if config.tie_embeddings:
             self.head.weight = self.tokens.weight
 
+    @property
+    def causal(self) -> bool:
+        """Whether a position is blind to what comes after it."""
+        return not self.config.bidirectional
+
     def init_weights(self, generator: torch.Generator) -> None:
         """GPT-2's start: normal weights, the two projections into the residual stream smaller by
-        sqrt(2 x layers), biases 0, norms 1."""
+        sqrt(2 x layers) unless a norm follows their sum, biases 0, norms 1."""
         std = self.config.init_std
         residual = std / math.sqrt(2 * self.config.layers)
         with torch.no_grad():
             for name, p in self.named_parameters():
-                if p.ndim == 2:
-                    small = name.endswith(("attention.out.weight", "down.weight"))
-                    p.normal_(0.0, residual if small else std, generator=generator)
+                if p.ndim >= 2:
+                    small = name.endswith(("attention.out.weight", "mlp.down.weight", "mlp.down"))
+                    p.normal_(0.0, residual if small and not self.post_norm else std, generator=generator)
                 elif name.endswith("bias"):
                     p.zero_()
                 else:
                     p.fill_(1.0)
 
-    def hidden(self, ids: Tensor, mask: Tensor | None = None, *, cache: Cache | None = None) -> Tensor:
+    def new_cache(self, rows: int, length: int) -> Cache:
+        """Room for generating.
+
+        Args:
+            rows: sequences.
+            length: most tokens of one.
+        """
+        c = self.config
+        return Cache((c.layers, rows, c.key_heads, length, c.head_width), like=self.tokens.weight)
+
+    def new_routing(self) -> Routing | None:
+        """A record for `routing` of a forward pass; `None` where no router is."""
+        return Routing() if self.config.moe else None
+
+    def hidden(
+        self,
+        ids: Tensor,
+        mask: Tensor | None = None,
+        *,
+        documents: Tensor | None = None,
+        cache: Cache | None = None,
+        routing: Routing | None = None,
+    ) -> Tensor:
         """Final hidden states after the last norm.
 
         Args:
             ids: [B, T] token ids, padded on the right.
-            mask: [B, T], True at real tokens; `None` when nothing is padded. A causal model needs none.
+            mask: [B, T], True at real tokens; `None` when nothing is padded. Attention of a causal model
+                needs none.
+            documents: [B, T] numbers of the documents packed into a row, equal within one: none sees another,
+                and places start again in each.
             cache: keys and values of what came before (causal only); this call's are added to it.
+            routing: filled with what the routers do.
 
         Returns:
             [B, T, D]; what stands at padded positions has no meaning.
 
         Raises:
-            ConfigError: more tokens than the model has positions.
+            ConfigError: more tokens than the model's context.
         """
-        start = 0 if cache is None else cache.length
-        stop = start + ids.shape[1]
+        stop = ids.shape[1] + (0 if cache is None else cache.length)
         if stop > self.config.context:
             raise ConfigError(f"{stop} tokens are more than the model's context of {self.config.context}")
-        x = self.tokens(ids) + self.positions.weight[start:stop]
-        if self.training and self.config.dropout:
-            x = F.dropout(x, self.config.dropout)
-        keys = None if mask is None or self.causal else mask[:, None, None, :]
+        scene = make_scene(self.config, ids, mask=mask, documents=documents, cache=cache, routing=routing)
+        x = self._embed(ids, scene)
         for layer, block in enumerate(self.blocks):
-            x = block(x, keys, cache, layer)
+            x = block(x, scene, layer)
         if cache is not None:
             cache.length = stop
-        return self.norm(x)
+        return x if self.post_norm else self.norm(x)
+
+    def _embed(self, ids: Tensor, scene: Scene) -> Tensor:
+        x = self.tokens(ids)
+        if self.config.position == "learned":
+            start = 0 if scene.cache is None else scene.cache.length
+            table = self.positions.weight
+            places = scene.places
+            x = x + (table[start : start + ids.shape[1]] if places.ndim == 1 else table[places])
+        if self.post_norm:
+            x = self.norm(x)
+        return F.dropout(x, self.config.dropout) if self.training and self.config.dropout else x
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Hidden states [.., D] to logits [.., V]."""
+        if self.post_norm:
+            x = self.transform_norm(F.gelu(self.transform(x)))
+        return self.head(x)
 
     def forward(
         self,
@@ -129,7 +159,9 @@ class Transformer(nn.Module):
         *,
         mask: Tensor | None = None,
         rows: Tensor | None = None,
+        documents: Tensor | None = None,
         cache: Cache | None = None,
+        routing: Routing | None = None,
     ) -> Tensor:
         """Logits.
 
@@ -137,13 +169,20 @@ class Transformer(nn.Module):
             ids: [B, T] token ids, padded on the right.
             mask: [B, T], True at real tokens; `None` when nothing is padded.
             rows: [B, T], True where logits are wanted; saves the output layer elsewhere.
-            cache: see `hidden`.
+            documents: see `hidden`, as `cache` and `routing`.
+            cache: as above.
+            routing: as above.
 
         Returns:
             [B, T, V], or [N, V] for the N positions of `rows` in reading order.
         """
-        x = self.hidden(ids, mask, cache=cache)
+        x = self.hidden(ids, mask, documents=documents, cache=cache, routing=routing)
         if rows is not None:
             # the backward pass of x[rows] is slower, and on a GPU its forward pass waits
             x = x.flatten(0, 1).index_select(0, rows.flatten().nonzero().squeeze(1))
-        return self.head(x)
+        return self.logits(x)
+
+
+def _norm(config: ModelConfig, style: Style) -> nn.Module:
+    kind = nn.LayerNorm if style.norm == "layer" else nn.RMSNorm
+    return kind(config.width, eps=config.norm_eps)

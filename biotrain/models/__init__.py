@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from biotrain.models.config import MODELS, ModelConfig
+from biotrain.models.config import MODELS, ModelConfig, MoEConfig
 from biotrain.models.size import count_parameters, flops_per_token
 
 if TYPE_CHECKING:
     from biotrain.layers.transformer import Transformer
 
-__all__ = ["MODELS", "ModelConfig", "build_model", "count_parameters", "flops_per_token"]
+__all__ = ["MODELS", "MoEConfig", "ModelConfig", "build_model", "count_parameters", "flops_per_token"]
 
 
 def build_model(config: ModelConfig, *, vocab_size: int, seed: int = 0) -> Transformer:
@@ -31,6 +31,6 @@ def build_model(config: ModelConfig, *, vocab_size: int, seed: int = 0) -> Trans
     import torch
 
     with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own, replaced below
-        model: Transformer = MODELS.load(config.name)(config, vocab_size)
+        model = config.architecture.build(config, vocab_size)
     model.init_weights(torch.Generator().manual_seed(seed))
     return model

@@ -2,48 +2,105 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Literal
 
 from biodata.catalog import Catalog
 from biodata.errors import ConfigError
 from biotrain.ranges import check_range
 
+if TYPE_CHECKING:
+    from biotrain.models.architecture import Architecture
+
 MODELS = Catalog(
     "model",
-    {"bert": "biotrain.models.bert:Bert", "gpt2": "biotrain.models.gpt2:GPT2"},
+    {
+        "bert": "biotrain.models.bert:ARCHITECTURE",
+        "gpt2": "biotrain.models.gpt2:ARCHITECTURE",
+        "llama": "biotrain.models.llama:ARCHITECTURE",
+        "moe": "biotrain.models.moe:ARCHITECTURE",
+    },
+    aliases={"mixtral": "moe"},
 )
-"""Name to class; a class is built from `(config, vocab_size)`."""
+"""Name to `Architecture`."""
 
 HEAD_WIDTH = 64
 """Width of an attention head when `heads` is left to us; GPT-2's own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelConfig:
-    """Shape of a transformer: GPT-2's pre-norm blocks with learned positions and biases.
+class MoEConfig:
+    """Experts and their router.
 
-    Args: see each field. `heads = 0` and `ffn = 0` are replaced by their rule, so that a saved
-        configuration states the numbers used.
+    The load-balance loss of a layer is E / (k T^2) sum over experts e of (sum over tokens t of p_te) n_e: E
+    experts, T real tokens of a micro-batch, p the softmax over all experts, n_e the times e was chosen; 1
+    when even, E / k when all tokens take the same (Switch, arXiv:2101.03961, eq. 4, in Megatron's form). The
+    z loss is the mean of logsumexp(logits)^2 (ST-MoE, arXiv:2202.08906, eq. 5). Both are summed over layers.
+    Mixtral's function averages over layers and does not divide by k: its coefficient is ours x layers / k.
 
     Raises:
-        ConfigError: a value out of range, or a width that the heads do not divide.
+        ConfigError: a value out of range, or more experts for a token than there are.
+    """
 
-    >>> ModelConfig(width=640).heads, ModelConfig(width=640).ffn
-    (10, 2560)
+    experts: int = field(default=8, metadata={"help": "experts of a layer, 1 or more"})
+    top_k: int = field(default=2, metadata={"help": "experts that a token visits, 1 to experts"})
+    balance_loss: float = field(
+        default=1e-3, metadata={"help": "coefficient of the load-balance loss in Megatron's form, >= 0"}
+    )
+    z_loss: float = field(default=1e-3, metadata={"help": "coefficient of the router's z loss, >= 0"})
+
+    def __post_init__(self) -> None:
+        check_range("model experts", self.experts, low=1)
+        check_range("model top_k", self.top_k, low=1, high=self.experts)
+        check_range("model balance_loss", self.balance_loss, low=0)
+        check_range("model z_loss", self.z_loss, low=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelConfig:
+    """Shape of a model.
+
+    Args: see each field. What is left to us (`heads = 0`, `ffn = 0`, `position = auto`, ...) is replaced by
+        the architecture's rule, so that a saved configuration states what was used.
+
+    Raises:
+        ConfigError: a value out of range, a width that the heads do not divide, or an option that means
+            nothing in this architecture.
+
+    >>> ModelConfig(width=640).heads, ModelConfig(width=640).ffn, ModelConfig(name="llama").position
+    (10, 2560, 'rope')
     >>> ModelConfig(width=100, heads=3)
     Traceback (most recent call last):
     biodata.errors.ConfigError: width 100 is not divisible by heads 3
+    >>> ModelConfig(name="gpt2", kv_heads=2)
+    Traceback (most recent call last):
+    biodata.errors.ConfigError: model 'gpt2' has no option kv_heads (llama, moe have)
     """
 
     name: str = field(
-        default="gpt2", metadata={"help": "gpt2 (causal, for clm) or bert (both directions, for mlm)"}
+        default="gpt2", metadata={"help": "gpt2, bert, llama (RMSNorm, RoPE, GQA, SwiGLU) or moe (Mixtral)"}
+    )
+    bidirectional: bool | None = field(
+        default=None, metadata={"help": "see both sides, for mlm; none = as usual: bert yes, the others no"}
     )
     layers: int = field(default=6, metadata={"help": "number of blocks, 1 or more"})
     width: int = field(default=256, metadata={"help": "hidden width d, 1 or more, a multiple of heads"})
     heads: int = field(default=0, metadata={"help": "attention heads; 0 = one per 64 of width"})
-    ffn: int = field(default=0, metadata={"help": "inner width of the feed-forward layer; 0 = 4 x width"})
+    kv_heads: int = field(
+        default=0, metadata={"help": "llama, moe: heads of keys and values, a divisor of heads; 0 = heads"}
+    )
+    ffn: int = field(
+        default=0,
+        metadata={"help": "inner width of the feed-forward layer, or of an expert; 0 = by architecture"},
+    )
     context: int = field(
         default=512, metadata={"help": "most tokens of a sequence, special tokens included; 2 or more"}
+    )
+    position: Literal["auto", "learned", "rope", "alibi", "none"] = field(
+        default="auto", metadata={"help": "how places are known; auto = learned, or rope in llama and moe"}
+    )
+    rope_base: float | None = field(
+        default=None, metadata={"help": "base of rope's wavelengths, > 1; none = 10000"}
     )
     dropout: float = field(
         default=0.0, metadata={"help": "probability of dropping embeddings, attention and residuals, 0 to 1"}
@@ -51,21 +108,93 @@ class ModelConfig:
     tie_embeddings: bool = field(
         default=True, metadata={"help": "output layer shares the token embedding (HELM: false)"}
     )
-    layer_norm_eps: float = field(default=1e-5, metadata={"help": "added to the variance in LayerNorm, > 0"})
+    norm_eps: float = field(default=1e-5, metadata={"help": "added to the variance in a norm, > 0"})
     init_std: float = field(
         default=0.02, metadata={"help": "standard deviation of initial weights, >= 0 (GPT-2: 0.02)"}
     )
+    moe: MoEConfig | None = field(default=None, metadata={"help": "experts of model moe"})
 
     def __post_init__(self) -> None:
-        MODELS.resolve(self.name)
+        object.__setattr__(self, "name", MODELS.resolve(self.name))
         for name in ("layers", "width"):
             check_range(f"model {name}", getattr(self, name), low=1)
         check_range("model context", self.context, low=2)
-        for name in ("heads", "ffn", "init_std"):
+        for name in ("heads", "kv_heads", "ffn", "init_std"):
             check_range(f"model {name}", getattr(self, name), low=0)
         check_range("model dropout", self.dropout, low=0, high=1)
-        check_range("model layer_norm_eps", self.layer_norm_eps, low=1e-12, high=1)
-        object.__setattr__(self, "heads", self.heads or max(1, self.width // HEAD_WIDTH))
-        object.__setattr__(self, "ffn", self.ffn or 4 * self.width)
+        check_range("model norm_eps", self.norm_eps, low=1e-12, high=1)
+        self._refuse_unused()
+        self._fill()
+        self._check_attention()
+
+    @property
+    def architecture(self) -> Architecture:
+        """Traits of the named architecture."""
+        return MODELS.load(self.name)
+
+    @property
+    def key_heads(self) -> int:
+        """Heads of keys and values."""
+        return self.kv_heads or self.heads
+
+    @property
+    def head_width(self) -> int:
+        """Width of an attention head."""
+        return self.width // self.heads
+
+    def _refuse_unused(self) -> None:
+        for name, nothing in _OPTIONAL.items():
+            if getattr(self, name) != nothing and name not in self.architecture.takes:
+                able = [other for other in MODELS if name in MODELS.load(other).takes]
+                raise ConfigError(
+                    f"model {self.name!r} has no option {name} ({', '.join(able)} have)"
+                    if len(able) > 1
+                    else f"model {self.name!r} has no option {name} (only {able[0]!r} has)"
+                )
+
+    def _fill(self) -> None:
+        architecture = self.architecture
+        filled = {
+            "bidirectional": architecture.bidirectional if self.bidirectional is None else self.bidirectional,
+            "ffn": self.ffn or architecture.ffn(self.width),
+            "position": architecture.positions[0] if self.position == "auto" else self.position,
+        }
+        if "heads" in architecture.takes:
+            filled["heads"] = self.heads or max(1, self.width // HEAD_WIDTH)
+        if "kv_heads" in architecture.takes:
+            filled["kv_heads"] = self.kv_heads or filled["heads"]
+        if "moe" in architecture.takes:
+            filled["moe"] = self.moe or MoEConfig()
+        if filled["position"] == "rope":
+            filled["rope_base"] = self.rope_base or 10_000.0
+        elif self.rope_base is not None:
+            raise ConfigError(
+                f"rope_base {self.rope_base:g} needs position 'rope', got {filled['position']!r}"
+            )
+        for name, value in filled.items():
+            object.__setattr__(self, name, value)
+
+    def _check_attention(self) -> None:
+        if self.position not in self.architecture.positions:
+            allowed = ", ".join(self.architecture.positions)
+            raise ConfigError(f"model {self.name!r} has no position {self.position!r} (allowed: {allowed})")
+        if not self.heads:
+            return
         if self.width % self.heads:
             raise ConfigError(f"width {self.width} is not divisible by heads {self.heads}")
+        if self.heads % self.key_heads:
+            raise ConfigError(f"heads {self.heads} is not divisible by kv_heads {self.kv_heads}")
+        if self.position == "rope":
+            check_range("model rope_base", self.rope_base or 0, low=1.001)
+            if self.head_width % 2:
+                shape = f"width {self.width} / heads {self.heads}"
+                raise ConfigError(f"position 'rope' needs heads of even width, got {shape}")
+        if self.position == "none" and self.bidirectional:
+            raise ConfigError(
+                "position 'none' needs a causal model: one that sees both sides would not know the order"
+            )
+
+
+_OPTIONAL = {
+    f.name: f.default for f in fields(ModelConfig) if f.name in ("heads", "kv_heads", "rope_base", "moe")
+}

@@ -1,11 +1,89 @@
-"""GPT-2 (Radford et al. 2019): a causal decoder, its weights interchangeable with transformers' own class."""
+"""GPT-2 (Radford et al. 2019): pre-norm blocks, GELU (tanh), biases, learned positions.
+
+Causal it is interchangeable with transformers' `GPT2LMHeadModel`, whose linear layers are stored transposed.
+Seeing both sides it is written with our modeling file: transformers 4 would silently run it causally.
+"""
 
 from __future__ import annotations
 
-from biotrain.layers.transformer import Transformer
+from collections.abc import Mapping
+from typing import Any
+
+from biotrain.models.architecture import POSITIONS, Architecture, HfLayout, Stored, Style
+from biotrain.models.config import ModelConfig
+from biotrain.models.size import transformer_size
+
+_BLOCK = {
+    "norm1": "ln_1",
+    "attention.qkv": "attn.c_attn",
+    "attention.out": "attn.c_proj",
+    "norm2": "ln_2",
+    "mlp.up": "mlp.c_fc",
+    "mlp.down": "mlp.c_proj",
+}
+_OUTER = {
+    "tokens": "transformer.wte",
+    "positions": "transformer.wpe",
+    "norm": "transformer.ln_f",
+    "head": "lm_head",
+}
 
 
-class GPT2(Transformer):
-    """Each position sees itself and what is before it, so padding on the right never enters."""
+def _stored(name: str, config: ModelConfig) -> Stored:
+    stem, kind = name.rsplit(".", 1)
+    if not stem.startswith("blocks."):
+        return Stored((f"{_OUTER[stem]}.{kind}",))
+    _, index, inner = stem.split(".", 2)
+    turned = kind == "weight" and "norm" not in inner
+    return Stored((f"transformer.h.{index}.{_BLOCK[inner]}.{kind}",), turned=turned)
 
-    causal = True
+
+def _config(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "n_layer": config.layers,
+        "n_embd": config.width,
+        "n_head": config.heads,
+        "n_inner": config.ffn,
+        "n_positions": config.context,
+        "n_ctx": config.context,
+        "layer_norm_epsilon": config.norm_eps,
+        **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), config.dropout),
+        "use_cache": True,
+    }
+
+
+def _read(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "layers": values["n_layer"],
+        "width": values["n_embd"],
+        "heads": values["n_head"],
+        "ffn": values.get("n_inner") or 0,
+        "context": values["n_positions"],
+        "dropout": values.get("resid_pdrop", 0.0),
+        "norm_eps": values.get("layer_norm_epsilon", 1e-5),
+    }
+
+
+ARCHITECTURE = Architecture(
+    bidirectional=False,
+    takes=frozenset({"heads", "rope_base"}),
+    positions=POSITIONS,
+    ffn=lambda width: 4 * width,
+    size=transformer_size,
+    style=Style(norm="layer", bias=True, feed_forward="gelu_tanh"),
+    hf=HfLayout(
+        model_type="gpt2",
+        auto="AutoModelForCausalLM",
+        fits=lambda config: not config.bidirectional and config.position == "learned",
+        stored=_stored,
+        config=_config,
+        read=_read,
+        fixed={
+            "activation_function": "gelu_new",
+            "scale_attn_weights": True,
+            "scale_attn_by_inverse_layer_idx": False,
+            "add_cross_attention": False,
+        },
+    ),
+)

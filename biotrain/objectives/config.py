@@ -7,6 +7,7 @@ from typing import Literal
 
 from biodata.catalog import Catalog
 from biodata.errors import ConfigError
+from biotrain.models.config import ModelConfig
 from biotrain.ranges import check_range
 
 OBJECTIVES = Catalog(
@@ -14,8 +15,8 @@ OBJECTIVES = Catalog(
 )
 """Name to `build(config, vocab_size)`."""
 
-MODEL_OF = {"clm": "gpt2", "mlm": "bert"}
-"""The model that an objective trains."""
+BIDIRECTIONAL = {"clm": False, "mlm": True}
+"""Whether an objective trains a model that sees both sides."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,18 +75,23 @@ class ObjectiveConfig:
             raise ConfigError(f"objective masked_share + random_share must be at most 1, got {shares}")
 
 
-def check_compatible(model_name: str, objective: str) -> None:
+def check_compatible(model: ModelConfig, objective: str) -> None:
     """Refuses pairs that would train something senseless: a model that sees what it has to predict.
 
     Raises:
-        ConfigError: such a pair, with the model or objective that fits.
+        ConfigError: such a pair, with what fits.
 
-    >>> check_compatible("bert", "clm")
+    >>> check_compatible(ModelConfig(name="bert"), "clm")
     Traceback (most recent call last):
-    biodata.errors.ConfigError: objective 'clm' needs model 'gpt2', got 'bert' (or take objective 'mlm')
-    """
-    needed = MODEL_OF[OBJECTIVES.resolve(objective)]
-    if model_name != needed:
-        other = {model: name for name, model in MODEL_OF.items()}.get(model_name)
-        advice = f" (or take objective {other!r})" if other else ""
-        raise ConfigError(f"objective {objective!r} needs model {needed!r}, got {model_name!r}{advice}")
+    biodata.errors.ConfigError: objective 'clm' needs a causal model, got 'bert' that sees both sides: take model 'gpt2', bidirectional false or objective 'mlm'
+    """  # noqa: E501
+    needed = BIDIRECTIONAL[OBJECTIVES.resolve(objective)]
+    if model.bidirectional == needed:
+        return
+    other = next(name for name, both in BIDIRECTIONAL.items() if both != needed)
+    wanted, usual = ("a model that sees both sides", "bert") if needed else ("a causal model", "gpt2")
+    given = f"{model.name!r} that sees {'both sides' if model.bidirectional else 'only the past'}"
+    raise ConfigError(
+        f"objective {objective!r} needs {wanted}, got {given}: take model {usual!r}, "
+        f"bidirectional {str(needed).lower()} or objective {other!r}"
+    )

@@ -45,7 +45,7 @@ def test_every_field_explains_itself() -> None:
         ({"schedule": {"min_lr": 1}}, "min_lr must be from 0 to 0.0003, got 1"),
         ({"schedule": "cosin"}, "did you mean 'cosine'?"),
         ({"optim": {"betas": [0.9, 1]}}, "betas must be"),
-        ({"objective": "mlm"}, "objective 'mlm' needs model 'bert', got 'gpt2'"),
+        ({"objective": "mlm"}, "objective 'mlm' needs a model that sees both sides, got 'gpt2'"),
         ({"chekpoint_every": 1}, "did you mean 'checkpoint_every'?"),
     ],
 )

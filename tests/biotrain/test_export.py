@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from biodata.errors import ConfigError, DataError
 from biotrain.export import export_model, load_model
 from biotrain.layers.transformer import Transformer
-from biotrain.models import ModelConfig, build_model
+from biotrain.models import ModelConfig, MoEConfig, build_model
 
 transformers = pytest.importorskip("transformers")
 VOCAB = 70
@@ -35,9 +36,10 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
 
 
-def trained(name: str, *, tied: bool = True) -> Transformer:
+def trained(name: str, *, tied: bool = True, **settings: Any) -> Transformer:
     """A model whose every parameter, biases and norms too, has an unlikely value."""
-    config = ModelConfig(name=name, layers=2, width=32, heads=4, ffn=48, context=24, tie_embeddings=tied)
+    shape = {"layers": 2, "width": 32, "heads": 4, "ffn": 48, "context": 24, "tie_embeddings": tied}
+    config = ModelConfig(name=name, **shape, **settings)
     model = build_model(config, vocab_size=VOCAB)
     noise = torch.Generator().manual_seed(5)
     with torch.no_grad():
@@ -60,46 +62,92 @@ def load_auto(cls: type, folder: Path, **options: object) -> torch.nn.Module:
     return model.eval()
 
 
+NATIVE = {
+    "gpt2": ("gpt2", {}, "GPT2LMHeadModel"),
+    "bert": ("bert", {}, "BertForMaskedLM"),
+    "bert-causal": ("bert", {"bidirectional": False}, "BertLMHeadModel"),
+    "llama": ("llama", {"kv_heads": 2, "rope_base": 500_000.0}, "LlamaForCausalLM"),
+    "moe": ("moe", {"kv_heads": 2, "moe": MoEConfig(experts=4)}, "MixtralForCausalLM"),
+}
+OWN = {
+    "gpt2-bidirectional": ("gpt2", {"bidirectional": True}),
+    "gpt2-alibi": ("gpt2", {"position": "alibi"}),
+    "gpt2-none": ("gpt2", {"position": "none"}),
+    "bert-rope": ("bert", {"position": "rope"}),
+    "bert-alibi-causal": ("bert", {"position": "alibi", "bidirectional": False}),
+    "llama-bidirectional": ("llama", {"bidirectional": True, "kv_heads": 2}),
+    "llama-alibi": ("llama", {"position": "alibi", "kv_heads": 2}),
+    "moe-bidirectional": ("moe", {"bidirectional": True, "moe": MoEConfig(experts=3)}),
+    "moe-learned": ("moe", {"position": "learned"}),
+}
+CASES = {**{key: value[:2] for key, value in NATIVE.items()}, **OWN}
+
+
+def auto_class(model: Transformer) -> type:
+    return transformers.AutoModelForCausalLM if model.causal else transformers.AutoModelForMaskedLM
+
+
+@pytest.mark.parametrize("case", NATIVE)
 @pytest.mark.parametrize("tied", [True, False])
-def test_gpt2_has_the_logits_of_transformers(tokenizer_dir: Path, tmp_path: Path, tied: bool) -> None:
-    model = trained("gpt2", tied=tied)
+def test_native_class_has_our_logits(tokenizer_dir: Path, tmp_path: Path, case: str, tied: bool) -> None:
+    name, settings, class_name = NATIVE[case]
+    model = trained(name, tied=tied, **settings)
     folder = export_model(model, tokenizer_dir, tmp_path / "run" / "model", metadata={"step": 3})
-    hf = load_auto(transformers.AutoModelForCausalLM, folder)
+    hf = load_auto(auto_class(model), folder)
     ids, mask = batch()
     with torch.no_grad():
         ours, theirs = model(ids, mask=mask), hf(ids, attention_mask=mask.long()).logits
-        base = load_auto(transformers.AutoModel, folder)(ids).last_hidden_state
-    assert type(hf).__name__ == "GPT2LMHeadModel"
+        base = hf.base_model(ids, attention_mask=mask.long()).last_hidden_state
+    assert type(hf).__name__ == class_name
     torch.testing.assert_close(ours[mask], theirs[mask], atol=1e-5, rtol=0)
-    torch.testing.assert_close(model.hidden(ids), base, atol=1e-5, rtol=0)
-    assert ("lm_head.weight" in load_file(folder / "model.safetensors")) is not tied
+    torch.testing.assert_close(model.hidden(ids, mask)[mask], base[mask], atol=1e-5, rtol=0)
+    assert type(hf.config).__module__.startswith("transformers.models.")
 
 
+@pytest.mark.parametrize("case", OWN)
 @pytest.mark.parametrize("tied", [True, False])
-def test_encoder_has_the_logits_of_its_modeling_file(tokenizer_dir: Path, tmp_path: Path, tied: bool) -> None:
-    model = trained("bert", tied=tied)
+def test_modeling_file_has_our_logits(tokenizer_dir: Path, tmp_path: Path, case: str, tied: bool) -> None:
+    model = trained(OWN[case][0], tied=tied, **OWN[case][1])
     folder = export_model(model, tokenizer_dir, tmp_path / "run" / "model")
-    hf = load_auto(transformers.AutoModelForMaskedLM, folder, trust_remote_code=True)
-    base = load_auto(transformers.AutoModel, folder, trust_remote_code=True)
+    hf = load_auto(auto_class(model), folder, trust_remote_code=True)
     ids, mask = batch()
     with torch.no_grad():
         ours, theirs = model(ids, mask=mask), hf(ids, attention_mask=mask.long()).logits
-        states = base(ids, attention_mask=mask, output_hidden_states=True)
+        states = hf.model(ids, attention_mask=mask, output_hidden_states=True)
     torch.testing.assert_close(ours[mask], theirs[mask], atol=1e-5, rtol=0)
-    torch.testing.assert_close(model.hidden(ids, mask)[mask], states.last_hidden_state[mask])
+    torch.testing.assert_close(
+        model.hidden(ids, mask)[mask], states.last_hidden_state[mask], atol=1e-5, rtol=1e-5
+    )
     assert len(states.hidden_states) == 3
 
 
+@pytest.mark.parametrize("case", ["gpt2", "llama", "moe", "gpt2-alibi", "moe-learned", "bert-alibi-causal"])
+def test_transformers_generates_what_we_would(tokenizer_dir: Path, tmp_path: Path, case: str) -> None:
+    """Greedy, with their cache, for two prompts of unequal length padded on the left."""
+    model = trained(CASES[case][0], **CASES[case][1])
+    folder = export_model(model, tokenizer_dir, tmp_path / "model")
+    hf = load_auto(transformers.AutoModelForCausalLM, folder, trust_remote_code=True)
+    prompts = [[1, 20, 31, 42], [1, 9]]
+    padded = torch.tensor([[0] * (4 - len(p)) + p for p in prompts])
+    options = {"max_new_tokens": 6, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
+    made = hf.generate(padded, attention_mask=(padded != 0).long(), **options)
+    for prompt, row in zip(prompts, made[:, 4:].tolist()):
+        ids = list(prompt)
+        for _ in range(6):
+            ids.append(int(model(torch.tensor([ids]))[0, -1].argmax()))
+        assert row == ids[len(prompt) :]
+
+
 def test_encoder_is_not_loaded_without_trust(tokenizer_dir: Path, tmp_path: Path) -> None:
-    folder = export_model(trained("bert"), tokenizer_dir, tmp_path / "model")
+    folder = export_model(trained("gpt2", bidirectional=True), tokenizer_dir, tmp_path / "model")
     with pytest.raises(ValueError, match="trust_remote_code"):
         transformers.AutoModelForMaskedLM.from_pretrained(folder, trust_remote_code=False)
 
 
-@pytest.mark.parametrize("name", ["gpt2", "bert"])
+@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("tied", [True, False])
-def test_round_trip_is_bit_identical(tokenizer_dir: Path, tmp_path: Path, name: str, tied: bool) -> None:
-    model = trained(name, tied=tied)
+def test_round_trip_is_bit_identical(tokenizer_dir: Path, tmp_path: Path, case: str, tied: bool) -> None:
+    model = trained(CASES[case][0], tied=tied, dropout=0.1, **CASES[case][1])
     export_model(model, tokenizer_dir, tmp_path / "run" / "model")
     ids, mask = batch()
     for path in (tmp_path / "run", tmp_path / "run" / "model"):
@@ -109,14 +157,40 @@ def test_round_trip_is_bit_identical(tokenizer_dir: Path, tmp_path: Path, name: 
         assert (loaded.head.weight is loaded.tokens.weight) is tied
 
 
-def test_reads_what_transformers_wrote(tmp_path: Path) -> None:
-    shape = transformers.GPT2Config(vocab_size=VOCAB, n_positions=24, n_embd=32, n_layer=2, n_head=4)
-    hf = transformers.GPT2LMHeadModel(shape).eval()
-    hf.save_pretrained(tmp_path / "theirs")
-    ids, _ = batch()
+def foreign() -> dict[str, tuple[type, object]]:
+    t, common = transformers, {"vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 40}
+    common |= {"num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 24}
+    rope = {"rope_parameters": {"rope_type": "default", "rope_theta": 5e7}, "num_key_value_heads": 2}
+    gpt2 = t.GPT2Config(vocab_size=VOCAB, n_positions=24, n_embd=32, n_layer=2, n_head=4)
+    return {
+        "gpt2": (t.GPT2LMHeadModel, gpt2),
+        "bert": (t.BertForMaskedLM, t.BertConfig(**common)),
+        "llama": (t.LlamaForCausalLM, t.LlamaConfig(**common, **rope)),
+        "mixtral": (t.MixtralForCausalLM, t.MixtralConfig(**common, **rope, num_local_experts=3)),
+    }
+
+
+@pytest.mark.parametrize("name", ["gpt2", "bert", "llama", "mixtral"])
+def test_reads_what_transformers_wrote(tmp_path: Path, name: str) -> None:
+    kind, shape = foreign()[name]
+    torch.manual_seed(0)
+    hf = kind(shape).eval()
     with torch.no_grad():
-        difference = load_model(tmp_path / "theirs")(ids) - hf(ids).logits
-    assert difference.abs().max() < 1e-5
+        for p in hf.parameters():
+            p.add_(torch.randn(p.shape) * 0.2)
+    hf.save_pretrained(tmp_path / "theirs")
+    ids, mask = batch()
+    with torch.no_grad():
+        ours, theirs = load_model(tmp_path / "theirs")(ids, mask=mask), hf(ids, attention_mask=mask.long())
+    torch.testing.assert_close(ours[mask], theirs.logits[mask], atol=1e-5, rtol=0)
+
+
+def test_what_we_do_not_compute_is_refused(tmp_path: Path) -> None:
+    kind, shape = foreign()["llama"]
+    shape.attention_bias = True
+    kind(shape).save_pretrained(tmp_path / "biased")
+    with pytest.raises(DataError, match="attention_bias True is not supported"):
+        load_model(tmp_path / "biased")
 
 
 def test_folder_tells_where_it_comes_from(tokenizer_dir: Path, tmp_path: Path) -> None:
@@ -174,7 +248,7 @@ def damage_key(folder: Path) -> None:
 
 
 def damage_kind(folder: Path) -> None:
-    edit_config(folder, model_type="llama")
+    edit_config(folder, model_type="mamba")
 
 
 def damage_variant(folder: Path) -> None:
@@ -197,7 +271,7 @@ def edit_config(folder: Path, **changes: object) -> None:
         (damage_shape, r"has shape \(32, 48\), expected \(32, 64\)"),
         (damage_config, "not JSON"),
         (damage_key, "key 'n_layer' is missing"),
-        (damage_kind, "model_type 'llama'"),
+        (damage_kind, "model_type 'mamba'"),
         (damage_variant, "activation_function 'relu' is not supported"),
     ],
 )

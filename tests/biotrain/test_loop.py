@@ -61,7 +61,7 @@ def test_an_untrained_model_knows_nothing(tiny_config: Make) -> None:
 
 @pytest.mark.parametrize("objective", ["clm", "mlm"])
 def test_a_tiny_set_is_learnt_by_heart(tiny_config: Make, objective: str) -> None:
-    model = replace(TINY, name="gpt2" if objective == "clm" else "bert")
+    model = replace(TINY, name="gpt2" if objective == "clm" else "bert", bidirectional=None)
     config = tiny_config(model=model, objective=ObjectiveConfig(name=objective), optim=OptimConfig(lr=1e-2))
     parts = parts_of(config, train=4)
     rows = parts.train.rows(np.arange(4))
@@ -73,7 +73,7 @@ def test_a_tiny_set_is_learnt_by_heart(tiny_config: Make, objective: str) -> Non
 @pytest.mark.parametrize("loss", ["xe", "hxe"])
 def test_accumulation_equals_one_large_batch(tiny_config: Make, objective: str, loss: str) -> None:
     """Rows differ in length, so micro-batches differ in targets: a mean of means would be wrong."""
-    model = replace(TINY, name="gpt2" if objective == "clm" else "bert")
+    model = replace(TINY, name="gpt2" if objective == "clm" else "bert", bidirectional=None)
     shared = {"model": model, "objective": ObjectiveConfig(name=objective), "loss": LossConfig(name=loss)}
     results, after = [], []
     for batch_size, accumulate in ((16, 1), (8, 2), (3, 6)):
@@ -118,7 +118,7 @@ def test_padding_does_not_count(tiny_config: Make) -> None:
 
 @pytest.mark.parametrize("objective", ["clm", "mlm"])
 def test_val_loss_does_not_depend_on_the_training_loss(tiny_config: Make, objective: str) -> None:
-    model = replace(TINY, name="gpt2" if objective == "clm" else "bert")
+    model = replace(TINY, name="gpt2" if objective == "clm" else "bert", bidirectional=None)
     scores = [
         validate(
             parts_of(tiny_config(model=model, objective=ObjectiveConfig(name=objective), loss=loss)),
@@ -133,7 +133,7 @@ def test_val_loss_does_not_depend_on_the_training_loss(tiny_config: Make, object
 
 
 def test_dropout_and_masks_are_keyed_by_step(tiny_config: Make) -> None:
-    model = replace(TINY, name="bert", dropout=0.3)
+    model = replace(TINY, name="bert", bidirectional=None, dropout=0.3)
     config = tiny_config(model=model, objective=ObjectiveConfig(name="mlm"))
     results = []
     for step in (1, 1, 2):

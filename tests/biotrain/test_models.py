@@ -7,7 +7,6 @@ import torch
 
 from biodata.errors import ConfigError
 from biotrain.layers import cpu, kernels
-from biotrain.layers.cache import Cache
 from biotrain.models import ModelConfig, build_model, count_parameters, flops_per_token
 
 SMALL = ModelConfig(layers=2, width=32, heads=4, ffn=48, context=24)
@@ -34,7 +33,7 @@ def test_helm_gpt2_has_the_published_number_of_parameters(tied: bool, total: int
     config = ModelConfig(layers=10, width=640, ffn=2560, context=444, tie_embeddings=tied)
     assert count_parameters(config, vocab_size=70)["total"] == total
     with torch.device("meta"):
-        model = build_model.__globals__["MODELS"].load("gpt2")(config, 70)
+        model = config.architecture.build(config, 70)
     assert sum(p.numel() for p in model.parameters()) == total
 
 
@@ -69,10 +68,10 @@ def test_weights_start_as_in_gpt2_and_from_the_seed_alone() -> None:
     assert torch.equal(state, torch.random.get_rng_state())
     assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters()))
     assert not torch.equal(a.tokens.weight, c.tokens.weight)
-    assert a.blocks[0].up.weight.std().item() == pytest.approx(0.02, rel=0.02)
-    assert a.blocks[0].down.weight.std().item() == pytest.approx(0.02 / 4, rel=0.02)
+    assert a.blocks[0].mlp.up.weight.std().item() == pytest.approx(0.02, rel=0.02)
+    assert a.blocks[0].mlp.down.weight.std().item() == pytest.approx(0.02 / 4, rel=0.02)
     assert a.blocks[0].attention.out.weight.std().item() == pytest.approx(0.02 / 4, rel=0.05)
-    assert not a.blocks[0].up.bias.any() and (a.norm.weight == 1).all()
+    assert not a.blocks[0].mlp.up.bias.any() and (a.norm.weight == 1).all()
 
 
 @pytest.mark.parametrize("name", ["gpt2", "bert"])
@@ -111,7 +110,7 @@ def test_rows_picks_positions() -> None:
 def test_cache_gives_the_same_logits() -> None:
     model, (ids, _) = model_of("gpt2"), padded_batch()
     full = model(ids)
-    cache = Cache((2, 4, 4, 24, 8), like=model.tokens.weight)
+    cache = model.new_cache(4, 24)
     pieces = [model(ids[:, a:b], cache=cache) for a, b in ((0, 7), (7, 8), (8, 12), (12, 20))]
     torch.testing.assert_close(torch.cat(pieces, 1), full, atol=1e-5, rtol=1e-5)
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from biodata.errors import ConfigError
 from biodata.tokenizers.special import BOS, EOS, MASK, PAD
+from biotrain.models import MODELS, ModelConfig
 from biotrain.objectives import IGNORE, OBJECTIVES, ObjectiveConfig, build_objective, check_compatible
+from biotrain.objectives.config import BIDIRECTIONAL
 
 VOCAB = 70
 
@@ -114,15 +116,13 @@ def test_mlm_masks_always_by_default_and_follows_its_generator() -> None:
     assert (a[0][a[1] != IGNORE] == MASK).all()
 
 
-def test_each_objective_has_its_model() -> None:
-    fits = {("clm", "gpt2"): True, ("clm", "bert"): False, ("mlm", "gpt2"): False, ("mlm", "bert"): True}
-    assert {name for name, _ in fits} == set(OBJECTIVES)
-    for (objective, model), fine in fits.items():
-        if fine:
-            check_compatible(model, objective)
-        else:
-            with pytest.raises(ConfigError, match=f"objective '{objective}' needs model"):
-                check_compatible(model, objective)
+def test_each_objective_has_its_direction() -> None:
+    assert set(BIDIRECTIONAL) == set(OBJECTIVES)
+    for objective, both in BIDIRECTIONAL.items():
+        for name in MODELS:
+            check_compatible(ModelConfig(name=name, bidirectional=both), objective)
+            with pytest.raises(ConfigError, match=f"objective '{objective}' needs .* bidirectional"):
+                check_compatible(ModelConfig(name=name, bidirectional=not both), objective)
 
 
 @pytest.mark.parametrize(

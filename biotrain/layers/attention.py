@@ -1,0 +1,60 @@
+"""Multi-head attention with one fused projection; grouped keys, rotary positions, caches, documents.
+
+Shapes: B sequences, T tokens, D width, H heads, G heads of keys and values, d = D / H.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from biotrain.layers.kernels import causal_attention, linear, merge_heads
+from biotrain.layers.positions import rotate
+from biotrain.layers.scene import Scene
+from biotrain.models.config import ModelConfig
+
+
+class Attention(nn.Module):
+    """softmax(q k^T / sqrt(d) + bias) v; `qkv` gives the queries of all heads, then keys, then values."""
+
+    def __init__(self, config: ModelConfig, *, bias: bool) -> None:
+        super().__init__()
+        self.heads, self.groups, self.width = config.heads, config.key_heads, config.head_width
+        self.dropout = config.dropout
+        self.qkv = nn.Linear(config.width, (self.heads + 2 * self.groups) * self.width, bias=bias)
+        self.out = nn.Linear(config.width, config.width, bias=bias)
+
+    def forward(self, x: Tensor, scene: Scene, layer: int) -> Tensor:
+        """[B, T, D] to [B, T, D]."""
+        qkv = linear(x, self.qkv)
+        dropout = self.dropout if self.training else 0.0
+        if scene.is_causal and scene.cache is None and scene.rope is None and self.groups == self.heads:
+            return linear(causal_attention(qkv, self.heads, dropout), self.out)
+        q, k, v = self._heads(qkv, scene)
+        if scene.cache is not None:
+            k, v = scene.cache.append(layer, k, v)
+        y = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=None if scene.bias is None else _typed(scene.bias, q),
+            dropout_p=dropout,
+            is_causal=scene.is_causal and q.shape[2] > 1,
+            enable_gqa=self.groups != self.heads,
+        )
+        return linear(merge_heads(y), self.out)
+
+    def _heads(self, qkv: Tensor, scene: Scene) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [B, H, T, d], keys and values [B, G, T, d], turned to their places."""
+        b, t, _ = qkv.shape
+        parts = qkv.view(b, t, self.heads + 2 * self.groups, self.width)
+        turned, v = parts[:, :, : -self.groups], parts[:, :, -self.groups :]
+        if scene.rope is not None:
+            turned = rotate(turned, scene.rope)
+        q, k = turned[:, :, : self.heads], turned[:, :, self.heads :]
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+
+def _typed(bias: Tensor, q: Tensor) -> Tensor:
+    return bias if bias.dtype == torch.bool else bias.to(q.dtype)

@@ -1,0 +1,78 @@
+"""The layer between attention layers: GELU, SwiGLU, or SwiGLU experts behind a router.
+
+Shapes: N tokens, D width, F inner width, E experts, k of them per token.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from biotrain.layers.kernels import expert_layers, feed_forward, linear, swiglu
+from biotrain.layers.scene import Scene
+from biotrain.models.config import ModelConfig, MoEConfig
+
+
+class Gelu(nn.Module):
+    """down(gelu(up(x)))."""
+
+    def __init__(self, config: ModelConfig, *, bias: bool, tanh: bool) -> None:
+        super().__init__()
+        self.up = nn.Linear(config.width, config.ffn, bias=bias)
+        self.down = nn.Linear(config.ffn, config.width, bias=bias)
+        self.tanh = tanh
+
+    def forward(self, x: Tensor, scene: Scene) -> Tensor:
+        """[B, T, D] to [B, T, D]."""
+        if self.tanh:
+            return feed_forward(x, self.up, self.down)
+        return linear(F.gelu(linear(x, self.up)), self.down)
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate(x)) * up(x)); `gate_up` holds both, the gate first."""
+
+    def __init__(self, config: ModelConfig, *, bias: bool) -> None:
+        super().__init__()
+        self.gate_up = nn.Linear(config.width, 2 * config.ffn, bias=bias)
+        self.down = nn.Linear(config.ffn, config.width, bias=bias)
+
+    def forward(self, x: Tensor, scene: Scene) -> Tensor:
+        """[B, T, D] to [B, T, D]."""
+        return linear(swiglu(linear(x, self.gate_up)), self.down)
+
+
+class Experts(nn.Module):
+    """Each token goes through the k experts of its largest router logits; their outputs are added with the
+    softmax over these k as weights. The router computes in float32 whatever the precision around it."""
+
+    def __init__(self, config: ModelConfig, moe: MoEConfig) -> None:
+        super().__init__()
+        self.top_k = moe.top_k
+        self.router = nn.Linear(config.width, moe.experts, bias=False)
+        self.gate_up = nn.Parameter(torch.empty(moe.experts, 2 * config.ffn, config.width))
+        self.down = nn.Parameter(torch.empty(moe.experts, config.width, config.ffn))
+
+    def forward(self, x: Tensor, scene: Scene) -> Tensor:
+        """[B, T, D] to [B, T, D]."""
+        rows = x.flatten(0, -2)
+        with torch.autocast(x.device.type, enabled=False):
+            logits = F.linear(rows.float(), self.router.weight.float())
+            largest, chosen = logits.topk(self.top_k, -1)
+            weights = largest.softmax(-1)
+        if scene.routing is not None:
+            scene.routing.add(logits, chosen, None if scene.real is None else scene.real.flatten())
+        return expert_layers(rows, chosen, weights, self.gate_up, self.down).view_as(x)
+
+
+def build_feed_forward(config: ModelConfig) -> Gelu | SwiGLU | Experts:
+    """The layer of the architecture's style."""
+    style = config.architecture.style
+    assert style is not None
+    if style.feed_forward == "experts":
+        assert config.moe is not None
+        return Experts(config, config.moe)
+    if style.feed_forward == "swiglu":
+        return SwiGLU(config, bias=style.bias)
+    return Gelu(config, bias=style.bias, tanh=style.feed_forward == "gelu_tanh")
