@@ -67,18 +67,19 @@ def data_sets(data: Path) -> dict[str, tuple[str, dict[str, Any], Texts]]:
     """Name to alphabet, split settings and sequences."""
     cds, protein, mrna, tcr = data / "cds", data / "protein", data / "mrna", data / "tcr"
     oas = data / "antibody" / "OAS_Jaffe_2022_1279067_1_Paired_sequences.fasta.gz"
-    zinc = data / "smiles" / "jtnn_zinc_test.txt.gz"
+    zinc, cov = data / "smiles" / "jtnn_zinc_test.txt.gz", mrna / "CoV_Vaccine_Degradation.csv.gz"
+    regression = protein / "mmseqs2_regression_query.fasta.gz"
     cdr3 = [tcr / f"tcrdb_PRJNA{number}.tsv.gz" for number in (298417, 377207, 318421)]
     return {
         "CDS of seven species": ("dna", {}, lambda: fasta(*sorted(cds.glob("calm_validation_*.fasta.gz")))),
         "E. coli genes": ("dna", {}, lambda: fasta(cds / "ecoli_CP033092_genes.fasta.gz")),
-        "proteins, MMseqs2 set": ("protein", {}, lambda: fasta(protein / "mmseqs2_regression_query.fasta.gz")),
+        "proteins, MMseqs2 set": ("protein", {}, lambda: fasta(regression)),
         "OAS heavy chains, 0.9": ("dna", {}, lambda: fasta(oas, prefix="heavy")),
         "OAS heavy chains, 0.95": ("dna", {"identity": 0.95}, lambda: fasta(oas, prefix="heavy")),
         "antibody CDS": ("dna", {}, lambda: table_column(mrna / "antibody_inframe.csv.gz", "cds")),
         "TCR CDR3": ("protein", {}, lambda: (x for f in cdr3 for x in table_column(f, "AASeq", "\t"))),
         "riboswitches": ("rna", {}, lambda: table_column(mrna / "Tc-Riboswitches.csv.gz", "Sequence")),
-        "CoV degradation": ("rna", {}, lambda: table_column(mrna / "CoV_Vaccine_Degradation.csv.gz", "Sequence")),
+        "CoV degradation": ("rna", {}, lambda: table_column(cov, "Sequence")),
         "ZINC molecules": ("selfies", {"by": "random"}, lambda: molecules(zinc)),
         "ZINC molecules, scaffold": ("selfies", {"by": "scaffold", "tanimoto": 0.9}, lambda: molecules(zinc)),
     }  # fmt: skip
@@ -98,7 +99,8 @@ def bare_linclust(texts: list[str], folder: Path, threads: int) -> float:
         f"easy-linclust {path} {folder / 'bare'} {folder / 'tmp'} --min-seq-id 0.9 -c 0.8 --cov-mode 0 -v 1"
     )
     start = cpu()
-    subprocess.run([str(find_mmseqs().binary), *words.split(), "--threads", str(threads)], check=True,
+    words += f" -v 1 --threads {threads}"
+    subprocess.run([str(find_mmseqs().binary), *words.split()], check=True,
                    stdout=subprocess.DEVNULL)  # fmt: skip
     return cpu() - start
 
@@ -151,8 +153,9 @@ def search_memory(texts: list[str], kmer: int) -> dict[str, Any]:
         create_database("q", column, rows=np.arange(len(texts)), alphabet="dna", folder=folder)
         words = "search q q hits tmp --search-type 3 --strand 2 --min-seq-id 0.9 -c 0.8 --cov-mode 0 -a 1"
         words += f" --max-seqs 300 -v 1 --threads 1 {f'-k {kmer}' if kmer else ''}"
-        code = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, "
-                "stdout=subprocess.DEVNULL); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")  # fmt: skip
+        code = ("import resource, subprocess, sys\n"
+                "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n"
+                "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")  # fmt: skip
         command = ["python3", "-c", code, str(find_mmseqs().binary), *words.split()]
         start = cpu()
         done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
