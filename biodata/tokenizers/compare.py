@@ -23,6 +23,7 @@ from biodata.tokenizers.measure import Measure, warnings_of
 from biodata.tokenizers.protocol import Encoded, Tokenizer
 from biodata.tokenizers.rows import training_strings
 from biodata.tokenizers.special import SPECIAL_TOKENS, UNK
+from biodata.tokenizers.zipf import check_plot, draw_zipf
 
 RENYI_ORDER = 2.5
 """Order that Zouhar et al. 2023 (arXiv:2306.16842, section 5) found to predict the quality of translation."""
@@ -74,6 +75,8 @@ def compare_tokenizers(tokenizers: Sequence[Path], data: Path, *, plot: Path | N
     Raises:
         MissingExtraError: a plot without matplotlib.
     """
+    if plot is not None:
+        check_plot(plot)
     results, counts = [], {}
     for folder in tokenizers:
         tokenizer = load_tokenizer(folder)
@@ -98,8 +101,6 @@ def compare_tokenizers(tokenizers: Sequence[Path], data: Path, *, plot: Path | N
         counts[str(folder)] = usage.tokens[_FIRST:]
     if plot is None:
         return {"tokenizers": results}
-    from biodata.tokenizers.zipf import draw_zipf
-
     draw_zipf(counts, plot)
     return {"tokenizers": results, "plot": str(plot)}
 

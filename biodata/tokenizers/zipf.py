@@ -13,6 +13,18 @@ from biodata.files import atomic_path
 FORMATS = (".svg", ".png")
 
 
+def check_plot(path: Path) -> None:
+    """Refuses a name that says no known format, before anything is measured.
+
+    Raises:
+        ConfigError: quoting it.
+        MissingExtraError: no matplotlib.
+    """
+    if path.suffix not in FORMATS:
+        raise ConfigError(f"plot = {str(path)!r}, allowed: a file that ends in .svg or .png")
+    require("matplotlib", extra="eval")
+
+
 def draw_zipf(counts: Mapping[str, np.ndarray], path: Path) -> None:
     """Writes the plot; equal counts give equal bytes.
 
@@ -24,8 +36,7 @@ def draw_zipf(counts: Mapping[str, np.ndarray], path: Path) -> None:
         ConfigError: another ending.
         MissingExtraError: no matplotlib.
     """
-    if path.suffix not in FORMATS:
-        raise ConfigError(f"plot = {str(path)!r}, allowed: a file that ends in .svg or .png")
+    check_plot(path)
     matplotlib = require("matplotlib", extra="eval")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
