@@ -1,6 +1,6 @@
 """Mutated files against every reader.
 
-python -m tests.fuzz [--first N] [--count N] [--jobs N]   tries cases, prints a table; exit 1 after a violation
+python -m tests.fuzz [--first N] [--count N] [--jobs N]  tries cases, prints a table, exit 1 after a violation
 python -m tests.fuzz --replay N [--keep FILE]   tries one case here and shows its traceback
 """
 
