@@ -130,7 +130,8 @@ def _tasks_apart(arguments: list[str]) -> list[str]:
     listing = False
     for before, argument in pairwise(["", *arguments]):
         is_task = argument in task_names() or argument.endswith((".yaml", ".yml"))
-        listing = before in _TASK_OPTIONS or (listing and is_task)
+        joined = before.startswith(tuple(f"{option}=" for option in _TASK_OPTIONS))
+        listing = before in _TASK_OPTIONS or ((listing or joined) and is_task)
         if listing and before not in _TASK_OPTIONS:
             apart.append(_TASK_OPTIONS[0])
         apart.append(argument)

@@ -129,6 +129,8 @@ def test_setting_without_a_name():
     [
         ("eval run m --task mrfp mlos own.yaml", "eval run m --task mrfp --task mlos --task own.yaml"),
         ("eval run --task mrfp mlos m kmer", "eval run --task mrfp --task mlos m kmer"),
+        ("eval run --task=mrfp mlos m", "eval run --task=mrfp --task mlos m"),
+        ("eval run --task=mrfp m", "eval run --task=mrfp m"),
         ("eval run m --tasks mrfp --out mlos", "eval run m --tasks mrfp --out mlos"),
         ("eval run m --config a.yaml --task mrfp", "eval run m --config a.yaml --task mrfp"),
         ("data build --task mrfp mlos", "data build --task mrfp mlos"),
