@@ -24,7 +24,7 @@ EMBL = b"ID   X1; SV 1; linear; genomic DNA; STD; PRO; 4 BP.\nSQ   \n     acgt\n
         (b"GBVRL1.SEQ   Genetic Sequence Data Bank\n\n  72061 loci\n\n" + GENBANK, "genbank"),
         (GENBANK.replace(b"\n", b"\r\n"), "genbank"),
         (EMBL, "embl"),
-        (gzip.compress(b"\n" + EMBL), "embl"),
+        (gzip.compress(b"\n" + EMBL, mtime=0), "embl"),
         (b"@r1\nACGT\n+\nIIII\n", "fastq"),
         (b"id,sequence\na,ACGT\n", "table"),
         (b"Name;CDS\na;ACGT\n", "table"),
@@ -67,7 +67,7 @@ def test_real_formats(real_data) -> None:
 
 def test_damaged_is_not_unknown(tmp_path) -> None:
     path = tmp_path / "x.gz"
-    path.write_bytes(gzip.compress(b">a\nACGT\n")[:-6])
+    path.write_bytes(gzip.compress(b">a\nACGT\n", mtime=0)[:-6])
     with pytest.raises(DataError) as error:
         detect_format(path)
     assert not isinstance(error.value, UnknownFormatError)
