@@ -2,7 +2,8 @@
 
     model.safetensors      parameters and persistent buffers by name (a tied weight once)
     optimizer.safetensors  `<state>/<parameter>`, for AdamW `exp_avg/...`, `exp_avg_sq/...`, `step/...`
-    state.json             where the run stands, and size and CRC-32 of the two files
+    ema.safetensors        averaged parameters by name, if there is an average
+    state.json             where the run stands, and size and CRC-32 of the other files
 
 No random state is kept: every random choice of a run is a function of (seed, step).
 """
@@ -15,7 +16,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from isal import isal_zlib
@@ -25,9 +26,11 @@ from torch import Tensor, nn
 
 from biodata.errors import DataError, SeqloomError
 from biodata.files import read_json, write_json
+from biotrain.ema import Ema
 
 FORMAT = 1
 TENSOR_FILES = ("model.safetensors", "optimizer.safetensors")
+EMA_FILE = "ema.safetensors"
 _NAME = re.compile(r"step-(\d+)")
 
 
@@ -46,6 +49,8 @@ class RunState:
         sums: what has been added up since the last log line.
         inputs: fingerprints of dataset and tokenizer.
         hardware: device, precision and threads.
+        watch: `biotrain.watch.Watch` after the last validation.
+        stopped: whether the run has ended early.
         provenance: what the dataset's manifest says of the exclusion (`biodata.curate.exclusion`).
     """
 
@@ -60,17 +65,24 @@ class RunState:
     inputs: dict[str, str] = field(default_factory=dict)
     hardware: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    watch: dict[str, Any] = field(default_factory=dict)
+    stopped: bool = False
 
 
-def save_checkpoint(
-    folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer, state: RunState, keep: int
-) -> Path:
+class Trained(NamedTuple):
+    """What training changes; tensors may be on any device."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    ema: Ema | None = None
+
+
+def save_checkpoint(folder: Path, trained: Trained, *, state: RunState, keep: int) -> Path:
     """Writes `folder/step-N` under another name, syncs it to disk and renames it; then prunes old ones.
 
     Args:
         folder: of all checkpoints.
-        model: its tensors may be on any device.
-        optimizer: of this model.
+        trained: model, optimizer and average.
         state: where the run stands.
         keep: newest checkpoints to keep, 0 = all.
 
@@ -81,7 +93,7 @@ def save_checkpoint(
     try:
         if not target.exists():
             part = folder / f".step-{state.step}.part"
-            _write(part, model=model, optimizer=optimizer, state=state)
+            _write(part, trained, state=state)
             os.rename(part, target)
             _sync(folder)
         _prune(folder, keep)
@@ -96,8 +108,8 @@ def checkpoints(folder: Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
-def load_checkpoint(path: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer) -> RunState:
-    """Copies a checkpoint into a model and its optimizer, which must be those of the same configuration.
+def load_checkpoint(path: Path, trained: Trained) -> RunState:
+    """Copies a checkpoint into model, optimizer and average, which must be those of the same configuration.
 
     Reads only safetensors and JSON, so that a checkpoint can run no code.
 
@@ -107,9 +119,12 @@ def load_checkpoint(path: Path, *, model: nn.Module, optimizer: torch.optim.Opti
     """
     try:
         state = check_checkpoint(path)
+        model, optimizer, ema = trained
         tensors = [_read(path / name) for name in TENSOR_FILES]
-        _restore_model(model, tensors[0], where=path / TENSOR_FILES[0])
+        _restore(_model_tensors(model), tensors[0], where=path / TENSOR_FILES[0])
         _restore_optimizer(model, optimizer, tensors[1], where=path / TENSOR_FILES[1])
+        if ema is not None:
+            _restore(ema.average, _read(path / EMA_FILE), where=path / EMA_FILE)
     except DataError as error:
         raise DataError(f"{error}; {_advice(path)}") from error
     return state
@@ -127,7 +142,8 @@ def check_checkpoint(path: Path) -> RunState:
         if content["format"] != FORMAT:
             raise DataError(f"checkpoint format {content['format']!r}, known is {FORMAT}", where=where)
         state = RunState(**content["state"])
-        files = {name: dict(content["files"][name]) for name in TENSOR_FILES}
+        names = [*TENSOR_FILES, *([EMA_FILE] if EMA_FILE in content["files"] else [])]
+        files = {name: dict(content["files"][name]) for name in names}
     except FileNotFoundError:
         raise DataError("no such file", where=where) from None
     except (ValueError, KeyError, TypeError) as error:
@@ -142,13 +158,18 @@ def check_checkpoint(path: Path) -> RunState:
     return state
 
 
-def _write(part: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer, state: RunState) -> None:
+def _write(part: Path, trained: Trained, *, state: RunState) -> None:
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    for name, content in zip(TENSOR_FILES, (_model_tensors(model), _optimizer_tensors(model, optimizer))):
+    model, optimizer, ema = trained
+    found = (_model_tensors(model), _optimizer_tensors(model, optimizer))
+    contents: dict[str, Mapping[str, Tensor]] = dict(zip(TENSOR_FILES, found))
+    if ema is not None:
+        contents[EMA_FILE] = ema.average
+    for name, content in contents.items():
         save_file({key: value.detach().cpu().contiguous() for key, value in content.items()}, part / name)
         _sync(part / name)
-    files = {name: _sum(part / name) for name in TENSOR_FILES}
+    files = {name: _sum(part / name) for name in contents}
     write_json(part / "state.json", {"format": FORMAT, "files": files, "state": asdict(state)})
     _sync(part)
 
@@ -167,8 +188,7 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
     }
 
 
-def _restore_model(model: nn.Module, tensors: Mapping[str, Tensor], *, where: Path) -> None:
-    own = _model_tensors(model)
+def _restore(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, where: Path) -> None:
     different = sorted(own.keys() ^ tensors.keys())
     different += [name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape]
     if different:
@@ -184,12 +204,22 @@ def _restore_optimizer(
     parameters = dict(model.named_parameters())
     for key, value in tensors.items():
         kind, _, name = key.partition("/")
-        if name not in parameters or (value.ndim and value.shape != parameters[name].shape):
+        if name not in parameters or not _fits(value, parameters[name]):
             raise DataError(f"of another model: tensor {key!r} does not fit", where=where)
         optimizer.state[parameters[name]][kind] = value.to(parameters[name].device)
 
 
+def _fits(value: Tensor, parameter: Tensor) -> bool:
+    """Whether a state is a number, or has the parameter's shape, or its rows' or columns' (Adafactor)."""
+    if value.ndim == 0:
+        return True
+    shapes = zip(value.shape, parameter.shape)
+    return value.ndim == parameter.ndim and all(own in (1, whole) for own, whole in shapes)
+
+
 def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise DataError("no such file", where=path)
     try:
         return load_file(path)
     except SafetensorError as error:

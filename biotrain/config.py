@@ -12,33 +12,9 @@ from biotrain.models.config import ModelConfig
 from biotrain.objectives.config import ObjectiveConfig, check_compatible
 from biotrain.optim.config import OptimConfig
 from biotrain.ranges import check_range
-from biotrain.schedule import SCHEDULES
+from biotrain.schedule_config import ScheduleConfig
 
 __all__ = ["OptimConfig", "ScheduleConfig", "TrainConfig", "TrainPaths"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ScheduleConfig:
-    """The learning rate over the run: up from 0 in a straight line, then down to `min_lr`.
-
-    Raises:
-        ConfigError: an unknown name or a value out of range.
-    """
-
-    name: str = field(default="cosine", metadata={"help": "cosine, linear or constant, after the warm-up"})
-    warmup_steps: int | None = field(
-        default=None, metadata={"help": "steps of warm-up, >= 0; none = by warmup_fraction"}
-    )
-    warmup_fraction: float = field(default=0.05, metadata={"help": "warm-up as a share of all steps, 0 to 1"})
-    min_lr: float | None = field(
-        default=None, metadata={"help": "learning rate at the end, 0 to lr; none = a tenth of lr"}
-    )
-
-    def __post_init__(self) -> None:
-        SCHEDULES.resolve(self.name)
-        check_range("warmup_steps", self.warmup_steps or 0, low=0)
-        check_range("warmup_fraction", self.warmup_fraction, low=0, high=1)
-        check_range("min_lr", self.min_lr or 0.0, low=0)
 
 
 class TrainPaths(NamedTuple):
@@ -86,6 +62,14 @@ class TrainConfig:
         default=None,
         metadata={"help": "tokens of a sample, longer sequences are cut; none = the model's context"},
     )
+    ema_decay: float = field(
+        default=0.0,
+        metadata={"help": "average the weights with this decay and validate and export the average; 0 = no"},
+    )
+    ema_on_cpu: bool = field(default=False, metadata={"help": "keep the average in main memory"})
+    early_stop: int = field(
+        default=0, metadata={"help": "validations without gain after which to stop; 0 = never"}
+    )
     eval_every: int = field(default=200, metadata={"help": "steps between validations; 0 = only at the end"})
     eval_batches: int = field(
         default=20,
@@ -100,6 +84,10 @@ class TrainConfig:
     precision: Literal["auto", "fp32", "bf16"] = field(
         default="auto", metadata={"help": "bf16 = autocast; auto = bf16 where the hardware has it"}
     )
+    gradient_checkpointing: bool = field(
+        default=False, metadata={"help": "compute blocks again in the backward pass: less memory, more time"}
+    )
+    compile: bool = field(default=False, metadata={"help": "torch.compile the blocks"})
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1 ..."})
     threads: int = field(default=0, metadata={"help": "CPU threads; 0 = every core this process may use"})
     vocab_size: int | None = field(
@@ -110,14 +98,21 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("batch_size", "accumulate", "epochs", "log_every"):
             check_range(name, getattr(self, name), low=1)
-        for name in ("eval_every", "eval_batches", "checkpoint_every", "keep_checkpoints", "seed", "threads"):
+        for name in ("eval_every", "eval_batches", "checkpoint_every", "keep_checkpoints", "seed", "threads",
+                     "early_stop"):  # fmt: skip
             check_range(name, getattr(self, name), low=0)
+        check_range("ema_decay", self.ema_decay, low=0, high=1 - 1e-9)
+        if self.ema_on_cpu and not self.ema_decay:
+            raise ConfigError("ema_on_cpu needs an average: give ema_decay, for example 0.999")
+        if (self.early_stop or self.schedule.name == "plateau") and not self.eval_every:
+            raise ConfigError("early_stop and schedule 'plateau' need validations: give eval_every")
         check_range("max_steps", 1 if self.max_steps is None else self.max_steps, low=1)
         check_range("vocab_size", 7 if self.vocab_size is None else self.vocab_size, low=7)
         if self.context is None:
             object.__setattr__(self, "context", self.model.context)
         check_range("context", self.window, low=2, high=self.model.context)
         check_range("min_lr", self.min_lr, low=0, high=self.optim.lr)
+        check_range("warmup_lr", self.schedule.warmup_lr, low=0, high=self.optim.lr)
         check_compatible(self.model, self.objective.name)
 
     @property
@@ -128,7 +123,7 @@ class TrainConfig:
     @property
     def min_lr(self) -> float:
         """Learning rate at the end of the schedule."""
-        return self.optim.lr / 10 if self.schedule.min_lr is None else self.schedule.min_lr
+        return self.schedule.lowest(self.optim.lr)
 
     @property
     def rows_per_step(self) -> int:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import math
 import platform
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,7 +26,7 @@ from biodata.errors import InterruptedRunError, SeqloomError
 from biodata.files import write_json
 from biodata.progress import progress, say
 from biotrain import rundir
-from biotrain.checkpoint import RunState, checkpoints, load_checkpoint, save_checkpoint
+from biotrain.checkpoint import RunState, Trained, checkpoints, load_checkpoint, save_checkpoint
 from biotrain.config import TrainConfig, TrainPaths
 from biotrain.device import choose_hardware, using
 from biotrain.estimate import dry_run
@@ -35,8 +37,8 @@ from biotrain.log import LOG_FILE, SUMS, Meter, NonFiniteError, RunLog, StepResu
 from biotrain.models import count_parameters
 from biotrain.optim.groups import set_learning_rate
 from biotrain.parts import Parts, build_parts
-from biotrain.schedule import learning_rate, warmup_steps
 from biotrain.step import train_step, validate
+from biotrain.watch import Watch
 
 __all__ = ["WALL_CLOCK", "dry_run", "train"]
 
@@ -94,7 +96,7 @@ def _start(parts: Parts, inputs: Mapping[str, str], out: Path) -> RunState:
             say(f"{out} has no checkpoint: starting at the beginning")
         rundir.begin(parts.config, out)
         return RunState(inputs=dict(inputs), hardware=parts.hardware.describe())
-    state = load_checkpoint(found[-1], model=parts.model, optimizer=parts.optimizer)
+    state = load_checkpoint(found[-1], Trained(parts.model, parts.optimizer, parts.ema))
     rundir.same_inputs(inputs, state.inputs, out)
     say(f"going on after step {state.step:,} of {parts.steps:,} ({found[-1]})")
     if state.hardware != parts.hardware.describe():
@@ -109,7 +111,7 @@ class _Run:
     def __init__(self, parts: Parts, state: RunState, log: RunLog) -> None:
         self.parts, self.config, self.state, self.log = parts, parts.config, state, log
         self.checkpoints = self.config.paths().out / rundir.CHECKPOINTS
-        self.meter = Meter(state.sums)
+        self.meter, self.watch = Meter(state.sums), Watch(**state.watch)
         self.peak = parts.hardware.peak_flops()
         self.batches_per_epoch = -(-len(parts.train) // self.config.rows_per_step)
 
@@ -122,7 +124,8 @@ class _Run:
                 scores = self._validate(lambda: tick(1) or stop.asked, batches=0)
             made = {"step": self.state.step, "tokens": self.state.tokens, "inputs": self.state.inputs}
             made |= self.state.provenance
-            export_model(self.parts.model, paths.tokenizer, paths.out / rundir.MODEL, metadata=made)
+            with self._averaged():
+                export_model(self.parts.model, paths.tokenizer, paths.out / rundir.MODEL, metadata=made)
             summary = {"run": str(paths.out), **self._summary(scores)}
             write_json(paths.out / rundir.SUMMARY_FILE, summary)
         return summary
@@ -133,9 +136,9 @@ class _Run:
         stream = batches_from(self.parts.train, size=config.rows_per_step, seed=config.seed, **position)
         loss, rate = None, 0.0
         with training_bar("training", total=steps, done=state.step) as advance:
-            while state.step < steps:
-                if _due(state.step, config.eval_every):
-                    self._validate(lambda: stop.asked, batches=config.eval_batches)
+            while state.step < steps and not state.stopped:
+                if _due(state.step, config.eval_every) and self._look(stop):
+                    break
                 epoch, batch, rows = next(stream)
                 step = state.step + 1
                 last = step == steps
@@ -165,16 +168,34 @@ class _Run:
                 f"out of GPU memory at step {step} with batch_size {size}: a smaller one with as much larger "
                 f"accumulate gives the same result (now {self.config.accumulate})"
             ) from error
+        if self.parts.ema is not None:
+            self.parts.ema.update(step)
         self.meter.add(step, result)
         return result
 
     def _rate(self, step: int) -> float:
-        config, steps = self.config, self.parts.steps
-        warmup = warmup_steps(
-            steps, given=config.schedule.warmup_steps, fraction=config.schedule.warmup_fraction
-        )
-        shape = {"name": config.schedule.name, "steps": steps, "warmup": warmup}
-        return learning_rate(step, **shape, peak=config.optim.lr, low=config.min_lr)
+        return self.parts.schedule.rate(step, scale=self.watch.scale)
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.parts.ema is None else self.parts.ema.applied()
+
+    def _look(self, stop: StopRequest) -> bool:
+        """Validates on the way; whether the loss has not fallen for too long, so that the run ends here."""
+        config, state = self.config, self.state
+        scores = self._validate(lambda: stop.asked, batches=config.eval_batches)
+        plateau = config.schedule.name == "plateau"
+        rate = config.schedule.decay_rate if plateau else 1.0
+        self.watch.see(scores["val_loss"], patience=config.schedule.patience, rate=rate)
+        state.watch = asdict(self.watch)
+        if not 0 < config.early_stop <= self.watch.stale:
+            return False
+        say(f"stopping early after step {state.step:,}: no gain in {self.watch.stale} validations")
+        self._settle()
+        if self.meter.sums["targets"]:
+            self._write_line()
+        state.stopped = True
+        self._save()
+        return True
 
     def _settle(self) -> None:
         try:
@@ -214,7 +235,8 @@ class _Run:
         return round(rate * self.parts.flops / self.peak, 4)
 
     def _validate(self, stopped: Callable[[], bool], *, batches: int) -> dict[str, float]:
-        scores = validate(self.parts, batches=batches, stopped=stopped)
+        with self._averaged():
+            scores = validate(self.parts, batches=batches, stopped=stopped)
         if scores is None:
             self._interrupt()
         if not math.isfinite(scores["val_loss"] + scores["val_objective"]):
@@ -230,8 +252,7 @@ class _Run:
         self.state.sums, self.state.log_bytes = dict(self.meter.sums), self.log.sync()
         save_checkpoint(
             self.checkpoints,
-            model=self.parts.model,
-            optimizer=self.parts.optimizer,
+            Trained(self.parts.model, self.parts.optimizer, self.parts.ema),
             state=self.state,
             keep=self.config.keep_checkpoints,
         )
@@ -260,6 +281,8 @@ class _Run:
             "parameters": count_parameters(self.config.model, vocab_size=size),
             "flops_per_token": parts.flops,
             "peak_flops": self.peak,
+            "stopped_early": state.stopped,
+            "weights": "last" if parts.ema is None else f"average (ema_decay {self.config.ema_decay:g})",
             "data": {"train": _describe(parts.train), "validation": _describe(parts.validation)},
             "inputs": state.inputs,
             **state.provenance,

@@ -14,6 +14,7 @@ from biodata.token_cache import SplitTables, split_tokens
 from biodata.tokenizers import Tokenizer, load_tokenizer
 from biotrain.config import TrainConfig
 from biotrain.device import Hardware
+from biotrain.ema import Ema
 from biotrain.estimate import steps_of
 from biotrain.lanes import Lanes, lanes_for
 from biotrain.layers.transformer import Transformer
@@ -22,6 +23,8 @@ from biotrain.losses import build_loss
 from biotrain.models import build_model, flops_per_token
 from biotrain.objectives import Objective, build_objective
 from biotrain.optim import build_optimizer
+from biotrain.remat import checkpoint_blocks, compile_blocks
+from biotrain.schedule import Schedule, build_schedule
 
 UNKNOWN_LIMIT = 0.01
 STREAMS = {"masks": 1, "dropout": 2, "validation": 3}
@@ -45,6 +48,8 @@ class Parts:
     objective: Objective
     loss: nn.Module
     optimizer: torch.optim.Optimizer
+    ema: Ema | None
+    schedule: Schedule
     lanes: Lanes
     steps: int
     flops: int
@@ -69,6 +74,10 @@ def build_parts(config: TrainConfig, dataset: SplitTables, hardware: Hardware) -
         for split in ("train", "validation")
     )
     model = build_model(config.model, vocab_size=size, seed=config.seed).to(hardware.device)
+    if config.gradient_checkpointing:
+        checkpoint_blocks(model)
+    if config.compile:
+        compile_blocks(model)
     mean_length = max(1, round(train.tokens / len(train)))
     return Parts(
         config=config,
@@ -80,14 +89,28 @@ def build_parts(config: TrainConfig, dataset: SplitTables, hardware: Hardware) -
         objective=objective,
         loss=loss,
         optimizer=build_optimizer(model, config.optim),
+        ema=_ema(config, model),
+        schedule=_schedule(config, samples=len(train)),
         lanes=_lanes(config, hardware),
         steps=steps_of(config, samples=len(train)),
         flops=flops_per_token(config.model, vocab_size=size, length=mean_length),
     )
 
 
+def _ema(config: TrainConfig, model: nn.Module) -> Ema | None:
+    return Ema(model, decay=config.ema_decay, on_cpu=config.ema_on_cpu) if config.ema_decay else None
+
+
+def _schedule(config: TrainConfig, *, samples: int) -> Schedule:
+    per_epoch = -(-samples // config.rows_per_step)
+    steps = steps_of(config, samples=samples)
+    return build_schedule(
+        config.schedule, steps=steps, per_epoch=per_epoch, peak=config.optim.lr, seed=config.seed
+    )
+
+
 def _lanes(config: TrainConfig, hardware: Hardware) -> Lanes:
-    if hardware.device.type != "cpu":
+    if hardware.device.type != "cpu" or config.compile:  # compiling is no work for several threads
         return Lanes()
     shape = config.model
     return lanes_for(threads=hardware.threads, rows=config.batch_size, tokens=config.window,

@@ -83,8 +83,8 @@ class OptimConfig:
     )  # fmt: skip
     clip_norm: float | None = field(
         default=None,
-        metadata={"help": "limit of clip_mode: the largest norm, entry, or share of the weights' norm; 0 = no "
-                          "clipping, none = 1 (agc 0.01; value needs one)"},
+        metadata={"help": "limit of clip_mode: the largest norm, entry, or share of the weights' norm; 0 = "
+                          "none, left out = 1 (agc 0.01; value needs one)"},
     )  # fmt: skip
 
     def __post_init__(self) -> None:

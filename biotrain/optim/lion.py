@@ -32,17 +32,14 @@ class Lion(torch.optim.Optimizer):
     ) -> None:
         """One update of every parameter with a gradient."""
         for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            if not params:
-                continue
-            grads = [p.grad for p in params]
-            moments = [self._moment(p) for p in params]
             first, second = group["betas"]
-            moves = torch._foreach_lerp(moments, grads, 1 - first)
-            torch._foreach_sign_(moves)
-            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
-            torch._foreach_add_(params, moves, alpha=-group["lr"])
-            torch._foreach_lerp_(moments, grads, 1 - second)
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                moment = self._moment(p)
+                move = moment.lerp(p.grad, 1 - first).sign_()
+                p.mul_(1 - group["lr"] * group["weight_decay"]).add_(move, alpha=-group["lr"])
+                moment.lerp_(p.grad, 1 - second)
 
     def _moment(self, parameter: Tensor) -> Tensor:
         state = self.state[parameter]

@@ -11,7 +11,14 @@ import torch
 from safetensors.torch import save_file
 
 from biodata.errors import DataError, SeqloomError
-from biotrain.checkpoint import RunState, check_checkpoint, checkpoints, load_checkpoint, save_checkpoint
+from biotrain.checkpoint import (
+    RunState,
+    Trained,
+    check_checkpoint,
+    checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+)
 from biotrain.config import OptimConfig
 from biotrain.models import ModelConfig, build_model
 from biotrain.optim import build_optimizer
@@ -31,14 +38,14 @@ def trained(seed: int, shape: ModelConfig = SHAPE) -> tuple[torch.nn.Module, tor
 def save(folder: Path, step: int, *, keep: int = 0) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     model, optimizer = trained(step)
     state = RunState(step=step, tokens=7, sums={"loss": 0.1})
-    save_checkpoint(folder, model=model, optimizer=optimizer, state=state, keep=keep)
+    save_checkpoint(folder, Trained(model, optimizer), state=state, keep=keep)
     return model, optimizer
 
 
 def test_round_trip_is_exact(tmp_path: Path) -> None:
     model, optimizer = save(tmp_path, 3)
     other, its_optimizer = trained(99)
-    state = load_checkpoint(tmp_path / "step-3", model=other, optimizer=its_optimizer)
+    state = load_checkpoint(tmp_path / "step-3", Trained(other, its_optimizer))
     assert state == RunState(step=3, tokens=7, sums={"loss": 0.1})
     for pair in zip(model.parameters(), other.parameters()):
         assert torch.equal(*pair)
@@ -92,7 +99,7 @@ def test_damage_is_refused_in_one_line(tmp_path: Path, name: str, harm: Callable
             path.write_bytes(path.read_bytes()[:-3])  # a lost newline alone does no harm
     model, optimizer = trained(0)
     with pytest.raises(DataError) as caught:
-        load_checkpoint(tmp_path / "step-3", model=model, optimizer=optimizer)
+        load_checkpoint(tmp_path / "step-3", Trained(model, optimizer))
     message = str(caught.value)
     assert f"step-3/{name}" in message and "go on from step-1, which is whole" in message
     assert "\n" not in message
@@ -103,7 +110,7 @@ def test_no_older_one_is_whole(tmp_path: Path) -> None:
     truncate(tmp_path / "step-1" / "model.safetensors")
     model, optimizer = trained(0)
     with pytest.raises(DataError, match="no older checkpoint is whole"):
-        load_checkpoint(tmp_path / "step-1", model=model, optimizer=optimizer)
+        load_checkpoint(tmp_path / "step-1", Trained(model, optimizer))
 
 
 def test_another_models_checkpoint_is_refused(tmp_path: Path) -> None:
@@ -114,7 +121,7 @@ def test_another_models_checkpoint_is_refused(tmp_path: Path) -> None:
     ):
         model, optimizer = trained(0, shape)
         with pytest.raises(DataError, match=r"of another model: tensor '\S+' does not fit"):
-            load_checkpoint(tmp_path / "step-1", model=model, optimizer=optimizer)
+            load_checkpoint(tmp_path / "step-1", Trained(model, optimizer))
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"format": 2}', '{"format": 1, "state": {"stride": 1}}'])
@@ -137,7 +144,7 @@ def test_a_pickle_is_not_opened(tmp_path: Path) -> None:
     (tmp_path / "step-1" / "state.json").write_text(json.dumps(state))
     model, optimizer = trained(0)
     with pytest.raises(DataError, match="not a safetensors file"):
-        load_checkpoint(tmp_path / "step-1", model=model, optimizer=optimizer)
+        load_checkpoint(tmp_path / "step-1", Trained(model, optimizer))
 
 
 def test_tensors_of_the_wrong_shape(tmp_path: Path) -> None:
@@ -150,7 +157,7 @@ def test_tensors_of_the_wrong_shape(tmp_path: Path) -> None:
     state["files"][path.name] = _sum(path)
     (tmp_path / "step-1" / "state.json").write_text(json.dumps(state))
     with pytest.raises(DataError, match="does not fit"):
-        load_checkpoint(tmp_path / "step-1", model=model, optimizer=optimizer)
+        load_checkpoint(tmp_path / "step-1", Trained(model, optimizer))
 
 
 def test_a_disk_that_refuses(tmp_path: Path) -> None:

@@ -23,7 +23,9 @@ from biotrain.config import TrainConfig
 from biotrain.log import StepResult
 from biotrain.loop import WALL_CLOCK, train
 from biotrain.objectives import ObjectiveConfig
+from biotrain.optim import OPTIMIZERS, OptimConfig
 from biotrain.rundir import locked
+from biotrain.schedule import ScheduleConfig
 from tests.biotrain.conftest import TINY
 from tests.biotrain.train_process import start
 
@@ -206,3 +208,27 @@ def test_a_log_that_lost_lines_is_refused(
 def test_one_process_at_a_time(hard: Make, tmp_path: Path) -> None:
     with locked(tmp_path / "run"), pytest.raises(SeqloomError, match="another process is training"):
         train(hard(out=tmp_path / "run"))
+
+
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_exact_with_every_optimizer(
+    hard: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, average: float
+) -> None:
+    """Killed twice; with the average on the CPU, noise, and a schedule that remembers validations."""
+    schedule = ScheduleConfig(name="plateau", patience=0, noise=(0.0,), noise_std=0.1)
+    more = {"optim": OptimConfig(name=name, lr=1e-2), "schedule": schedule, "seed": 1}
+    more |= {"ema_decay": average, "ema_on_cpu": average > 0}
+
+    def config(out: str) -> TrainConfig:
+        return dataclasses.replace(hard(out=tmp_path / out, resume=True, **more), max_steps=12, eval_every=2)
+
+    train(config("whole"))
+    for step in (6, 12):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            die_at(step, patch)
+            train(config("other"))
+    train(config("other"))
+    for file in ("model/model.safetensors", "checkpoints/step-12/optimizer.safetensors"):
+        assert (tmp_path / "other" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
+    assert log_of(tmp_path / "other") == log_of(tmp_path / "whole")
