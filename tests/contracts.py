@@ -44,9 +44,10 @@ from .archive_server import ArchiveServer, Cut, Status, WholeFile
 FIRST = len(SPECIAL_TOKENS)
 
 
-def check_model(name: str, *, vocab_size: int = 20) -> None:
-    """Shapes, padding invariance, causality as declared, gradients everywhere, the closed-form size."""
-    config = ModelConfig(name=name, layers=2, width=16, heads=2, context=12)
+def check_model(name: str, *, bidirectional: bool, vocab_size: int = 20) -> None:
+    """Shapes, padding and packing invariance, causality as declared, gradients everywhere also in bf16, the
+    closed-form size; what its own loop of generation reads piece by piece is what it reads at once."""
+    config = ModelConfig(name=name, bidirectional=bidirectional, layers=2, width=16, heads=2, context=12)
     model = build_model(config, vocab_size=vocab_size, seed=3)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(FIRST, vocab_size, (3, 10), generator=generator)
@@ -57,12 +58,23 @@ def check_model(name: str, *, vocab_size: int = 20) -> None:
     real = torch.arange(12)[None, :] < 10
     torch.testing.assert_close(model(padded, mask=real.expand(3, 12))[:, :10], logits)
     torch.testing.assert_close(model(ids[:1], mask=mask[:1]), logits[:1])
+    documents = (torch.arange(10) >= 4).long().expand(3, 10)
+    apart = torch.cat([model(ids[:, :4]), model(ids[:, 4:])], dim=1)
+    torch.testing.assert_close(model(ids, documents=documents), apart)
     changed = ids.clone()
     changed[:, -1] = FIRST + (changed[:, -1] - FIRST + 1) % (vocab_size - FIRST)
-    same_before = torch.equal(model(changed, mask=mask)[:, :-1], logits[:, :-1])
-    assert same_before == model.causal
-    logits.square().mean().backward()
-    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()] == []
+    same_before = torch.allclose(model(changed, mask=mask)[:, :-1], logits[:, :-1], rtol=0, atol=1e-7)
+    assert same_before == model.causal == (not bidirectional)
+    if model.causal:
+        cache = model.new_cache(3, 12)
+        pieces = [model(ids[:, a:b], cache=cache) for a, b in ((0, 3), (3, 4), (4, 10))]
+        torch.testing.assert_close(torch.cat(pieces, dim=1), logits)
+    for precision in (torch.float32, torch.bfloat16):
+        model.zero_grad()
+        with torch.autocast("cpu", precision, enabled=precision == torch.bfloat16):
+            model(ids, mask=mask).float().square().mean().backward()
+        bad = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+        assert bad == []
     built = sum(p.numel() for p in model.parameters())
     assert count_parameters(config, vocab_size=vocab_size)["total"] == built
 

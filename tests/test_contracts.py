@@ -122,9 +122,10 @@ ARCHIVES = {
 """A played archive and requests to it for every source; a new source needs one here."""
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("name", MODELS)
-def test_model(name: str):
-    check_model(name)
+def test_model(name: str, bidirectional: bool):
+    check_model(name, bidirectional=bidirectional)
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -1,0 +1,100 @@
+"""The shipped shapes: parameters as published, or as transformers' own class of that shape has."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from biotrain.models import ModelConfig, build_model, count_parameters
+from seqloom_cli.recipe import Places, check_recipe, read_recipe, recipe_names
+
+HELM = {  # layers, width; 49,610,240 is the published shape's count, the others its closed form
+    "20m": (12, 384, 21_518_592),
+    "50m": (10, 640, 49_610_240),
+    "100m": (14, 768, 99_680_256),
+    "150m": (12, 1024, 151_754_752),
+}
+MOE = {  # (layers, width, heads, kv_heads, experts, ffn), millions of parameters in all and active
+    "small-8m": ((4, 256, 4, 2, 4, 512), 7.117056, 3.971328),
+    "medium-35m": ((8, 512, 8, 4, 4, 512), 31.547904, 18.964992),
+    "large": ((12, 1024, 16, 8, 8, 4096), 1246.09, 340.13),  # Genos-1.2B: "1.2B, 0.33B active"
+}
+
+
+def config_of(recipe: str) -> ModelConfig:
+    values = read_recipe(recipe, [])
+    return check_recipe(values, Places.under(Path("run")), where=recipe).train.model
+
+
+def meta_parameters(config: ModelConfig, vocab_size: int) -> int:
+    with torch.device("meta"):
+        model = config.architecture.build(config, vocab_size)
+    return sum(p.numel() for p in model.parameters())
+
+
+def test_every_recipe_is_valid() -> None:
+    names = recipe_names()
+    assert {f"helm-{m}-{s}" for m in ("gpt2", "bert") for s in HELM} <= set(names)
+    assert {f"moe-{s}" for s in MOE} <= set(names)
+    for name in names:
+        config_of(name)
+    assert len(names) == len(list((files("seqloom_cli") / "recipes").iterdir()))
+
+
+@pytest.mark.parametrize("size", HELM)
+def test_helm_gpt2(size: str) -> None:
+    layers, width, published = HELM[size]
+    config = config_of(f"helm-gpt2-{size}")
+    by_hand = layers * (12 * width**2 + 13 * width) + (2 * 70 + 444) * width + 2 * width
+    assert count_parameters(config, vocab_size=70)["total"] == by_hand == published
+    assert meta_parameters(config, 70) == published
+
+
+@pytest.mark.parametrize("size", HELM)
+def test_helm_bert_is_transformers_without_segments(size: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    layers, width, _ = HELM[size]
+    config = config_of(f"helm-bert-{size}")
+    shape = transformers.BertConfig(
+        vocab_size=70, hidden_size=width, num_hidden_layers=layers, num_attention_heads=width // 64,
+        intermediate_size=4 * width, max_position_embeddings=444, tie_word_embeddings=False,
+    )  # fmt: skip
+    with torch.device("meta"):
+        hf = transformers.BertForMaskedLM(shape)
+    segments, second_bias = 2 * width, 70
+    expected = sum(p.numel() for p in hf.parameters()) - segments - second_bias
+    assert count_parameters(config, vocab_size=70)["total"] == expected == meta_parameters(config, 70)
+
+
+@pytest.mark.parametrize("size", MOE)
+def test_moe(size: str) -> None:
+    (layers, d, heads, groups, experts, f), total, active = MOE[size]
+    config = config_of(f"moe-{size}")
+    counts = count_parameters(config, vocab_size=128)
+    attention = 2 * d * d + 2 * d * groups * d // heads
+    by_hand = layers * (attention + experts * 3 * d * f + d * experts + 2 * d) + d + 128 * d
+    by_hand += 0 if config.tie_embeddings else 128 * d
+    assert counts["total"] == by_hand == meta_parameters(config, 128)
+    assert counts["total"] / 1e6 == pytest.approx(total, abs=0.005)
+    assert counts["active"] / 1e6 == pytest.approx(active, abs=0.006)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("gpt2", {"position": "alibi"}),
+        ("gpt2", {"bidirectional": True, "tie_embeddings": False}),
+        ("bert", {"position": "rope"}),
+        ("llama", {"kv_heads": 2}),
+        ("llama", {"position": "learned", "tie_embeddings": False}),
+        ("moe", {"kv_heads": 1}),
+    ],
+)
+def test_closed_form_equals_the_built_model(name: str, changes: dict[str, Any]) -> None:
+    config = ModelConfig(name=name, layers=2, width=24, heads=2, context=9, **changes)
+    model = build_model(config, vocab_size=13)
+    assert count_parameters(config, vocab_size=13)["total"] == sum(p.numel() for p in model.parameters())
