@@ -41,13 +41,13 @@ def to_selfies(batch: pa.RecordBatch, *, log: RuleLog) -> pa.RecordBatch:
         except library.EncoderError as error:
             texts.append("")
             problems.append(f"{_reason(error)}: {smiles[:80]}")
-    broken = pa.array([bool(problem) for problem in problems])
-    empty = pa.array([not text and not problem for text, problem in zip(texts, problems)])
+    broken = pa.array([bool(problem) for problem in problems], pa.bool_())
+    empty = pa.array([not text and not problem for text, problem in zip(texts, problems)], pa.bool_())
     for rule, rows in (("no-selfies", broken), ("empty", empty)):
         if rows.true_count:
             details = [p for p, bad in zip(problems, rows.to_pylist()) if bad]
             log.drop(rule, batch["id"].filter(rows), lines=batch["line"].filter(rows), detail=details)
-    keep = pa.array([bool(text) for text in texts])
+    keep = pa.array([bool(text) for text in texts], pa.bool_())
     rows = _with(batch, "labels", _with_smiles(batch))
     return _with(rows, "sequence", pa.array(texts, pa.large_string())).filter(keep)
 

@@ -224,6 +224,10 @@ def _opened(path: Path) -> pq.ParquetFile:
         raise DataError(f"cannot be read as Parquet: {str(error).splitlines()[0]}", where=path) from error
 
 
+def _plain(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column
+
+
 def _pieces(file: pq.ParquetFile, path: Path, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Batches of about `_BATCH_BYTES`, by the size of the rows that the file states."""
     bytes_, rows = 0, max(file.metadata.num_rows, 1)
@@ -232,7 +236,9 @@ def _pieces(file: pq.ParquetFile, path: Path, names: Sequence[str]) -> Iterator[
     size = int(np.clip(_BATCH_BYTES * rows // max(bytes_, 1), 16, 65_536))
     try:
         for batch in file.iter_batches(batch_size=size, columns=list(names)):
-            batch.validate(full=True)  # Parquet itself does not see to it that texts are UTF-8
+            # Parquet itself does not see to it that texts are UTF-8; dictionaries are not looked into
+            batch = pa.record_batch([_plain(column) for column in batch.columns], names=batch.schema.names)
+            batch.validate(full=True)
             yield batch
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"cannot be read as Parquet: {str(error).splitlines()[0]}", where=path) from error

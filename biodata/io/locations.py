@@ -15,7 +15,7 @@ from typing import NamedTuple
 _RANGE = re.compile(r"(<?)([0-9]{1,18})(?:\.\.(>?)([0-9]{1,18}))?")
 _SIMPLE = re.compile(r"(complement\()?<?([0-9]{1,18})(?:\.\.>?([0-9]{1,18}))?\)?")
 _NUMBER = re.compile(r"(?<![0-9])[0-9]{1,18}(?![0-9])")
-_REMOTE = re.compile(r"[A-Za-z][\w.|-]*:[^,)]*")
+_REMOTE = re.compile(r"(?<![\w.|-])[\w.|-]+:[^,)]*")  # tried once a word, so that long ones cost no square
 _BACKWARDS = re.compile(r"(<?)(?<![0-9])([0-9]{1,18})\.\.(>?)([0-9]{1,18})(?![0-9])")
 _DEEPEST = 32  # brackets in brackets; archives have three
 
