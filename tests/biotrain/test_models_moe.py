@@ -1,4 +1,4 @@
-"""Experts against a plain loop in float64, the router's losses against numbers by hand and Mixtral's function."""
+"""Experts against a plain loop in float64, the router's losses against numbers by hand and Mixtral's."""
 
 from __future__ import annotations
 

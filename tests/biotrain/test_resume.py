@@ -39,7 +39,8 @@ def hard(tiny_config: Make) -> Make:
 
     def make(**changes: Any) -> TrainConfig:
         return tiny_config(
-            model=dataclasses.replace(TINY, name="bert", bidirectional=None, dropout=0.1), objective=ObjectiveConfig(name="mlm"),
+            model=dataclasses.replace(TINY, name="bert", bidirectional=None, dropout=0.1),
+            objective=ObjectiveConfig(name="mlm"),
             accumulate=2, max_steps=30, log_every=4, eval_every=7, checkpoint_every=5, **changes,
         )  # fmt: skip
 
