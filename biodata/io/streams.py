@@ -38,6 +38,7 @@ _REFUSED = {
 # bgzip ends a whole file with this empty block (SAM specification, section 4.1.2)
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _BUFFER = 1 << 20
+_TAIL = 1 << 12  # bytes in which the end of a line is looked for first
 _ISAL_ERROR = cast(type[Exception], isal_zlib.error)
 _BROKEN = (EOFError, zlib.error, _ISAL_ERROR, zstandard.ZstdError, OSError)
 _RELOAD = "the file is damaged or incomplete: get it again"
@@ -139,9 +140,10 @@ class _Checked(io.RawIOBase):
     def readinto(self, buffer) -> int:  # pyright: ignore[reportMissingParameterType]
         with _as_data_error(self._path):
             n = self._stream.readinto(buffer) or 0
-        text = bytes(buffer[:n])
-        end = max(text.rfind(b"\n"), text.rfind(b"\r", -_BUFFER // 64))
-        self._line = n - end - 1 if end >= 0 else self._line + n
+        after = _after_last_line_end(bytes(buffer[max(0, n - _TAIL) : n]))
+        if after is None:
+            after = _after_last_line_end(bytes(buffer[:n]))
+        self._line = self._line + n if after is None else after
         if self._line > self._limit:
             raise too_long("a line", where=self._path)
         return n
@@ -149,6 +151,12 @@ class _Checked(io.RawIOBase):
     def close(self) -> None:
         self._stream.close()
         super().close()
+
+
+def _after_last_line_end(text: bytes) -> int | None:
+    """How many bytes follow the last line end; `None` without one."""
+    end = max(text.rfind(b"\n"), text.rfind(b"\r"))
+    return len(text) - end - 1 if end >= 0 else None
 
 
 class _ZstdFrames(io.RawIOBase):
