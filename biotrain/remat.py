@@ -25,8 +25,12 @@ def checkpoint_blocks(model: nn.Module) -> None:
         block.forward = partial(_again, block.forward)
 
 
-def compile_blocks(model: nn.Module) -> None:
+def compile_blocks(model: nn.Module, *, backend: str = "inductor") -> None:
     """Compiles each block, for any number of tokens; the blocks, being alike, share the compiled code.
+
+    Args:
+        model: with a list of modules `blocks`.
+        backend: of torch.compile.
 
     Raises:
         ConfigError: on the CPU without a C++ compiler.
@@ -36,7 +40,7 @@ def compile_blocks(model: nn.Module) -> None:
     if on_cpu and shutil.which(compiler) is None:
         raise ConfigError(f"compile needs a C++ compiler on the CPU, {compiler!r} is not there: leave it out")
     for block in _blocks(model):
-        block.compile(dynamic=True)
+        block.compile(dynamic=True, backend=backend)
 
 
 def _again(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

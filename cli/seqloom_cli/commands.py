@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -44,16 +44,22 @@ def add_command(
     help: str,
     positional: tuple[Positional, ...] = (),
     plan: Run | None = None,
+    aliases: Mapping[str, str] | None = None,
 ) -> None:
     """Adds the command `name` whose options are the fields of `config`.
 
     Args:
         run: takes the configuration, returns what is shown (one JSON object with `--json`).
         positional: fields given by position.
+        aliases: field to another name of its option, with dashes.
         plan: adds `--dry-run`; takes the configuration, returns what would be done.
     """
     taken = frozenset(p.path for p in positional)
-    options = leaves(config, skip=taken)
+    others = aliases or {}
+    options = [
+        replace(leaf, others=(others[leaf.path],)) if leaf.path in others else leaf
+        for leaf in leaves(config, skip=taken)
+    ]
 
     def command(**values: Any) -> None:
         as_json, dry = values.pop("as_json"), values.pop("dry_run", False)

@@ -11,8 +11,11 @@ from typing import Annotated
 import typer
 
 from biodata import __version__
+from biodata.errors import ConfigError
+from biodata.progress import say
 from seqloom_cli import data, evaluate, tokenizer, train
 from seqloom_cli.commands import json_option
+from seqloom_cli.helm import from_helm
 from seqloom_cli.output import one_line_errors, show
 
 _TASK_OPTIONS = ("--task", "--tasks")
@@ -32,8 +35,18 @@ train.add_commands(app)
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line; long options may be written with `-` or `_`."""
-    given = sys.argv[1:] if arguments is None else arguments
-    app(args=_tasks_apart([_spelt(argument) for argument in given]), prog_name="seqloom")
+    try:
+        given = prepared(sys.argv[1:] if arguments is None else arguments)
+    except ConfigError as error:
+        say(f"error: {error}")
+        sys.exit(error.exit_code)
+    app(args=given, prog_name="seqloom")
+
+
+def prepared(arguments: list[str]) -> list[str]:
+    """The arguments as typer takes them: `-` for `_` in names, `--task` repeated, HELM's forms rewritten."""
+    spelt = [_spelt(argument) for argument in arguments]
+    return ["train", *from_helm(spelt[1:])] if spelt[:1] == ["train"] else _tasks_apart(spelt)
 
 
 @app.callback(invoke_without_command=True)

@@ -32,6 +32,7 @@ class Leaf:
         kind: the field's type.
         default: its default, or `dataclasses.MISSING`.
         panel: the group it is shown under in `--help`.
+        others: further names of the option, with dashes.
     """
 
     path: str
@@ -40,6 +41,7 @@ class Leaf:
     default: Any
     help: str
     panel: str
+    others: tuple[str, ...] = ()
 
     @property
     def parameter(self) -> str:
@@ -50,7 +52,7 @@ class Leaf:
         """The option's type and how it is shown."""
         default = None if self.default is dataclasses.MISSING else _shown(self.default)
         bare = f"--{self.option}"
-        names = [bare, *_OTHER_NAMES.get(self.option, ())]
+        names = [bare, *_OTHER_NAMES.get(self.option, ()), *self.others]
         if self.kind is bool:
             return bool, typer.Option(
                 f"{bare}/--no-{self.option}", help=self.help, show_default=default or False,

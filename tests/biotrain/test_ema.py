@@ -76,12 +76,13 @@ def test_early_stop(tiny_config: Make, tmp_path: Path) -> None:
 
 
 def test_plateau_cuts_in_a_run(tiny_config: Make, tmp_path: Path) -> None:
+    """Validations come before steps 1, 4, 7 and 10."""
     schedule = ScheduleConfig(name="plateau", patience=0, decay_rate=0.5, warmup_steps=0)
     frozen = {"optim": OptimConfig(lr=1e-30), "eval_every": 3, "log_every": 1, "schedule": schedule}
     train(tiny_config(out=tmp_path / "run", **frozen))
     lines = [json.loads(line) for line in (tmp_path / "run" / loop.LOG_FILE).read_text().splitlines()]
     rates = [line["lr"] / 1e-30 for line in lines if "lr" in line]
-    assert rates == pytest.approx([1.0] * 3 + [1.0] * 3 + [0.5] * 3 + [0.25] * 3)
+    assert rates == pytest.approx([1.0] * 3 + [0.5] * 3 + [0.25] * 3 + [0.125] * 3)
 
 
 @pytest.mark.parametrize("name", ["gpt2", "moe"])
@@ -108,15 +109,15 @@ def test_gradient_checkpointing_in_a_run(tiny_config: Make, tmp_path: Path) -> N
     assert (whole["train_loss"], whole["val_loss"]) == (again["train_loss"], again["val_loss"])
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
 def test_compile_gives_the_same_loss() -> None:
+    """Without the code generator, whose minute would tell of torch alone; it gives the same too (tried)."""
     config = dataclasses.replace(TINY, layers=1)
     losses = []
     for compiled in (False, True):
         model = build_model(config, vocab_size=10, seed=1)
         if compiled:
-            compile_blocks(model)
+            compile_blocks(model, backend="aot_eager")
         for length in (8, 13):
             ids = torch.randint(6, 10, (3, length), generator=torch.Generator().manual_seed(1))
             loss = model(ids).logsumexp(-1).square().mean()

@@ -1,0 +1,142 @@
+"""HELM's options of `train.py` as options of `seqloom train`; docs/helm.md is the table for people.
+
+Pure renames are other names of our options (`ALIASES`). What has another form is rewritten here, and what
+would do nothing, there or here, is refused with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from biodata.errors import ConfigError
+
+ALIASES = {
+    "model.name": "--model-name",
+    "model.layers": "--num-layers",
+    "model.width": "--hidden-size",
+    "model.ffn": "--intermediate-size",
+    "model.heads": "--num-heads",
+    "model.context": "--max-seq-len",
+    "model.position": "--pos-embedding",
+    "objective.name": "--mode",
+    "objective.mask_rate": "--masking-ratio",
+    "loss.alpha": "--hxe-alpha",
+    "loss.beta": "--soft-labels-beta",
+    "optim.name": "--opt",
+    "optim.eps": "--opt-eps",
+    "optim.betas": "--opt-betas",
+    "optim.clip_norm": "--clip-grad",
+    "accumulate": "--grad-accum-steps",
+    "schedule.name": "--sched",
+    "schedule.noise": "--lr-noise",
+    "schedule.noise_limit": "--lr-noise-pct",
+    "schedule.noise_std": "--lr-noise-std",
+    "schedule.cycles": "--lr-cycle-limit",
+    "schedule.cycle_mul": "--lr-cycle-mul",
+    "schedule.cycle_decay": "--lr-cycle-decay",
+    "schedule.k_decay": "--lr-k-decay",
+    "schedule.decay_rate": "--dr",
+    "ema_decay": "--model-ema-decay",
+    "keep_checkpoints": "--checkpoint-hist",
+    "log_every": "--log-interval",
+    "device": "--accelerator",
+}
+"""Our field to HELM's name of the same thing."""
+
+REFUSED = {
+    "--activation": "HELM never reads it; the activation belongs to the model",
+    "--attn-dropout": "dropout is one number for embeddings, attention and residuals: --dropout",
+    "--pad-vocab-size-multiple": "the vocabulary is the tokenizer's",
+    "--pos-embedding-apply": "positions are always added",
+    "--pos-embedding-dim": "positions have the width of the model",
+    "--position-ids": "HELM stores it and never reads it",
+    "--ssm-layer": "HELM never reads it: Mamba-1 is built whatever it says; choose by --model",
+    "--sched-on-updates": "HELM steps its schedule once an epoch with it or without; here it is every step",
+    "--lr-base": "HELM never reads it, as --lr has a value",
+    "--lr-base-size": "HELM never reads it, as --lr has a value",
+    "--lr-base-scale": "HELM never reads it, as --lr has a value",
+    "--epoch-repeats": "HELM never reads it: --epochs",
+    "--start-epoch": "HELM never reads it: --resume goes on where the run ended",
+    "--worker-seeding": "HELM never reads it; order and masks depend on --seed alone",
+    "--workers": "HELM never reads it: --num-workers",
+    "--pin-mem": "it is on in HELM with it or without",
+    "--no-prefetcher": "HELM never reads it",
+    "--sync-bn": "no model has batch norm",
+    "--distributed-backend": "start the processes by torchrun",
+    "--eval-metric": "val_loss, plain cross-entropy, is what is watched",
+    "--val-metric-mode": "val_loss is what is watched, and lower is better",
+    "--distill": "HELM has no code that loads the teacher",
+    "--non-markovian-relation": "an attention beside Mamba that the paper does not describe",
+}
+"""HELM's options that would do nothing here, or nothing in HELM, and why."""
+
+_MANY = ("--opt-betas", "--lr-noise", "--decay-milestones", "--masking-strategy")
+_EMA = "0.9998"
+_PATIENCE = "10"
+
+
+def from_helm(arguments: list[str]) -> list[str]:
+    """The arguments of `seqloom train` with HELM's forms rewritten to ours.
+
+    Raises:
+        ConfigError: an option that would do nothing.
+
+    >>> from_helm(["--mode", "mlm", "--bidirectional", "--amp", "--opt-betas", "0.9", "0.95"])
+    ['--mode', 'mlm', '--bidirectional', 'true', '--precision', 'bf16', '--opt-betas', '0.9,0.95']
+    """
+    pairs = [_ours(name, values) for name, values in _options(arguments)]
+    names = {name for name, _ in pairs}
+    pairs = [pair for name, values in pairs for pair in _together(name, values, dict(pairs), names)]
+    return [word for name, values in pairs for word in ([name, *values] if name else values)]
+
+
+def _options(arguments: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Every option with the words that follow it; `--a=b` as `--a b`."""
+    name, values = "", []
+    for argument in arguments:
+        if argument.startswith("--") and len(argument) > 2:
+            if name or values:
+                yield name, values
+            name, equals, value = argument.partition("=")
+            values = [value] if equals else []
+        else:
+            values.append(argument)
+    if name or values:
+        yield name, values
+
+
+def _ours(name: str, values: list[str]) -> tuple[str, list[str]]:
+    for refused, reason in REFUSED.items():
+        family = refused in ("--distill", "--non-markovian-relation") and name.startswith(refused + "-")
+        if name == refused or family:
+            raise ConfigError(f"{name} is an option of HELM that does nothing here: {reason}")
+    if name in _MANY and len(values) > 1:
+        return name, [",".join(values)]
+    if name == "--loss":
+        return name, [value.lower() if value in ("XE", "HXE") else value for value in values]
+    if name == "--pos-embedding":
+        return name, ["learned" if value == "absolute" else value for value in values]
+    if name == "--bidirectional" and not values:
+        return name, ["true"]
+    if name == "--model-ema-force-cpu":
+        return "--ema-on-cpu", values
+    if name == "--amp":
+        return "--precision", ["bf16"]
+    return name, values
+
+
+def _together(
+    name: str, values: list[str], given: dict[str, list[str]], names: set[str]
+) -> list[tuple[str, list[str]]]:
+    """Options whose meaning depends on others."""
+    if name == "--opt-kwargs":
+        return [("--set", [f"optim.{value}"]) for value in values]
+    if name == "--model-ema":
+        return [] if names & {"--ema-decay", "--model-ema-decay"} else [("--ema-decay", [_EMA])]
+    patience = given.get("--patience-epochs", [_PATIENCE])
+    if name == "--early-stop" and not values:
+        return [(name, patience)]
+    if name == "--patience-epochs":
+        plateau = ["plateau"] in (given.get("--sched"), given.get("--schedule"))
+        return [("--patience", values)] if plateau or "--early-stop" not in names else []
+    return [(name, values)]
