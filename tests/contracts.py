@@ -38,6 +38,8 @@ from bioeval.tasks.loader import read_task
 from biotrain.models import ModelConfig, build_model
 from biotrain.models.size import count_parameters
 from biotrain.objectives import IGNORE, Objective
+from biotrain.optim import OptimConfig, build_optimizer
+from biotrain.optim.groups import set_learning_rate
 
 from .archive_server import ArchiveServer, Cut, Status, WholeFile
 
@@ -95,6 +97,29 @@ def check_loss(loss: torch.nn.Module, *, vocab_size: int) -> None:
         loss(wrong[:35], targets[:35]) * 35 + loss(wrong[35:], targets[35:]) * (vocab_size - 35)
     ) / vocab_size
     torch.testing.assert_close(halves, loss(wrong, targets))
+
+
+def check_optimizer(name: str) -> None:
+    """Any optimizer: lowers a loss, obeys the learning rate, keeps tensors only, by parameter."""
+    torch.manual_seed(0)
+    model = build_model(ModelConfig(layers=1, width=16, heads=2, context=8), vocab_size=12)
+    optimizer = build_optimizer(model, OptimConfig(name=name, lr=0.01, weight_decay=0.0))
+    ids = torch.randint(6, 12, (4, 8))
+    losses = []
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(ids).flatten(0, 1), ids.flatten())
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    known = set(model.parameters())
+    for parameter, state in optimizer.state.items():
+        assert parameter in known and all(torch.is_tensor(value) for value in state.values())
+    set_learning_rate(optimizer, 0.0)
+    before = [p.detach().clone() for p in model.parameters()]
+    optimizer.step()
+    assert all(torch.equal(p, old) for p, old in zip(model.parameters(), before))
 
 
 def check_objective(objective: Objective, *, vocab_size: int = 40) -> None:

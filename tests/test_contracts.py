@@ -29,6 +29,7 @@ from bioeval.tasks.loader import read_task
 from biotrain.losses import LOSSES, LossConfig, build_loss
 from biotrain.models import MODELS
 from biotrain.objectives import OBJECTIVES, ObjectiveConfig, build_objective
+from biotrain.optim import OPTIMIZERS
 
 from .archive_layouts import (
     REFSEQ_FILES,
@@ -46,6 +47,7 @@ from .contracts import (
     check_metric,
     check_model,
     check_objective,
+    check_optimizer,
     check_probe,
     check_reader,
     check_source,
@@ -149,6 +151,11 @@ def test_source(name: str, tmp_path: Path):
     check_source(SOURCES.load(name), *ARCHIVES[name], tmp_path)
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizer(name: str):
+    check_optimizer(name)
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_metric(name: str):
     needs_training_set = {"train": SequenceSet.from_strings(["ATGGCAAAAGATTAA" * 6])}
@@ -190,8 +197,8 @@ def test_splitter(name: str):
 
 def test_every_catalog_has_a_contract():
     """A new kind of thing needs a contract here; tokenizers have theirs in tests/biodata/tokenizers."""
-    checked = {"model", "loss", "objective", "format", "metric", "probe", "baseline", "tokenizer kind",
-               "source", "split"}  # fmt: skip
+    checked = {"model", "optimizer", "loss", "objective", "format", "metric", "probe", "baseline",
+               "tokenizer kind", "source", "split"}  # fmt: skip
     other = {"schedule", "backend", "export"}
     packages = [importlib.import_module(name) for name in ("biodata", "biotrain", "bioeval")]
     names = [m.name for p in packages for m in pkgutil.walk_packages(p.__path__, f"{p.__name__}.")]
@@ -216,5 +223,4 @@ def test_the_architecture_page_names_files_that_exist(project: Path):
     named = re.findall(r"`((?:biodata|biotrain|bioeval|tests|recipes|cli)/[^`\s]*)`", page)
     assert len(named) >= 20
     for path in named:
-        found = project / path.replace("NAME.py", "__init__.py")
-        assert found.exists(), f"docs/architecture.md names {path}"
+        assert list(project.glob(path.replace("NAME", "*"))), f"docs/architecture.md names {path}"

@@ -11,19 +11,24 @@ from .walk import run_whole_way
 
 
 @pytest.mark.parametrize(
-    ("inputs", "least_rows"),
+    ("inputs", "least_rows", "excluded"),
     [
-        (["cds/calm_validation_ecoli.fasta.gz", "cds/calm_validation_hvolcanii.fasta.gz"], 150),
-        (["genbank/NC_000932.gb.gz", "genbank/NC_005816.gb", "genbank/influA_*.gbff"], 100),
+        (["cds/calm_validation_ecoli.fasta.gz", "cds/calm_validation_hvolcanii.fasta.gz"], 150, 0),
+        # influenza A infects animals: excluded from what generative models learn
+        (["genbank/NC_000932.gb.gz", "genbank/NC_005816.gb", "genbank/influA_*.gbff"], 80, 1),
     ],
     ids=["species-cds", "genbank"],
 )
-def test_quickstart_on_real_files(inputs: list[str], least_rows: int, real_data: Path, tmp_path: Path):
+def test_quickstart_on_real_files(
+    inputs: list[str], least_rows: int, excluded: int, real_data: Path, tmp_path: Path
+):
     files = ",".join(str(real_data / name) for name in inputs)
     result = run_whole_way(tmp_path / "out", f"data.read.inputs=[{files}]")
     data = result["stages"]["data"]["result"]
     assert data["rows"] >= least_rows
     assert data["audit"]["leaking_rows"] == 0
+    manifest = json.loads((tmp_path / "out" / "dataset" / "manifest.json").read_text())
+    assert sum(manifest["exclusion"]["excluded"].values()) >= excluded
     assert sum(data["splits"].values()) == data["rows"]
     assert result["stages"]["sequences"]["result"]["n_generated"] == 24
     html = (tmp_path / "out" / "report.html").read_text()
