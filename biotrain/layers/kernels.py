@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from biotrain.layers import cpu
+from biotrain.layers.cpu_experts import Experts
 
 MIN_ROWS = 256
 """Rows B T below which a kernel's fixed cost is not worth it."""
@@ -84,6 +85,8 @@ def expert_layers(x: Tensor, chosen: Tensor, weights: Tensor, gate_up: Tensor, d
     Returns:
         [N, D].
     """
+    if _use_kernels(x):
+        return Experts.apply(x, chosen, weights, gate_up, down)
     n, k = chosen.shape
     order = chosen.flatten().argsort(stable=True)
     counts = torch.bincount(chosen.flatten(), minlength=len(gate_up))
@@ -120,7 +123,7 @@ def _use_kernels(x: Tensor) -> bool:
         _allowed
         and x.device.type == "cpu"
         and x.dtype == torch.float32
-        and x.shape[0] * x.shape[1] >= MIN_ROWS
+        and x.numel() >= MIN_ROWS * x.shape[-1]
         and torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
