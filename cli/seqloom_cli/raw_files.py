@@ -176,7 +176,10 @@ def _column(files: FilesConfig, path: Path) -> pa.ChunkedArray:
         raise ConfigError(f"{path} has no column {name!r}: give column_name") from None
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise DataError(f"not sequences as {kind} ({str(error).splitlines()[0]})", where=path) from error
-    column = pc.replace_substring(pc.utf8_upper(pc.utf8_trim_whitespace(table[name])), "-", "")
-    if files.data_type != "aa":
-        column = pc.replace_substring(column, "U", "T")
-    return column.filter(pc.greater(pc.utf8_length(column), 0))
+    column = table[name]
+    for function in ("utf8_trim_whitespace", "utf8_upper"):
+        column = pc.call_function(function, [column])
+    for letter, becomes in (("-", ""), *(() if files.data_type == "aa" else (("U", "T"),))):
+        options = pc.ReplaceSubstringOptions(letter, becomes)
+        column = pc.call_function("replace_substring", [column], options)
+    return column.filter(pc.call_function("not_equal", [column, pa.scalar("")]))

@@ -73,12 +73,13 @@ def test_readme_command(name: str, helm_data: Path, tmp_path: Path) -> None:
     assert run["step"] == 2 and run["val_loss"] > 0
     made = json.loads((tmp_path / "run" / "model" / "biotrain.json").read_text())
     shape = made["model"]
-    assert (made["vocab_size"], shape["layers"], shape["width"], shape["ffn"], shape["context"]) == (70, 2, 32, 64, 44)  # fmt: skip
+    sizes = {name: shape[name] for name in ("layers", "width", "ffn", "context")}
+    assert made["vocab_size"] == 70 and sizes == {"layers": 2, "width": 32, "ffn": 64, "context": 44}
     assert shape["bidirectional"] is ("mlm" in name)
 
 
 def test_csv_with_files_of_its_own(helm_data: Path, tmp_path: Path) -> None:
-    code, out, err = seqloom(
+    code, _, err = seqloom(
         "--data_dir", str(helm_data), "--train_file", "train.csv", "--val_file", "other.csv", "--test_file",
         "test.csv", "--column_name", "heavy", "--num_samples", "16", "--tokenizer", "6mer", "--num_layers",
         "1", "--hidden_size", "16", "--max_steps", "1", "--output", str(tmp_path / "run"), "--threads", "1",
