@@ -8,7 +8,7 @@ loss, backward, update; load-balance loss on in all, ours with the z loss beside
 
 Theirs is Mixtral with SDPA attention, `labels=`, `output_router_logits=True`, the fused AdamW, and each way
 of computing experts that runs here: `grouped_mm` and the loop; `--compile` adds the former compiled. Each
-contender lives in a process of its own and they take turns, one step each a round; rounds begin after warm-up.
+contender lives in a process of its own and they take turns, one step each a round, after warm-up.
 """
 
 from __future__ import annotations
