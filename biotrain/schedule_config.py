@@ -51,7 +51,7 @@ class ScheduleConfig:
     Raises:
         ConfigError: an unknown name, a value out of range, or a setting that the schedule does not use.
 
-    >>> ScheduleConfig(name="linear", power=2.0)
+    >>> ScheduleConfig(name="linear", power=3.0)
     Traceback (most recent call last):
     biodata.errors.ConfigError: schedule 'linear' does not use power, which belongs to: polynomial
     """
