@@ -32,7 +32,7 @@ _BLOCK = 4 << 20
 _MEMBERS = re.compile(rb"(?<=</representativeMember>).*?(?=</entry>)", re.DOTALL)
 _SEED = re.compile(rb'<property\s+type="isSeed"\s+value="true"')
 _MEMBER_ID = re.compile(rb'<dbReference\s[^>]*?\bid="([^"]+)"')
-_ROOT_END = re.compile(rb"</UniRef\s*>")
+_ROOT_END = re.compile(rb"</UniRef(?:100|90|50)?\s*>")  # files of a release name the level
 
 
 def read_uniref_xml(

@@ -149,6 +149,13 @@ def test_xml_and_fasta_say_the_same(block: int, tmp_path: Path, monkeypatch) -> 
             assert a[name] == b[name]
 
 
+@pytest.mark.parametrize("root", ["UniRef", "UniRef50", "UniRef90", "UniRef100"])
+def test_the_root_of_releases_names_the_level(root: str, tmp_path: Path) -> None:
+    path = tmp_path / "u.xml"
+    path.write_text(xml_of(3).replace("<UniRef ", f"<{root} ").replace("</UniRef>", f"</{root}>"))
+    assert len(rows_of(read_uniref_xml(path))) == 3
+
+
 def test_xml_that_is_damaged_names_file_and_line(tmp_path: Path) -> None:
     path, text = tmp_path / "u.xml", xml_of(3)
     path.write_text(text[: text.index("UniRef50_2") + 5])
