@@ -20,7 +20,16 @@ import pyarrow.parquet as pq
 from biodata.errors import DataError
 from biodata.files import atomic_path, fingerprint, read_json, write_json
 from bioeval.leakage import Leakage
-from bioeval.stats import LOWER_IS_BETTER, SCORES, Comparison, Resampling, compare, interval, score
+from bioeval.stats import (
+    LEAST_ROWS,
+    LOWER_IS_BETTER,
+    SCORES,
+    Comparison,
+    Resampling,
+    compare,
+    interval,
+    score,
+)
 from bioeval.tasks import Task
 
 _KEY = "seqloom.result_key"
@@ -163,7 +172,7 @@ def _strongest(rivals: Mapping[str, Run], metric: str) -> str | None:
 def _clean(run: Run, task: Task, leakage: Leakage, how: Resampling) -> dict[str, Any]:
     kept = ~leakage.leaking
     n = int(kept.sum())
-    if n < 3:
+    if n < LEAST_ROWS:
         return {"value": None, "lo": None, "hi": None, "n": n}
     groups = task.groups("test")
     inner = None if groups is None else [g for g, keep in zip(groups, kept) if keep]

@@ -18,6 +18,7 @@ import numpy as np
 
 from biodata.errors import ConfigError, DataError
 
+LEAST_ROWS = 3  # rows of each split without which nothing is fitted or scored
 _CELLS = 1 << 22  # weights held at once: 32 MiB of float64
 _NORMAL = NormalDist()
 
@@ -151,7 +152,7 @@ def interval(
 
     Raises:
         ConfigError: an unknown metric.
-        DataError: lengths differ, or there are fewer than 3 rows.
+        DataError: lengths differ, or there are fewer than `LEAST_ROWS` rows.
     """
     function = _metric(metric)
     y, p = _checked(y, p)
@@ -211,8 +212,8 @@ def _checked(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     y, p = np.asarray(y, dtype=np.float64), np.asarray(p, dtype=np.float64)
     if y.shape != p.shape or y.ndim != 1:
         raise DataError(f"{y.shape} measured values and {p.shape} predictions, equal numbers expected")
-    if len(y) < 3:
-        raise DataError(f"{len(y)} rows, at least 3 are needed for an interval")
+    if len(y) < LEAST_ROWS:
+        raise DataError(f"{len(y)} rows, at least {LEAST_ROWS} are needed for an interval")
     return y, p
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from biodata.errors import DataError
 from bioeval.protocols import Fitted, Part
-from bioeval.stats import LOWER_IS_BETTER, score
+from bioeval.stats import LEAST_ROWS, LOWER_IS_BETTER, score
 
 GRID: tuple[float, ...] = tuple(float(f"{10 ** (k / 2):.6g}") for k in range(-4, 13))
 
@@ -64,9 +64,9 @@ class Ridge:
 
 
 def _check(train: Part, validation: Part) -> None:
-    for name, part, least in (("train", train, 3), ("validation", validation, 3)):
-        if len(part.y) < least:
-            raise DataError(f"{len(part.y)} {name} rows, at least {least} are needed")
+    for name, part in (("train", train), ("validation", validation)):
+        if len(part.y) < LEAST_ROWS:
+            raise DataError(f"{len(part.y)} {name} rows, at least {LEAST_ROWS} are needed")
         if np.ptp(part.y) == 0:
             raise DataError(f"all {len(part.y)} {name} targets are {part.y[0]:g}: nothing to predict")
 

@@ -13,7 +13,7 @@ from biodata.alphabet import get_alphabet
 from biodata.errors import ConfigError, DataError
 from biodata.files import fingerprint
 from biodata.schema import SPLITS
-from bioeval.stats import SCORES
+from bioeval.stats import LEAST_ROWS, SCORES
 
 TASK_SCHEMA = pa.schema(
     [
@@ -179,8 +179,10 @@ class Task:
         """
         for split in SPLITS:
             n = self.rows(split).num_rows
-            if n < 3:
+            if n < LEAST_ROWS:
                 hint = "label more records, or leave the task out"
                 raise DataError(
-                    f"{n} {split} rows, at least 3 are needed", where=f"task {self.name}", hint=hint
+                    f"{n} {split} rows, at least {LEAST_ROWS} are needed",
+                    where=f"task {self.name}",
+                    hint=hint,
                 )

@@ -54,6 +54,7 @@ def run_recipe(recipe: Recipe, places: Places) -> dict[str, Any]:
 
     Raises:
         MissingExtraError: before anything is done, where a later stage lacks what it needs.
+        DataError: after the data stage, where too few rows have a label that is to be evaluated.
     """
     _require_parts()
     make_folder(places.root)
@@ -64,6 +65,8 @@ def run_recipe(recipe: Recipe, places: Places) -> dict[str, Any]:
         before = _key(stage, before)
         say(f"[{number}/{len(stages)}] {stage.name}")
         summary[stage.name] = done = _run_stage(stage, before, recipe, places)
+        if stage.name == "data":
+            _check_labels(recipe, places)
         say(f"      {done['state']}, {done['seconds']} s")
     return {"report": str(places.report), "out": str(places.root), "stages": summary}
 
@@ -187,6 +190,14 @@ def _build_dataset(recipe: Recipe, places: Places) -> Mapping[str, Any]:
     from biodata.build import build_dataset
 
     return build_dataset(recipe.data, places.dataset)
+
+
+def _check_labels(recipe: Recipe, places: Places) -> None:
+    """Says now, not after hours of training, that there is too little to evaluate on."""
+    from bioeval.tasks import check_labels
+
+    if recipe.labels:
+        check_labels(places.dataset, recipe.labels)
 
 
 def _train_tokenizer(recipe: Recipe, places: Places) -> Mapping[str, Any]:
