@@ -48,9 +48,7 @@ class ExclusionPolicy:
     )
     taxonomy: Path | None = field(
         default=None,
-        metadata={
-            "help": "folder with NCBI nodes.dmp and names.dmp: lineages for records with a taxon id"
-        },
+        metadata={"help": "folder with NCBI nodes.dmp and names.dmp: lineages for records with a taxon id"},
     )
 
     def __post_init__(self) -> None:

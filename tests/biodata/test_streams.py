@@ -83,7 +83,9 @@ def test_bgzip(tmp_path) -> None:
         open_binary(path)
 
 
-@pytest.mark.parametrize("page", [b"<!DOCTYPE html><html>", b"\n <HTML lang=en>", gzip.compress(b"<html>", mtime=0)])
+@pytest.mark.parametrize(
+    "page", [b"<!DOCTYPE html><html>", b"\n <HTML lang=en>", gzip.compress(b"<html>", mtime=0)]
+)
 def test_web_page_is_refused(page, tmp_path) -> None:
     path = tmp_path / "x.fa.gz"
     path.write_bytes(page)

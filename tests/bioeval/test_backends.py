@@ -134,16 +134,16 @@ def test_unknown_tokens_are_told(gpt2: Path, capsys: pytest.CaptureFixture[str])
 
 def test_our_encoder_runs_and_foreign_code_does_not(project: Path, tmp_path: Path) -> None:
     from biodata.files import write_json
+    from biotrain.layout import to_hf_config
+    from biotrain.models import ModelConfig
     from tests.bioeval.conftest import write_codon_tokenizer
 
     source = project / "biotrain" / "modeling_seqloom.py"
     folder = tmp_path / "encoder"
     write_codon_tokenizer(folder)
     shutil.copyfile(source, folder / source.name)
-    auto = {"AutoConfig": "modeling_seqloom.SeqloomConfig", "AutoModel": "modeling_seqloom.SeqloomModel"}
-    shape = {"num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8,
-             "max_position_embeddings": 16, "vocab_size": 70}  # fmt: skip
-    write_json(folder / "config.json", {"model_type": "seqloom-encoder", "auto_map": auto, **shape})
+    shape = ModelConfig(name="gpt2", bidirectional=True, layers=1, width=8, heads=2, context=16)
+    write_json(folder / "config.json", to_hf_config(shape, 70))
     settings = EmbedSettings(device="cpu", seed=3)
     many = open_model(f"random-init:{folder}", settings).embed(SEQUENCES)
     one = np.concatenate([open_model(f"random-init:{folder}", settings).embed([s]) for s in SEQUENCES[:3]])
