@@ -31,8 +31,8 @@ _PLACE = ("parent", "start", "end", "strand")
 CDS_SCHEMA = pa.schema(
     [*RAW_SCHEMA, pa.field("record", pa.string()), *(SCHEMA.field(name) for name in _PLACE)]
 )
-"""`RAW_SCHEMA`, the accession of the record that a CDS was cut from (null for CDS given as such), and the place
-on it: the hull of the location without the letters before `/codon_start`; strand null if parts differ."""
+"""`RAW_SCHEMA`, the accession of the record that a CDS was cut from (null for CDS given as such), and its
+place there: the hull of the location less the letters before `/codon_start`; strand null if parts differ."""
 
 # qualifiers that are of no use once the translation is checked
 _CHECKED = ("translation", "codon_start", "transl_except")
