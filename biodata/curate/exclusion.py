@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -228,9 +228,9 @@ class Exclusion:
 
 
 def _evidence_columns(batch: pa.RecordBatch) -> tuple[list[Any], ...]:
-    take: Callable[[str], list[Any]] = lambda name: batch[name].to_pylist()  # noqa: E731
-    organisms = [name or "" for name in take("organism")]
-    return take("labels"), organisms, take("taxon_id"), take("description")
+    columns = {name: batch[name].to_pylist() for name in ("labels", "organism", "taxon_id", "description")}
+    columns["organism"] = [name or "" for name in columns["organism"]]
+    return tuple(columns.values())
 
 
 def exclusion_entry(
