@@ -22,11 +22,11 @@ from biodata.errors import ConfigError, DataError
 from biodata.files import atomic_path, read_json, write_json, write_text
 from biodata.tokenizers.special import BOS, EOS, PAD
 from biotrain.layers.transformer import Transformer
-from biotrain.layout import MODELING_FILE, from_hf, from_hf_config, native, to_hf, to_hf_config
+from biotrain.layout import from_hf, from_hf_config, native, to_hf, to_hf_config
 from biotrain.models import ModelConfig, build_model
 
 CONFIG_FILE, WEIGHTS_FILE, OWN_FILE = "config.json", "model.safetensors", "biotrain.json"
-_OURS = {CONFIG_FILE, WEIGHTS_FILE, OWN_FILE, MODELING_FILE, "generation_config.json", "README.md"}
+_OURS = {CONFIG_FILE, WEIGHTS_FILE, OWN_FILE, "generation_config.json", "README.md"}
 
 
 def export_model(
@@ -55,8 +55,8 @@ def export_model(
     with atomic_path(out / WEIGHTS_FILE) as part:
         save_file(to_hf(model.state_dict(), config), part, metadata={"format": "pt"})
     if native(config) is None:
-        source = Path(__file__).with_name(MODELING_FILE)
-        write_text(out / MODELING_FILE, source.read_text(encoding="utf-8"))
+        source = Path(__file__).with_name(f"{config.architecture.modeling.module}.py")
+        write_text(out / source.name, source.read_text(encoding="utf-8"))
     if not config.bidirectional:
         ids = {"bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD}
         write_json(out / "generation_config.json", ids)
@@ -132,7 +132,7 @@ def _copy_tokenizer(source: Path, out: Path) -> None:
     if not (source / "tokenizer.json").is_file():
         raise ConfigError(f"no tokenizer.json in {source} (make one with `seqloom tokenizer train`)")
     for file in sorted(source.iterdir()):
-        if file.is_file() and file.name not in _OURS and not file.name.startswith("."):
+        if file.is_file() and file.name not in _OURS and not file.name.startswith((".", "modeling_")):
             with atomic_path(out / file.name) as part:
                 shutil.copyfile(file, part)
 

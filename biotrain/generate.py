@@ -25,7 +25,7 @@ from biodata.tokenizers import Tokenizer, load_tokenizer
 from biodata.tokenizers.special import BOS, EOS, SPECIAL_TOKENS
 from biotrain.export import WEIGHTS_FILE, load_model, model_folder
 from biotrain.generate_config import GenerateConfig
-from biotrain.layers.cache import Cache
+from biotrain.layers.cache import Cache, States
 from biotrain.layers.transformer import Transformer
 
 _NEVER = [i for i in range(len(SPECIAL_TOKENS)) if i != EOS]
@@ -133,7 +133,7 @@ class _Sampler:
             inputs = tokens[:, None]
         return rows
 
-    def _next(self, inputs: Tensor, cache: Cache, uniform: Tensor, *, is_first: bool) -> Tensor:
+    def _next(self, inputs: Tensor, cache: Cache | States, uniform: Tensor, *, is_first: bool) -> Tensor:
         logits = self.model.logits(self.model.hidden(inputs, cache=cache)[:, -1])
         logits[:, _NEVER] = -torch.inf
         if is_first and not self.prompt:

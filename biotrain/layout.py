@@ -1,7 +1,7 @@
 """The names and shapes that transformers gives to our weights, and the `config.json` beside them.
 
 An architecture that transformers computes the same is written as that class (`Architecture.hf`). What it has
-no class for in every version gets its own `model_type` and `modeling_seqloom.py` beside the weights.
+no class for in every version gets its own `model_type` and a modeling file beside the weights.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from biotrain.models import MODELS, ModelConfig
 from biotrain.models.architecture import HfLayout, Stored
 
 OWN_TYPE = "seqloom"
-MODELING_FILE = "modeling_seqloom.py"
 
 
 def native(config: ModelConfig) -> HfLayout | None:
@@ -140,7 +139,7 @@ def from_hf_config(values: Mapping[str, Any], where: Path) -> tuple[ModelConfig,
     """
     kind = values.get("model_type")
     try:
-        if kind == OWN_TYPE:
+        if "seqloom" in values and str(kind).startswith(OWN_TYPE):
             return from_dict(ModelConfig, values["seqloom"], where=str(where)), int(values["vocab_size"])
         for name in MODELS:
             layout = MODELS.load(name).hf
@@ -172,16 +171,16 @@ def _native_config(name: str, layout: HfLayout, values: Mapping[str, Any], where
 
 
 def _own_config(config: ModelConfig) -> dict[str, Any]:
-    module, style = MODELING_FILE.removesuffix(".py"), config.architecture.style
+    (module, prefix, kind), style = config.architecture.modeling, config.architecture.style
     assert style is not None
-    head = "SeqloomForMaskedLM" if config.bidirectional else "SeqloomForCausalLM"
+    head = f"{prefix}ForMaskedLM" if config.bidirectional else f"{prefix}ForCausalLM"
     auto = "AutoModelForMaskedLM" if config.bidirectional else "AutoModelForCausalLM"
     return {
         "architectures": [head],
-        "model_type": OWN_TYPE,
+        "model_type": kind,
         "auto_map": {
-            "AutoConfig": f"{module}.SeqloomConfig",
-            "AutoModel": f"{module}.SeqloomModel",
+            "AutoConfig": f"{module}.{prefix}Config",
+            "AutoModel": f"{module}.{prefix}Model",
             auto: f"{module}.{head}",
         },
         "num_hidden_layers": config.layers,

@@ -1,4 +1,4 @@
-"""Keys and values of the tokens read so far, so that generation reads each token once."""
+"""What generation remembers of the tokens read so far, so that it reads each one once."""
 
 from __future__ import annotations
 
@@ -29,3 +29,27 @@ class Cache:
     def keep(self, rows: Tensor) -> None:
         """Keeps only these sequences, an index or mask over B."""
         self.keys, self.values = self.keys[:, rows], self.values[:, rows]
+
+
+class States:
+    """What layers that are no attention remember, each by names of its own.
+
+    Args:
+        layers: number of layers.
+
+    Attributes:
+        of: per layer, name to tensor [B sequences, ...].
+        shared: per layer, name to a tensor that is the same for all sequences.
+        length: tokens read.
+    """
+
+    def __init__(self, layers: int) -> None:
+        self.of: list[dict[str, Tensor]] = [{} for _ in range(layers)]
+        self.shared: list[dict[str, Tensor]] = [{} for _ in range(layers)]
+        self.length = 0
+
+    def keep(self, rows: Tensor) -> None:
+        """Keeps only these sequences, an index or mask over B."""
+        for state in self.of:
+            for name, value in state.items():
+                state[name] = value[rows]

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from biotrain.layers.cache import Cache
+from biotrain.layers.cache import Cache, States
+from biotrain.layers.documents import Documents, find_documents
 from biotrain.layers.positions import Rope, alibi_bias, places_in_documents, rope_table
 from biotrain.layers.routing import Routing
 from biotrain.models.config import ModelConfig
@@ -27,6 +28,8 @@ class Scene(NamedTuple):
         cache: keys and values of what came before.
         routing: what the routers did, where that is asked for.
         real: [B, T], True at real tokens; `None` when there is no padding.
+        documents: of packed rows, for layers other than attention (`Architecture.attends`).
+        states: what such layers remember of what came before.
     """
 
     places: Tensor
@@ -36,6 +39,8 @@ class Scene(NamedTuple):
     cache: Cache | None
     routing: Routing | None
     real: Tensor | None
+    documents: Documents | None = None
+    states: States | None = None
 
 
 def make_scene(
@@ -44,7 +49,7 @@ def make_scene(
     *,
     mask: Tensor | None,
     documents: Tensor | None,
-    cache: Cache | None,
+    cache: Cache | States | None,
     routing: Routing | None,
 ) -> Scene:
     """See `Transformer.hidden` for the arguments."""
@@ -55,6 +60,12 @@ def make_scene(
     rope = None
     if config.position == "rope":
         rope = rope_table(places, width=config.head_width, base=config.rope_base or 0)
+    if not config.architecture.attends:
+        apart = None if documents is None else find_documents(documents, mask)
+        states = cache if isinstance(cache, States) else None
+        causal = not config.bidirectional
+        return Scene(places, causal, None, rope, None, routing, mask, documents=apart, states=states)
+    assert not isinstance(cache, States)
     is_causal, bias = not config.bidirectional, None
     if is_causal and (documents is not None or config.position == "alibi" or start):
         is_causal, bias = False, _future(start, ids)

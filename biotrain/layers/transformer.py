@@ -13,8 +13,9 @@ from torch.nn import functional as F
 
 from biodata.errors import ConfigError
 from biotrain.layers.attention import Attention
-from biotrain.layers.cache import Cache
+from biotrain.layers.cache import Cache, States
 from biotrain.layers.feed_forward import build_feed_forward
+from biotrain.layers.mixer_block import MixerBlock, make_norm
 from biotrain.layers.routing import Routing
 from biotrain.layers.scene import Scene, make_scene
 from biotrain.models.architecture import Style
@@ -26,9 +27,9 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig, style: Style) -> None:
         super().__init__()
-        self.norm1 = _norm(config, style)
+        self.norm1 = make_norm(config, style)
         self.attention = Attention(config, bias=style.bias)
-        self.norm2 = _norm(config, style)
+        self.norm2 = make_norm(config, style)
         self.mlp = build_feed_forward(config)
         self.dropout, self.post_norm = config.dropout, style.post_norm
 
@@ -45,7 +46,10 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Every transformer of `MODELS`; what sets one apart stands in its architecture's style."""
+    """Every transformer of `MODELS`; what sets one apart stands in its architecture's style.
+
+    Models whose blocks mix tokens otherwise are made by `make_block` and `new_cache` of their own.
+    """
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
@@ -56,14 +60,20 @@ class Transformer(nn.Module):
         self.tokens = nn.Embedding(vocab_size, config.width)
         if config.position == "learned":
             self.positions = nn.Embedding(config.context, config.width)
-        self.blocks = nn.ModuleList(Block(config, style) for _ in range(config.layers))
-        self.norm = _norm(config, style)
+        self.blocks = nn.ModuleList(self.make_block(layer) for layer in range(config.layers))
+        self.norm = make_norm(config, style)
         if style.post_norm:
             self.transform = nn.Linear(config.width, config.width)
-            self.transform_norm = _norm(config, style)
+            self.transform_norm = make_norm(config, style)
         self.head = nn.Linear(config.width, vocab_size, bias=style.post_norm)
         if config.tie_embeddings:
             self.head.weight = self.tokens.weight
+
+    def make_block(self, layer: int) -> nn.Module:
+        """Block number `layer`, from 0; called with the hidden states, the scene and its number."""
+        style = self.config.architecture.style
+        assert style is not None
+        return Block(self.config, style)
 
     @property
     def causal(self) -> bool:
@@ -78,14 +88,19 @@ class Transformer(nn.Module):
         with torch.no_grad():
             for name, p in self.named_parameters():
                 if p.ndim >= 2:
-                    small = name.endswith(("attention.out.weight", "mlp.down.weight", "mlp.down"))
+                    small = name.endswith(
+                        ("attention.out.weight", "mixer.out.weight", "mlp.down.weight", "mlp.down")
+                    )
                     p.normal_(0.0, residual if small and not self.post_norm else std, generator=generator)
                 elif name.endswith("bias"):
                     p.zero_()
                 else:
                     p.fill_(1.0)
+        for block in self.blocks:
+            if isinstance(block, MixerBlock):
+                block.mixer.init_weights(generator)
 
-    def new_cache(self, rows: int, length: int) -> Cache:
+    def new_cache(self, rows: int, length: int) -> Cache | States:
         """Room for generating.
 
         Args:
@@ -105,7 +120,7 @@ class Transformer(nn.Module):
         mask: Tensor | None = None,
         *,
         documents: Tensor | None = None,
-        cache: Cache | None = None,
+        cache: Cache | States | None = None,
         routing: Routing | None = None,
     ) -> Tensor:
         """Final hidden states after the last norm.
@@ -116,7 +131,7 @@ class Transformer(nn.Module):
                 needs none.
             documents: [B, T] numbers of the documents packed into a row, equal within one: none sees another,
                 and places start again in each.
-            cache: keys and values of what came before (causal only); this call's are added to it.
+            cache: what is remembered of what came before (causal only); this call's is added to it.
             routing: filled with what the routers do.
 
         Returns:
@@ -139,9 +154,8 @@ class Transformer(nn.Module):
     def _embed(self, ids: Tensor, scene: Scene) -> Tensor:
         x = self.tokens(ids)
         if self.config.position == "learned":
-            start = 0 if scene.cache is None else scene.cache.length
-            table = self.positions.weight
-            places = scene.places
+            table, places, remembered = self.positions.weight, scene.places, scene.cache or scene.states
+            start = 0 if remembered is None else remembered.length
             x = x + (table[start : start + ids.shape[1]] if places.ndim == 1 else table[places])
         if self.post_norm:
             x = self.norm(x)
@@ -160,7 +174,7 @@ class Transformer(nn.Module):
         mask: Tensor | None = None,
         rows: Tensor | None = None,
         documents: Tensor | None = None,
-        cache: Cache | None = None,
+        cache: Cache | States | None = None,
         routing: Routing | None = None,
     ) -> Tensor:
         """Logits.
@@ -181,8 +195,3 @@ class Transformer(nn.Module):
             # the backward pass of x[rows] is slower, and on a GPU its forward pass waits
             x = x.flatten(0, 1).index_select(0, rows.flatten().nonzero().squeeze(1))
         return self.logits(x)
-
-
-def _norm(config: ModelConfig, style: Style) -> nn.Module:
-    kind = nn.LayerNorm if style.norm == "layer" else nn.RMSNorm
-    return kind(config.width, eps=config.norm_eps)

@@ -71,6 +71,24 @@ class Stored(NamedTuple):
     turned: bool = False
 
 
+class Modeling(NamedTuple):
+    """The file that computes a model in transformers where that has no class for it.
+
+    Attributes:
+        module: a file of biotrain, written beside the weights.
+        prefix: of its classes `Config`, `Model`, `ForCausalLM` and `ForMaskedLM`.
+        model_type: in `config.json`; starts with `seqloom`.
+    """
+
+    module: str = "modeling_seqloom"
+    prefix: str = "Seqloom"
+    model_type: str = "seqloom"
+
+
+SEQLOOM = Modeling()
+"""Of transformers."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HfLayout:
     """The class of transformers that computes the same.
@@ -115,6 +133,10 @@ class Architecture:
         builder: `module:Class`, built from `(config, vocab_size)`.
         style: for the transformer.
         hf: native form in transformers.
+        modeling: of what has no native form.
+        attends: whether tokens look at one another by attention over the whole sequence alone; otherwise
+            no mask of T x T is made, and `Scene` has what other layers need instead.
+        directions: allowed values of `bidirectional`.
     """
 
     bidirectional: bool
@@ -125,6 +147,9 @@ class Architecture:
     builder: str = TRANSFORMER
     style: Style | None = None
     hf: HfLayout | None = None
+    modeling: Modeling = SEQLOOM
+    attends: bool = True
+    directions: tuple[bool, ...] = (False, True)
 
     def build(self, config: ModelConfig, vocab_size: int) -> Transformer:
         """The module, with weights that are not drawn yet."""

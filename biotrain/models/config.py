@@ -163,8 +163,9 @@ class ModelConfig:
             filled["heads"] = self.heads or max(1, self.width // HEAD_WIDTH)
         if "kv_heads" in architecture.takes:
             filled["kv_heads"] = self.kv_heads or filled["heads"]
-        if "moe" in architecture.takes:
-            filled["moe"] = self.moe or MoEConfig()
+        for name, group in _GROUPS.items():
+            if name in architecture.takes:
+                filled[name] = getattr(self, name) or group()
         if filled["position"] == "rope":
             filled["rope_base"] = self.rope_base or 10_000.0
         elif self.rope_base is not None:
@@ -175,6 +176,9 @@ class ModelConfig:
             object.__setattr__(self, name, value)
 
     def _check_attention(self) -> None:
+        if self.bidirectional not in self.architecture.directions:
+            said, only = self.bidirectional, self.architecture.bidirectional
+            raise ConfigError(f"model {self.name!r} has no bidirectional {said} (allowed: {only})")
         if self.position not in self.architecture.positions:
             allowed = ", ".join(self.architecture.positions)
             raise ConfigError(f"model {self.name!r} has no position {self.position!r} (allowed: {allowed})")
@@ -195,6 +199,9 @@ class ModelConfig:
             )
 
 
+_GROUPS = {"moe": MoEConfig}
+"""Options of single models: a field of `ModelConfig` to its class."""
+
 _OPTIONAL = {
-    f.name: f.default for f in fields(ModelConfig) if f.name in ("heads", "kv_heads", "rope_base", "moe")
+    f.name: f.default for f in fields(ModelConfig) if f.name in ("heads", "kv_heads", "rope_base", *_GROUPS)
 }

@@ -16,9 +16,9 @@ _BLOCK = re.compile(r"(?:^|\.)blocks\.(\d+)\.")
 def parameter_groups(model: nn.Module, config: OptimConfig) -> list[dict[str, Any]]:
     """Parameters with the same weight decay, share of the learning rate and kind, in the model's order.
 
-    Weight decay is for matrices (embeddings included), not for biases, norms and scales. With a layer decay
-    g, depth d of L blocks (embeddings 0, the blocks 1 to L, all above L + 1) learns at lr g^(L + 1 - d)
-    (ELECTRA, arXiv:2003.10555, appendix B; BEiT).
+    Weight decay is for matrices (embeddings included), not for biases, norms and scales, nor for what a
+    module names in `undecayed`. With a layer decay g, depth d of L blocks (embeddings 0, the blocks 1 to L,
+    all above L + 1) learns at lr g^(L + 1 - d) (ELECTRA, arXiv:2003.10555, appendix B; BEiT).
 
     Returns:
         Groups of `params`, `weight_decay`, `scale` (share of the learning rate) and `hidden`, whether they
@@ -26,13 +26,16 @@ def parameter_groups(model: nn.Module, config: OptimConfig) -> list[dict[str, An
     """
     tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    spared = {
+        id(m.get_parameter(name)) for m in model.modules() for name in getattr(m, "undecayed", frozenset())
+    }
     blocks = 1 + max((_block(name) for name, _ in named), default=-1)
     groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for name, p in named:
         block = _block(name)
         depth = 0 if id(p) in tables else block + 1 if block >= 0 else blocks + 1
-        decay = config.weight_decay if p.ndim >= 2 else 0.0
-        hidden = p.ndim == 2 and block >= 0 and id(p) not in tables
+        decay = config.weight_decay if p.ndim >= 2 and id(p) not in spared else 0.0
+        hidden = p.ndim == 2 and block >= 0 and id(p) not in tables | spared
         key = (decay, config.layer_decay ** (blocks + 1 - depth), hidden)
         groups.setdefault(key, []).append(p)
     return [
