@@ -65,7 +65,7 @@ def make_ours(loss_name: str) -> Callable[[], float]:
 
     def step() -> float:
         optimizer.zero_grad(set_to_none=True)
-        inputs, targets = objective.prepare(ids, torch.ones_like(ids, dtype=torch.bool), generator)
+        inputs, targets = objective.prepare(ids, torch.ones_like(ids, dtype=torch.bool), generator)[:2]
         halves = zip(inputs.chunk(lanes.count), targets.chunk(lanes.count))
         shares = lanes.backward(model, [partial(losses, *half) for half in halves])
         optimizer.step()

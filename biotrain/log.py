@@ -65,11 +65,11 @@ class StepResult(NamedTuple):
 
     loss: Tensor
     """Mean training loss over the step's targets, nats."""
-    xe: Tensor
-    """Mean plain cross-entropy over them, nats."""
+    xe: Tensor | None
+    """Mean plain cross-entropy over them, nats; `None` when tokens are not what is predicted."""
     grad_norm: Tensor
     targets: int
-    """Tokens that were predicted."""
+    """Tokens that were predicted, or rows."""
     tokens: int
     """Real tokens that the model read."""
     more: Mapping[str, Tensor] | None = None
@@ -129,7 +129,8 @@ class Meter:
 
 def _looked_at(result: StepResult) -> Tensor:
     more = () if result.more is None else result.more.values()
-    return torch.stack((result.loss, result.xe, result.grad_norm, *more)).double()
+    xe = torch.zeros_like(result.loss) if result.xe is None else result.xe
+    return torch.stack((result.loss, xe, result.grad_norm, *more)).double()
 
 
 def perplexity(xe: float) -> float:

@@ -212,14 +212,15 @@ class _Run:
         state.train_seconds += sums["seconds"]
         state.train_loss = sums["loss"] / targets
         rate = sums["tokens"] / max(1e-9, sums["seconds"])
+        xe = sums["xe"] / targets
+        plain = {"xe": xe, "perplexity": perplexity(xe)} if self.parts.objective.predicts_tokens else {}
         self.log.write(
             {
                 "step": state.step,
                 "epoch": round(state.epoch + state.batch / self.batches_per_epoch, 6),
                 "tokens": state.tokens,
                 "loss": state.train_loss,
-                "xe": sums["xe"] / targets,
-                "perplexity": perplexity(sums["xe"] / targets),
+                **plain,
                 "lr": self._rate(state.step),
                 "grad_norm": self.meter.grad_norm,
                 **{name: value / targets for name, value in sums.items() if name not in SUMS},

@@ -68,12 +68,13 @@ def build_parts(config: TrainConfig, dataset: SplitTables, hardware: Hardware) -
     if config.vocab_size not in (None, size):
         raise ConfigError(f"vocab_size is {config.vocab_size}, but {paths.tokenizer} has {size} tokens")
     loss = build_loss(config.loss, tokens=tokenizer.tokens).to(hardware.device)
-    objective = build_objective(config.objective, vocab_size=size)
+    objective = build_objective(config.objective, vocab_size=size, tokens=tokenizer.tokens)
     train, validation = (
         _samples(dataset, split, config, tokenizer, overlap=int(objective.causal))
         for split in ("train", "validation")
     )
     model = build_model(config.model, vocab_size=size, seed=config.seed).to(hardware.device)
+    objective.attach(model)
     if config.gradient_checkpointing:
         checkpoint_blocks(model)
     if config.compile:

@@ -1,5 +1,11 @@
 """One training step, and validation.
 
+    rows -> objective.prepare -> micro-batches -> model, objective.losses -> sums -> losses of the step
+
+What is learned is the objective's affair (`biotrain.objectives`): it turns the whole step's rows into inputs
+and targets, and computes for each micro-batch sums of losses. Here they are divided by the step's counts, so
+that the gradient is that of one large batch, whatever the number of micro-batches and lanes.
+
 Shapes: B rows of a step, T tokens, N predicted tokens.
 """
 
@@ -7,65 +13,55 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from biotrain.lanes import Losses
 from biotrain.layers.routing import Routing, load_extremes, router_losses
 from biotrain.loader import Rows, fixed_batches
 from biotrain.log import StepResult, perplexity
-from biotrain.objectives import IGNORE
+from biotrain.objectives import IGNORE, Batch, Objective, Prepared, Sums
 from biotrain.optim.clip import clip_gradient
 from biotrain.parts import Parts, random_stream
 
 
-class Batch(NamedTuple):
-    """A batch on its way through the model.
+class Counts(NamedTuple):
+    """Of a step, a validation or a micro-batch: what losses are means of (`Term.per`)."""
 
-    Attributes:
-        inputs: [B, T] ids the model reads.
-        mask: [B, T], True at real tokens; `None` when there is no padding.
-        rows: [B, T], True where a token is predicted.
-        targets: [N] the tokens to predict there, in reading order.
-    """
-
-    inputs: Tensor
-    mask: Tensor | None
-    rows: Tensor
-    targets: Tensor
+    targets: int
+    tokens: int
+    rows: int
 
 
 def train_step(parts: Parts, rows: Rows, step: int) -> StepResult:
     """Forward, backward and update on one step's rows.
 
-    The rows pass in micro-batches of `batch_size`, or in smaller ones side by side (`biotrain.lanes`). Each
-    one's mean loss counts by its share of the step's targets, so the gradient is that of one large batch.
-    Masks and dropout depend on (seed, step) alone.
+    The rows pass in micro-batches of `batch_size`, or in smaller ones side by side (`biotrain.lanes`). Masks,
+    dropout and whatever else is drawn depend on (seed, step) alone.
 
     Args:
         parts: of the run; `parts.optimizer` has this step's learning rate already.
         rows: the whole step.
         step: 1-based.
     """
-    config = parts.config
+    config, objective = parts.config, parts.objective
     parts.model.train()
     parts.optimizer.zero_grad(set_to_none=True)
     torch.manual_seed(random_stream(config.seed, "dropout", step))
-    ids, mask = torch.from_numpy(rows.ids), torch.from_numpy(rows.mask)
-    generator = torch.Generator().manual_seed(random_stream(config.seed, "masks", step))
-    inputs, targets = parts.objective.prepare(ids, mask, generator)
-    count = int((targets != IGNORE).sum())
-    size = -(-config.batch_size // parts.lanes.count)
-    batches = _micro_batches(parts, inputs, targets, mask, size=size)
-    shares = parts.lanes.backward(parts.model, (partial(_share, parts, batch, count) for batch in batches))
-    total = torch.stack(shares).sum(0) if shares else torch.zeros(2, device=parts.hardware.device)
+    prepared, mask = _prepare(parts, rows, "masks", step)
+    whole = _counted(prepared.targets, mask)
+    batches = _micro_batches(parts, prepared, mask, size=-(-config.batch_size // parts.lanes.count))
+    shares = parts.lanes.backward(parts.model, (partial(_share, parts, batch, whole) for batch in batches))
+    sums = torch.stack(shares).sum(0) if shares else torch.zeros(0, device=parts.hardware.device)
+    sums, router = _without_router(parts, sums)
+    found = _means(objective, sums, whole)
     norm = clip_gradient(parts.model, config.optim)
     parts.optimizer.step()
-    return StepResult(loss=total[0], xe=total[1], grad_norm=norm.to(total.device), targets=count,
-                      tokens=int(rows.mask.sum()), more=_router_notes(parts, total[2:]))  # fmt: skip
+    return StepResult(loss=found.pop("loss"), xe=found.pop("xe", None), grad_norm=norm.to(sums.device),
+                      targets=_weight(objective, whole), tokens=whole.tokens,
+                      more={**found, **router})  # fmt: skip
 
 
 def validate(parts: Parts, *, batches: int, stopped: Callable[[], bool]) -> dict[str, float] | None:
@@ -78,47 +74,114 @@ def validate(parts: Parts, *, batches: int, stopped: Callable[[], bool]) -> dict
 
     Returns:
         `val_loss`, plain cross-entropy per token in nats whatever the training loss; `val_perplexity`, its
-        exp; `val_objective`, the training loss's own value; `val_tokens`, the number of predicted tokens.
-        `None` when stopped.
+        exp; `val_objective`, the training loss's own value, which also is `val_loss` where no tokens are
+        predicted; `val_tokens`, the number of predicted tokens; and what the objective reports, as
+        `val_<name>`. `None` when stopped.
     """
-    config, device = parts.config, parts.hardware.device
+    config, objective = parts.config, parts.objective
     parts.model.eval()
-    total, count = torch.zeros(2, dtype=torch.float64, device=device), 0
+    sums, whole = torch.zeros(0), Counts(0, 0, 0)
     fixed = fixed_batches(parts.validation, size=config.batch_size, count=batches, seed=config.seed)
     with torch.inference_mode():
         for number, rows in enumerate(fixed):
             if stopped():
                 return None
-            generator = torch.Generator().manual_seed(random_stream(config.seed, "validation", number))
-            ids, mask = torch.from_numpy(rows.ids), torch.from_numpy(rows.mask)
-            inputs, targets = parts.objective.prepare(ids, mask, generator)
-            for batch in _micro_batches(parts, inputs, targets, mask, size=config.batch_size):
-                total += torch.stack(_losses(parts, batch)).double() * len(batch.targets)
-                count += len(batch.targets)
-    objective, xe = (total / max(1, count)).tolist()
-    return {"val_loss": xe, "val_perplexity": perplexity(xe), "val_objective": objective, "val_tokens": count}
+            prepared, mask = _prepare(parts, rows, "validation", number)
+            whole = Counts(*map(sum, zip(whole, _counted(prepared.targets, mask))))
+            for batch in _micro_batches(parts, prepared, mask, size=config.batch_size):
+                found = _flat(objective.losses(partial(_predict, parts, batch, None), parts.loss, batch))
+                sums = found.double() + (sums if len(sums) else 0)
+    means = {name: float(value) for name, value in _means(objective, sums, whole).items()}
+    loss, xe = means.pop("loss"), means.pop("xe", None)
+    scores = {"val_loss": loss} if xe is None else {"val_loss": xe, "val_perplexity": perplexity(xe)}
+    return {**scores, "val_objective": loss, "val_tokens": _weight(objective, whole),
+            **{f"val_{name}": value for name, value in means.items()}}  # fmt: skip
 
 
-def _losses(parts: Parts, batch: Batch, routing: Routing | None = None) -> tuple[Tensor, Tensor]:
-    """Training loss, and plain cross-entropy without gradient; the mean over the batch's targets."""
+def _prepare(parts: Parts, rows: Rows, stream: str, number: int) -> tuple[Prepared, Tensor]:
+    """What the objective makes of the rows, and their mask."""
+    generator = torch.Generator().manual_seed(random_stream(parts.config.seed, stream, number))
+    ids, mask = torch.from_numpy(rows.ids), torch.from_numpy(rows.mask)
+    prepared = parts.objective.prepare(ids, mask, generator)
+    return prepared, mask if prepared.mask is None else prepared.mask
+
+
+def _micro_batches(parts: Parts, prepared: Prepared, mask: Tensor, *, size: int) -> Iterator[Batch]:
+    """Slices of `size` rows on the device, each cut to its longest row; none that no loss has a part in."""
+
+    def there(tensor: Tensor) -> Tensor:
+        return tensor.to(parts.hardware.device, non_blocking=True)
+
+    for begin in range(0, len(mask), size):
+        part = slice(begin, begin + size)
+        width = int(mask[part].sum(1).max())
+        wanted, real = prepared.targets[part, :width], mask[part, :width]
+        counts, rows = _counted(wanted, real), wanted != IGNORE
+        if any(getattr(counts, term.per) for term in parts.objective.terms.values()):
+            yield Batch(
+                inputs=there(prepared.inputs[part, :width]),
+                mask=None if real.all() else there(real),
+                rows=there(rows),
+                targets=there(wanted[rows]),
+                by_token={name: there(value[part, :width]) for name, value in prepared.by_token.items()},
+                by_row={name: there(value[part]) for name, value in prepared.by_row.items()},
+            )
+
+
+def _predict(parts: Parts, batch: Batch, routing: Routing | None, inputs: Tensor, **options: Any) -> Any:
+    """The model on a batch's rows, in the run's precision."""
+    if routing is not None:
+        options["routing"] = routing
     with parts.hardware.autocast():
-        logits = parts.model(batch.inputs, mask=batch.mask, rows=batch.rows, routing=routing)
-    loss = parts.loss(logits.float(), batch.targets)
-    if parts.config.loss.name == "xe":
-        return loss, loss.detach()
-    return loss, F.cross_entropy(logits.detach().float(), batch.targets)
+        return parts.model(inputs, mask=batch.mask, **options)
 
 
-def _share(parts: Parts, batch: Batch, count: int) -> Losses:
-    """The share of a step's losses that falls to a batch, of `count` targets in all."""
-    share = len(batch.targets) / max(1, count)
-    routing = parts.model.new_routing()
-    loss, xe = _losses(parts, batch, routing)
-    values = torch.stack((loss.detach(), xe)) * share
+def _share(parts: Parts, batch: Batch, whole: Counts) -> Losses:
+    """The share of a step's loss that falls to a batch, and what is logged of it."""
+    objective, routing = parts.objective, parts.model.new_routing()
+    found = objective.losses(partial(_predict, parts, batch, routing), parts.loss, batch)
+    loss, values = _total(objective, found.losses, whole), _flat(found)
     if routing is None:
-        return Losses(loss * share, values)
-    added, notes = _router_share(parts, routing, share)
-    return Losses(loss * share + added, torch.cat((values, notes)))
+        return Losses(loss, values)
+    part = Counts(len(batch.targets), 0, len(batch.inputs))
+    added, notes = _router_share(parts, routing, _weight(objective, part) / max(1, _weight(objective, whole)))
+    return Losses(loss + added, torch.cat((values, notes)))
+
+
+def _flat(found: Sums) -> Tensor:
+    """Losses, then cross-entropy, then notes, without graph."""
+    rest = [value for value in (found.xe, found.notes) if value is not None]
+    return torch.cat([found.losses.detach(), *(value.reshape(-1).to(found.losses) for value in rest)])
+
+
+def _means(objective: Objective, sums: Tensor, whole: Counts) -> dict[str, Tensor]:
+    """For the log, from the sums of a step or of a validation: `loss`, `xe` and what the objective adds."""
+    terms, xe = objective.terms, int(objective.predicts_tokens)
+    if not len(sums):
+        return dict.fromkeys(("loss", "xe")[: 1 + xe], sums.new_zeros(()))
+    losses, notes = sums[: len(terms)], sums[len(terms) + xe :]
+    found = {"loss": _total(objective, losses, whole)}
+    if xe:
+        found["xe"] = sums[len(terms)] / max(1, whole.targets)
+    if len(terms) > 1:
+        counts = [max(1, getattr(whole, term.per)) for term in terms.values()]
+        found |= {f"{name}_loss": loss / count for name, loss, count in zip(terms, losses, counts)}
+    return found | objective.report(notes)
+
+
+def _total(objective: Objective, losses: Tensor, whole: Counts) -> Tensor:
+    """The training loss: each term's mean over the whole step times its weight."""
+    scales = (term.weight / max(1, getattr(whole, term.per)) for term in objective.terms.values())
+    return torch.stack([loss * scale for loss, scale in zip(losses.unbind(), scales)]).sum()
+
+
+def _counted(targets: Tensor, mask: Tensor) -> Counts:
+    return Counts(int((targets != IGNORE).sum()), int(mask.sum()), len(mask))
+
+
+def _weight(objective: Objective, counts: Counts) -> int:
+    """By which steps count in the means of the log: predicted tokens, or rows."""
+    return counts.targets if objective.predicts_tokens else counts.rows
 
 
 def _router_share(parts: Parts, routing: Routing, share: float) -> tuple[Tensor, Tensor]:
@@ -141,31 +204,13 @@ def _router_share(parts: Parts, routing: Routing, share: float) -> tuple[Tensor,
     return balance * moe.balance_loss + z * moe.z_loss, notes
 
 
-def _router_notes(parts: Parts, notes: Tensor) -> dict[str, Tensor] | None:
-    """For the log: both losses as means over layers, 1 and up for balance, and loads (1 = an even share)."""
+def _without_router(parts: Parts, sums: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """The sums of the objective, and of the routers for the log: both losses as means over layers, 1 and up
+    for balance, and loads (1 = an even share)."""
     config = parts.config.model
-    if config.moe is None or not len(notes):
-        return None
+    if config.moe is None or not len(sums):
+        return sums, {}
+    sums, notes = sums.tensor_split([len(sums) - 2 - config.layers * config.moe.experts])
     busiest, idlest = load_extremes(notes[2:].view(config.layers, config.moe.experts))
     losses = {"balance_loss": notes[0] / config.layers, "z_loss": notes[1] / config.layers}
-    return {**losses, "busiest_expert": busiest, "idlest_expert": idlest}
-
-
-def _micro_batches(
-    parts: Parts, inputs: Tensor, targets: Tensor, mask: Tensor, *, size: int
-) -> Iterator[Batch]:
-    """Slices of `size` rows on the device, each cut to its longest row; without targets, none."""
-    device = parts.hardware.device
-    for begin in range(0, len(inputs), size):
-        part = slice(begin, begin + size)
-        width = int(mask[part].sum(1).max())
-        wanted = targets[part, :width]
-        rows = wanted != IGNORE
-        if rows.any():
-            real = mask[part, :width]
-            yield Batch(
-                inputs=inputs[part, :width].to(device, non_blocking=True),
-                mask=None if real.all() else real.to(device, non_blocking=True),
-                rows=rows.to(device, non_blocking=True),
-                targets=wanted[rows].to(device, non_blocking=True),
-            )
+    return sums, {**losses, "busiest_expert": busiest, "idlest_expert": idlest}

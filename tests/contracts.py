@@ -129,7 +129,7 @@ def check_objective(objective: Objective, *, vocab_size: int = 40) -> None:
     mask = torch.arange(16)[None, :].expand(4, 16) < 12
     ids = ids.masked_fill(~mask, PAD)
     before = ids.clone()
-    inputs, targets = objective.prepare(ids, mask, torch.Generator().manual_seed(2))
+    inputs, targets = objective.prepare(ids, mask, torch.Generator().manual_seed(2))[:2]
     again = objective.prepare(ids, mask, torch.Generator().manual_seed(2))
     assert torch.equal(ids, before) and torch.equal(inputs, again[0]) and torch.equal(targets, again[1])
     assert inputs.shape == targets.shape == ids.shape

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from biodata.tokenizers.special import MASK, SPECIAL_TOKENS
-from biotrain.objectives import IGNORE
+from biotrain.objectives import IGNORE, Prepared
 from biotrain.objectives.config import ObjectiveConfig
+from biotrain.objectives.prediction import Prediction
 
 FIRST_ORDINARY = len(SPECIAL_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
-class MaskedLM:
+class MaskedLM(Prediction):
     """Chosen tokens are hidden and predicted.
 
     A sequence is cut into blocks - of one token (`single`), of two (`double`, beginning at a random one of
@@ -40,14 +42,13 @@ class MaskedLM:
     vocab_size: int
     strategy: str = "single"
     span_length: float = 3.0
-    causal = False
 
-    def prepare(self, ids: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def prepare(self, ids: Tensor, mask: Tensor, generator: torch.Generator) -> Prepared:
         """See `Objective.prepare`; draws the same numbers whatever the shares.
 
         >>> ids = torch.tensor([[1, 7, 8, 2, 0]])
         >>> objective = MaskedLM(1.0, 1.0, 0.0, 16)
-        >>> [x.tolist() for x in objective.prepare(ids, ids != 0, torch.Generator())]
+        >>> [x.tolist() for x in objective.prepare(ids, ids != 0, torch.Generator())[:2]]
         [[[1, 4, 4, 2, 0]], [[-100, 7, 8, -100, -100]]]
         """
         ordinary = mask & (ids >= FIRST_ORDINARY)
@@ -63,7 +64,7 @@ class MaskedLM:
         inputs = ids.masked_fill(chosen & (fate < self.masked_share), MASK)
         randomly = chosen & (fate >= self.masked_share) & (fate < self.masked_share + self.random_share)
         inputs = torch.where(randomly, drawn.to(ids), inputs)
-        return inputs, ids.masked_fill(~chosen, IGNORE)
+        return Prepared(inputs, ids.masked_fill(~chosen, IGNORE))
 
     def _block_starts(self, shape: torch.Size, generator: torch.Generator) -> Tensor:
         """[B, T]: where the block of each position begins."""
@@ -75,7 +76,7 @@ class MaskedLM:
         return torch.where(begins, places, 0).cummax(1).values
 
 
-def build(config: ObjectiveConfig, vocab_size: int) -> MaskedLM:
+def build(config: ObjectiveConfig, vocab_size: int, tokens: Sequence[str]) -> MaskedLM:
     """The objective with the configured rates."""
     return MaskedLM(config.mask_rate, config.masked_share, config.random_share, vocab_size,
                     config.masking_strategy, config.span_length)  # fmt: skip

@@ -142,7 +142,7 @@ def step_of(config: TrainConfig, lanes: int) -> tuple[Parts, Any, Rows]:
 def documented_gradients(parts: Parts, model: Transformer, rows: Rows) -> dict[str, torch.Tensor]:
     """Of cross-entropy and router losses, as `MoEConfig` states them, of one micro-batch in one piece."""
     ids, mask = torch.from_numpy(rows.ids), torch.from_numpy(rows.mask)
-    inputs, targets = parts.objective.prepare(ids, mask, torch.Generator())
+    inputs, targets = parts.objective.prepare(ids, mask, torch.Generator())[:2]
     wanted, routing, moe = targets != -100, Routing(), MOE.moe
     assert moe is not None
     logits = model(inputs, mask=mask, rows=wanted, routing=routing)

@@ -36,7 +36,9 @@ def generator(seed: int) -> torch.Generator:
 
 def test_clm_predicts_every_token_but_the_first_and_no_padding() -> None:
     ids, mask = batch()
-    inputs, targets = build_objective(ObjectiveConfig(), vocab_size=VOCAB).prepare(ids, mask, generator(0))
+    inputs, targets = build_objective(ObjectiveConfig(), vocab_size=VOCAB).prepare(ids, mask, generator(0))[
+        :2
+    ]
     assert torch.equal(inputs, ids) and targets.shape == ids.shape
     for row, length in enumerate(mask.sum(1).tolist()):
         assert targets[row, : length - 1].tolist() == ids[row, 1:length].tolist()
@@ -48,7 +50,7 @@ def test_clm_predicts_every_token_but_the_first_and_no_padding() -> None:
 def test_mlm_predicts_only_codons_and_at_least_one(rate: float, masked: float, seed: int, rows: int) -> None:
     ids, mask = batch(rows, 30, seed)
     config = ObjectiveConfig(name="mlm", mask_rate=rate, masked_share=masked, random_share=1 - masked)
-    inputs, targets = build_objective(config, vocab_size=VOCAB).prepare(ids, mask, generator(seed))
+    inputs, targets = build_objective(config, vocab_size=VOCAB).prepare(ids, mask, generator(seed))[:2]
     chosen = targets != IGNORE
     assert torch.equal(targets[chosen], ids[chosen]) and (ids[chosen] > 5).all() and mask[chosen].all()
     assert torch.equal(inputs[~chosen], ids[~chosen])
@@ -59,7 +61,7 @@ def test_mlm_predicts_only_codons_and_at_least_one(rate: float, masked: float, s
 def test_mlm_keeps_its_rates() -> None:
     ids, mask = batch(400)
     config = ObjectiveConfig(name="mlm", mask_rate=0.15, masked_share=0.8, random_share=0.1)
-    inputs, targets = build_objective(config, vocab_size=VOCAB).prepare(ids, mask, generator(1))
+    inputs, targets = build_objective(config, vocab_size=VOCAB).prepare(ids, mask, generator(1))[:2]
     chosen = targets != IGNORE
     assert chosen.sum().item() / (ids > 5).sum().item() == pytest.approx(0.15, abs=0.006)
     read, true = inputs[chosen], ids[chosen]
@@ -110,7 +112,7 @@ def test_mlm_masks_always_by_default_and_follows_its_generator() -> None:
     ids, mask = batch()
     objective = build_objective(ObjectiveConfig(name="mlm"), vocab_size=VOCAB)
     state = torch.random.get_rng_state()
-    a, b, c = (objective.prepare(ids, mask, generator(seed)) for seed in (1, 1, 2))
+    a, b, c = (objective.prepare(ids, mask, generator(seed))[:2] for seed in (1, 1, 2))
     assert torch.equal(state, torch.random.get_rng_state())
     assert torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) and not torch.equal(a[1], c[1])
     assert (a[0][a[1] != IGNORE] == MASK).all()
