@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from biodata.audit import audit
 from biodata.mmseqs import available_threads, create_database, find_mmseqs, normalised
-from biodata.split import PURGED, SplitConfig, repair_again, split_rows
+from biodata.splits.audit import audit
+from biodata.splits.split import PURGED, SplitConfig, repair_again, split_rows
 
 COLUMNS = ("data", "alphabet", "by", "identity", "rows", "kept", "purged", "units", "joined", "largest_%",
            "plain_leak_%", "leaking_rows", "rounds", "exact_rows", "planted", "linclust_cpu", "split_cpu",

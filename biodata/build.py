@@ -18,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 
 import biodata
-from biodata.audit import Audit
 from biodata.card import dataset_card, explain_repair
 from biodata.config_content import content_of
 from biodata.curate.config import CurateConfig
@@ -38,7 +37,8 @@ from biodata.mmseqs import find_mmseqs
 from biodata.publish import PURGE_REASON, publish, write_removed
 from biodata.rounds import open_rows, split_until_clean
 from biodata.schema import SCHEMA_VERSION, SPLITS
-from biodata.split import PURGED, Split, SplitConfig
+from biodata.splits.audit import Audit
+from biodata.splits.split import PURGED, Split, SplitConfig
 from biodata.storage import storage_errors
 
 

@@ -16,8 +16,8 @@ from biodata.curate.rules import LISTING_SCHEMA
 from biodata.dataset import CARD, DATA, MANIFEST
 from biodata.files import atomic_path, read_json
 from biodata.schema import SPLITS
-from biodata.search import Hits
-from biodata.split import PURGED, Split
+from biodata.similarity.search import Hits
+from biodata.splits.split import PURGED, Split
 from biodata.staging import batches_of
 
 PURGE_REASON = "similar-across-splits"

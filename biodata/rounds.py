@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from biodata.audit import Audit, audit
 from biodata.curate.reverse import Readings
 from biodata.dataset import DATA, write_splits
 from biodata.errors import DataError, SeqloomError
@@ -22,9 +21,10 @@ from biodata.mmseqs import NUCLEOTIDES, normalised
 from biodata.progress import progress
 from biodata.publish import load_split, save_split
 from biodata.schema import SPLITS
-from biodata.search import Hits
-from biodata.split import Split, SplitConfig, repair_again, split_rows
-from biodata.split_columns import read_columns
+from biodata.similarity.search import Hits
+from biodata.splits.audit import Audit, audit
+from biodata.splits.columns import read_columns
+from biodata.splits.split import Split, SplitConfig, repair_again, split_rows
 
 _MOST_ROUNDS = 20
 Files = Sequence[Mapping[str, Any]]

@@ -7,8 +7,8 @@ edits shares at least m - q + 1 - kq of its q-grams (Jokinen & Ukkonen 1991, doi
 so the sieve loses nothing. The rest is aligned by edlib (Sosic & Sikic 2017,
 doi:10.1093/bioinformatics/btw753).
 
-Where there are too many pairs for that, MMseqs2 searches instead (`biodata.search` as the audit does);
-it may miss pairs, and the method that stands with the result says so.
+Where there are too many pairs for that, MMseqs2 searches instead (`biodata.similarity.search` as the audit
+does); it may miss pairs, and the method that stands with the result says so.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from biodata.alphabet import reverse_complement
 from biodata.errors import ConfigError
 from biodata.mmseqs import normalised
 from biodata.progress import progress
-from biodata.search import SearchSettings, audit_settings, search
+from biodata.similarity.search import SearchSettings, audit_settings, search
 from bioeval.tasks.task import Task
 
 _BINS = 4096

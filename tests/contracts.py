@@ -25,10 +25,10 @@ from biodata.fetch.remote import Request
 from biodata.fetch.web import Web
 from biodata.io.raw import RAW_SCHEMA
 from biodata.mmseqs import normalised
-from biodata.search import NO_HITS
+from biodata.similarity.search import NO_HITS
 from biodata.sources.protocol import Source
-from biodata.split_by import SPLITTERS, Rows
-from biodata.split_config import SplitConfig
+from biodata.splits.config import SplitConfig
+from biodata.splits.ways import SPLITTERS, Rows
 from biodata.tokenizers.special import PAD, SPECIAL_TOKENS
 from bioeval.metrics.calibration import FeatureSets, calibrate, random_splits
 from bioeval.metrics.protocol import Metric

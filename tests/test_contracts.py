@@ -18,7 +18,7 @@ from biodata.fetch.remote import Request
 from biodata.io import READERS
 from biodata.schema import BioSequence, table_from_records
 from biodata.sources import SOURCES
-from biodata.split_by import SPLITTERS
+from biodata.splits.ways import SPLITTERS
 from biodata.tokenizers.special import SPECIAL_TOKENS
 from bioeval.baselines import BASELINES
 from bioeval.metrics import METRICS

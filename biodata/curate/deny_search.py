@@ -22,8 +22,8 @@ from biodata.alphabet import get_alphabet, reverse_complement
 from biodata.errors import DataError
 from biodata.io.fasta import read_fasta
 from biodata.mmseqs import NUCLEOTIDES, available_threads, create_database, normalised, run_mmseqs
-from biodata.pairwise import EPSILON
-from biodata.search import lengths_of
+from biodata.similarity.pairwise import EPSILON
+from biodata.similarity.search import lengths_of
 
 PIECE, STEP = 10_000, 5_000
 SHORT = {"protein": 32, "dna": 100, "rna": 100}

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from biodata.search import Hits
+from biodata.similarity.search import Hits
 
 
 def kept_by(

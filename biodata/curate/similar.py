@@ -7,11 +7,20 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from biodata.audit import short_links
 from biodata.mmseqs import NUCLEOTIDES
-from biodata.pairwise import EPSILON
-from biodata.search import LONG, NO_HITS, Hits, lengths_of, merge_hits, repair_settings, search, select
-from biodata.sketch import alike, long_pairs, sketch_settings
+from biodata.similarity.pairwise import EPSILON
+from biodata.similarity.search import (
+    LONG,
+    NO_HITS,
+    Hits,
+    lengths_of,
+    merge_hits,
+    repair_settings,
+    search,
+    select,
+)
+from biodata.similarity.short import short_links
+from biodata.similarity.sketch import alike, long_pairs, sketch_settings
 
 
 def similar_rows(

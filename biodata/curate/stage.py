@@ -18,7 +18,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from biodata.cluster import cluster
 from biodata.curate.config import CurateConfig
 from biodata.curate.deny_search import find_denied, read_denied
 from biodata.curate.exclusion_policy import ExclusionPolicy
@@ -33,7 +32,8 @@ from biodata.io.parquet import parquet_options
 from biodata.mmseqs import normalised
 from biodata.progress import progress
 from biodata.schema import SCHEMA
-from biodata.search import lengths_of
+from biodata.similarity.cluster import cluster
+from biodata.similarity.search import lengths_of
 
 REMOVED, RESULT = "removed.parquet", "curate.json"
 _COVERAGE = 0.8

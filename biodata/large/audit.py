@@ -19,15 +19,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from biodata.audit import Audit, AuditSettings, held_out_rows
 from biodata.engine import in_order
 from biodata.large.sample import SAMPLE_SCHEMA, Chunk, Sample, draw_sample
 from biodata.mmseqs import find_mmseqs
-from biodata.pairwise import EPSILON
 from biodata.progress import progress
 from biodata.schema import SPLITS
-from biodata.search import LONG, Hits, audit_settings, lengths_of, merge_hits, search, select
-from biodata.sketch import alike, describe, long_pairs, second_settings
+from biodata.similarity.pairwise import EPSILON
+from biodata.similarity.search import LONG, Hits, audit_settings, lengths_of, merge_hits, search, select
+from biodata.similarity.sketch import alike, describe, long_pairs, second_settings
+from biodata.splits.audit import Audit, AuditSettings, held_out_rows
 
 
 class _Found(NamedTuple):

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from biodata.cluster import renumbered
 from biodata.large.candidates import find_candidates, partitions_of, read_pairs, remove_pass
 from biodata.large.letters import Letters
 from biodata.large.sketches import Pass, kmer_length
 from biodata.large.verify import Likeness, verified
-from biodata.repair import components
-from biodata.search import NO_HITS, Hits, merge_hits
+from biodata.similarity.cluster import renumbered
+from biodata.similarity.search import NO_HITS, Hits, merge_hits
+from biodata.splits.repair import components
 
 _LISTED = 100_000  # rows that are Python numbers at a time
 _WAVE = 2_000_000  # pairs that are aligned before connections are looked at again

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from biodata.audit import Audit
-from biodata.cluster import short_below
 from biodata.large.audit import audit_sample
 from biodata.large.letters import Letters, open_letters, write_letters
 from biodata.large.links import Known, candidate_files, find_crossing, find_links, keys_of
 from biodata.large.sketches import KMERS, kmer_length
 from biodata.large.verify import Likeness
-from biodata.search import LONG, Hits, merge_hits
-from biodata.sketch import MARGIN, sketch_settings
-from biodata.split import Split, repair_again, split_from
-from biodata.split_by import SPLITTERS, Rows, Units, anywhere
-from biodata.split_columns import read_columns
+from biodata.similarity.search import LONG, Hits, merge_hits
+from biodata.similarity.short import short_below
+from biodata.similarity.sketch import MARGIN, sketch_settings
+from biodata.splits.audit import Audit
+from biodata.splits.columns import read_columns
+from biodata.splits.split import Split, repair_again, split_from
+from biodata.splits.ways import SPLITTERS, Rows, Units, anywhere
 
 if TYPE_CHECKING:
     from biodata.rounds import Source

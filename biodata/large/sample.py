@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from biodata.cluster import short_below
 from biodata.engine import in_order
 from biodata.files import atomic_path
 from biodata.mmseqs import normalised
-from biodata.plant import plant
 from biodata.schema import SPLITS
-from biodata.search import LONG
+from biodata.similarity.search import LONG
+from biodata.similarity.short import short_below
+from biodata.splits.plant import plant
 
 SAMPLED = 3_000
 """Held-out rows that are searched for."""

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from biodata.files import atomic_path
-from biodata.kmers import kmer_hashes_at
 from biodata.large.letters import Letters, open_letters
 from biodata.mmseqs import NUCLEOTIDES
+from biodata.similarity.kmers import kmer_hashes_at
 
 KMERS = 48
 _PIECE = 1 << 20  # letters hashed at once: some 100 MB of temporary arrays

@@ -18,10 +18,10 @@ import numpy as np
 
 from biodata.engine import in_order
 from biodata.large.letters import Letters, open_letters
-from biodata.pairwise import EPSILON, best_identity
 from biodata.progress import progress
-from biodata.search import LONG, Hits
-from biodata.sketch import MARGIN, SketchSettings, bottom_sketch, estimated_identity
+from biodata.similarity.pairwise import EPSILON, best_identity
+from biodata.similarity.search import LONG, Hits
+from biodata.similarity.sketch import MARGIN, SketchSettings, bottom_sketch, estimated_identity
 
 _TASK = 20_000  # pairs
 

@@ -70,12 +70,12 @@ def verify(
     as_json: Annotated[bool, json_option()] = False,
 ) -> None:
     if against is not None:
-        from biodata.cross_audit import audit_against
+        from biodata.splits.cross_audit import audit_against
 
         result = audit_against(path, against, alphabet=alphabet, identity=identity or 0.9,
                                coverage=coverage or 0.8, listing=out)  # fmt: skip
     else:
-        from biodata.verify import verify_dataset
+        from biodata.splits.verify import verify_dataset
 
         result = verify_dataset(path, alphabet=alphabet, identity=identity, coverage=coverage)
     show(result, as_json=as_json)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from biodata.build import BuildConfig, build_dataset
 from biodata.errors import ConfigError, DataError
 from biodata.read_config import ReadConfig
-from biodata.split_config import SplitConfig
+from biodata.splits.config import SplitConfig
 from biodata.tokenizers import TokenizerConfig, train_tokenizer
 from biodata.tokenizers.catalog import TOKENIZERS
 from biotrain.config import TrainConfig

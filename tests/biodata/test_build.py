@@ -16,8 +16,8 @@ from biodata.build import BuildConfig, ReadConfig, build_dataset
 from biodata.dataset import open_dataset
 from biodata.errors import ConfigError, DataError, InterruptedRunError, SeqloomError
 from biodata.folders import locked
-from biodata.split import SplitConfig
-from biodata.verify import verify_dataset
+from biodata.splits.split import SplitConfig
+from biodata.splits.verify import verify_dataset
 
 # A build that kills itself with SIGKILL at its n-th opening, renaming or removing of a file or starting of a
 # program; prints how many there were if it gets to the end.
@@ -26,7 +26,7 @@ import os, signal, sys
 from pathlib import Path
 from typing import Any
 from biodata.build import BuildConfig, ReadConfig, build_dataset
-from biodata.split import SplitConfig
+from biodata.splits.split import SplitConfig
 source, out, moment = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 count = 0
 def hook(event, arguments):

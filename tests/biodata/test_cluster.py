@@ -7,9 +7,9 @@ import pytest
 
 from biodata import mmseqs
 from biodata.alphabet import reverse_complement
-from biodata.cluster import cluster
 from biodata.errors import ConfigError, DataError, MissingExtraError, SeqloomError
 from biodata.mmseqs import find_mmseqs, normalised, run_mmseqs
+from biodata.similarity.cluster import cluster
 
 
 def families(seed: int, *, count: int, size: int, length: int, letters: str = "ACGT") -> list[str]:

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from biodata.alphabet import reverse_complement
-from biodata.cross_audit import audit_against
 from biodata.errors import ConfigError, DataError
+from biodata.splits.cross_audit import audit_against
 
 
 def mutated(text: str, share: float, rng: random.Random, letters: str) -> str:

@@ -16,7 +16,7 @@ from biodata.curate.config import CurateConfig
 from biodata.dataset import open_dataset
 from biodata.errors import ConfigError, DataError
 from biodata.schema import SPLITS
-from biodata.verify import verify_dataset
+from biodata.splits.verify import verify_dataset
 
 
 def mutated(text: str, edits: int, rng: random.Random) -> str:

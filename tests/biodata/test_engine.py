@@ -20,7 +20,7 @@ from biodata import engine, ingest
 from biodata.build import BuildConfig, ReadConfig, build_dataset
 from biodata.engine import EngineConfig, WorkerPool, in_order, running
 from biodata.errors import ConfigError, DataError, MissingExtraError, SeqloomError
-from biodata.split import SplitConfig
+from biodata.splits.split import SplitConfig
 
 
 def write_files(folder: Path, files: int = 8, rows: int = 120) -> Path:

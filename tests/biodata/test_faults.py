@@ -22,7 +22,7 @@ from biodata import ingest, mmseqs
 from biodata.build import BuildConfig, ReadConfig, build_dataset
 from biodata.dataset import is_dataset
 from biodata.errors import InterruptedRunError, SeqloomError
-from biodata.split import SplitConfig
+from biodata.splits.split import SplitConfig
 from biodata.storage import storage_errors
 from tests.biodata.test_build import content
 

@@ -22,8 +22,8 @@ from biodata.large.links import Known, candidate_files, find_crossing, find_link
 from biodata.large.sketches import Block, Pass, read_partition, sketch_block
 from biodata.large.verify import Likeness, verified
 from biodata.schema import SPLITS
-from biodata.sketch import sketch_settings
-from biodata.split import SplitConfig
+from biodata.similarity.sketch import sketch_settings
+from biodata.splits.split import SplitConfig
 
 LETTERS = {"dna": "ACGT", "protein": "ACDEFGHIKLMNPQRSTVWY"}
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biodata.alphabet import reverse_complement
-from biodata.exact import ExactSettings, exact_check
-from biodata.pairwise import alignment_identity, best_identity, short_pairs
+from biodata.similarity.pairwise import alignment_identity, best_identity, short_pairs
+from biodata.splits.exact import ExactSettings, exact_check
 
 
 def infix_identity(short: str, long: str) -> float:

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from biodata.alphabet import reverse_complement
-from biodata.audit import AuditSettings, audit
 from biodata.mmseqs import normalised
+from biodata.splits.audit import AuditSettings, audit
 
 LEVELS = (0.90, 0.92, 0.95, 0.99)
 FILES = {

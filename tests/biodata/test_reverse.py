@@ -20,7 +20,7 @@ from biodata.curate.reverse import Readings, check_kind, other_reading, plan_rea
 from biodata.dataset import open_dataset
 from biodata.errors import ConfigError
 from biodata.schema import SCHEMA, SPLITS, BioSequence, Feature, table_from_records
-from biodata.verify import verify_dataset
+from biodata.splits.verify import verify_dataset
 
 
 @given(st.text(alphabet="ACGTRYSWKMBDHVN", max_size=50))

@@ -14,7 +14,7 @@ from biodata.curate.near_duplicates import kept_by
 from biodata.curate.sampling import capped, group_codes, sample_sizes, sampled
 from biodata.errors import ConfigError
 from biodata.schema import BioSequence, table_from_records
-from biodata.search import Hits
+from biodata.similarity.search import Hits
 
 SIZES = st.lists(st.integers(1, 1000), min_size=1, max_size=20)
 

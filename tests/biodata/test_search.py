@@ -8,7 +8,14 @@ import pytest
 from biodata.alphabet import reverse_complement
 from biodata.errors import ConfigError
 from biodata.mmseqs import normalised
-from biodata.search import Hits, SearchSettings, audit_settings, merge_hits, repair_settings, search
+from biodata.similarity.search import (
+    Hits,
+    SearchSettings,
+    audit_settings,
+    merge_hits,
+    repair_settings,
+    search,
+)
 
 
 def planted(seed: int, letters: str, *, count: int, length: int, share: float) -> tuple[list[str], list[str]]:

@@ -9,12 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from biodata import sketch
 from biodata.alphabet import reverse_complement
-from biodata.audit import AuditSettings, audit
 from biodata.build import BuildConfig, ReadConfig, build_dataset
-from biodata.search import LONG
-from biodata.sketch import (
+from biodata.similarity import sketch
+from biodata.similarity.search import LONG
+from biodata.similarity.sketch import (
     alike,
     bottom_sketch,
     estimated_identity,
@@ -23,8 +22,9 @@ from biodata.sketch import (
     second_settings,
     sketch_settings,
 )
-from biodata.split import SplitConfig
-from biodata.verify import verify_dataset
+from biodata.splits.audit import AuditSettings, audit
+from biodata.splits.split import SplitConfig
+from biodata.splits.verify import verify_dataset
 
 BOTH = pytest.mark.parametrize("settings", [sketch_settings, second_settings])
 

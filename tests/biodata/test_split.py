@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from biodata.audit import AuditSettings, audit, held_out_rows
 from biodata.errors import ConfigError, DataError
 from biodata.mmseqs import normalised
-from biodata.repair import crossing, join_clusters, rows_to_purge
-from biodata.search import Hits
-from biodata.split import PURGED, Split, SplitConfig, assign, repair_again, split_counts, split_rows
+from biodata.similarity.search import Hits
+from biodata.splits.audit import AuditSettings, audit, held_out_rows
+from biodata.splits.repair import crossing, join_clusters, rows_to_purge
+from biodata.splits.split import PURGED, Split, SplitConfig, assign, repair_again, split_counts, split_rows
 
 
 def pairs(*edges: tuple[int, int]) -> Hits:

@@ -9,15 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from biodata.audit import audit
 from biodata.errors import ConfigError, DataError
 from biodata.mmseqs import normalised
-from biodata.pairwise import short_pairs
 from biodata.schema import BioSequence, table_from_records
-from biodata.split import PURGED, Split, SplitConfig, repair_again, split_rows
-from biodata.split_by import SPLITTERS
-from biodata.split_columns import read_columns
-from biodata.split_time import parse_day
+from biodata.similarity.pairwise import short_pairs
+from biodata.splits.audit import audit
+from biodata.splits.by_time import parse_day
+from biodata.splits.columns import read_columns
+from biodata.splits.split import PURGED, Split, SplitConfig, repair_again, split_rows
+from biodata.splits.ways import SPLITTERS
 
 
 def random_dna(rng: random.Random, length: int = 200) -> str:

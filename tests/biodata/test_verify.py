@@ -10,7 +10,7 @@ import pytest
 
 from biodata.errors import ConfigError, DataError
 from biodata.files import fingerprint
-from biodata.verify import _manifest_problems, verify_dataset
+from biodata.splits.verify import _manifest_problems, verify_dataset
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

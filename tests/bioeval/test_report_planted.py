@@ -12,7 +12,7 @@ from biodata.build import BuildConfig, build_dataset
 from biodata.read_config import ReadConfig
 from biodata.simulate.archive import DEFECTS, PSEUDO, simulate_archive
 from biodata.simulate.families import SimulateConfig
-from biodata.split import SplitConfig
+from biodata.splits.split import SplitConfig
 from bioeval.report.inputs import ReportInputs, read_facts
 from bioeval.report.page import render_page
 from bioeval.report.planted import find_planted

@@ -8,7 +8,7 @@ import pytest
 from biodata.build import BuildConfig, build_dataset
 from biodata.dataset import Dataset, open_dataset
 from biodata.read_config import ReadConfig
-from biodata.split import SplitConfig
+from biodata.splits.split import SplitConfig
 from biodata.tokenizers.kmer import codon
 
 

@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 
 from biodata.alphabet import reverse_complement
-from biodata.cluster import short_below
-from biodata.pairwise import EPSILON, most_edits, windows_of
-from biodata.search import NO_HITS, Hits, audit_settings, lengths_of, search, select
+from biodata.similarity.pairwise import EPSILON, most_edits, windows_of
+from biodata.similarity.search import NO_HITS, Hits, audit_settings, lengths_of, search, select
+from biodata.similarity.short import short_below
 
 PIECE = 4096
 """Longer test rows are looked for in pieces of this many letters."""

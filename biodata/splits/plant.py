@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from biodata.alphabet import reverse_complement
-from biodata.cluster import short_below
 from biodata.mmseqs import NUCLEOTIDES
-from biodata.search import LONG, lengths_of
+from biodata.similarity.search import LONG, lengths_of
+from biodata.similarity.short import short_below
 
 LEVELS = (0.90, 0.92, 0.95, 0.99)
 _PLANTED = 64

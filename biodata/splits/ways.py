@@ -1,7 +1,7 @@
 """The ways to split: which rows stay together, and which split a row must be in.
 
-A way only makes units. `biodata.split` puts units into splits, repairs what is alike across them and has the
-result audited, the same for every way.
+A way only makes units. `biodata.splits.split` puts units into splits, repairs what is alike across them and
+has the result audited, the same for every way.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ import numpy as np
 import pyarrow as pa
 
 from biodata.catalog import Catalog
-from biodata.cluster import cluster, renumbered
 from biodata.errors import ConfigError
-from biodata.repair import join_labels
 from biodata.schema import SPLITS
-from biodata.search import Hits, lengths_of
-from biodata.sketch import greedy_clusters
-from biodata.split_columns import Columns, codes_of
-from biodata.split_config import SplitConfig
+from biodata.similarity.cluster import cluster, renumbered
+from biodata.similarity.search import Hits, lengths_of
+from biodata.similarity.sketch import greedy_clusters
+from biodata.splits.columns import Columns, codes_of
+from biodata.splits.config import SplitConfig
+from biodata.splits.repair import join_labels
 
 SPLITTERS = Catalog(
     "split",
     {
-        "cluster": "biodata.split_by:by_cluster",
-        "random": "biodata.split_by:by_random",
-        "group": "biodata.split_by:by_group",
-        "taxon": "biodata.split_by:by_taxon",
-        "time": "biodata.split_time:by_time",
-        "scaffold": "biodata.scaffold:by_scaffold",
+        "cluster": "biodata.splits.ways:by_cluster",
+        "random": "biodata.splits.ways:by_random",
+        "group": "biodata.splits.ways:by_group",
+        "taxon": "biodata.splits.ways:by_taxon",
+        "time": "biodata.splits.by_time:by_time",
+        "scaffold": "biodata.splits.by_scaffold:by_scaffold",
     },
 )
 
@@ -46,7 +46,7 @@ class Rows:
 
     Attributes:
         sequences: normalised (`biodata.mmseqs.normalised`).
-        columns: what `biodata.split_columns.read_columns` gave.
+        columns: what `biodata.splits.columns.read_columns` gave.
         links: similar pairs of rows.
         workdir: for temporary folders.
     """

@@ -1,12 +1,12 @@
-"""How rows are split, repaired and audited: the configuration of `biodata.split`."""
+"""How rows are split, repaired and audited: the configuration of `biodata.splits.split`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from biodata.audit import AuditSettings
 from biodata.errors import ConfigError
+from biodata.splits.audit import AuditSettings
 
 _CHOICES = {
     "by": ("cluster", "random", "group", "time", "taxon", "scaffold"),

@@ -1,9 +1,8 @@
 """Clusters of similar sequences: MMseqs2's LinClust (Steinegger & Soeding 2018).
 
 LinClust (doi:10.1038/s41467-018-04964-5) is greedy and linear in time. Similar sequences may
-end in different clusters; `biodata.repair` joins what a search finds. Sequences too short for its k-mers are
-clustered only if they are equal; `short_below` says below which length the repair and the audit compare every
-pair exactly instead.
+end in different clusters; `biodata.splits.repair` joins what a search finds. Sequences too short for its
+k-mers are clustered only if they are equal (`biodata.similarity.short` compares every pair of them).
 """
 
 from __future__ import annotations
@@ -19,10 +18,9 @@ import pyarrow.csv
 
 from biodata.errors import ConfigError
 from biodata.mmseqs import available_threads, create_database, find_mmseqs, run_mmseqs
-from biodata.search import LONG, lengths_of
+from biodata.similarity.search import LONG, lengths_of
 
 _SHORTEST = {"protein": 14, "dna": 17, "rna": 17}  # LinClust's k-mer lengths at identity 0.9
-_SHORT_BELOW = {"protein": 32, "dna": 100, "rna": 100}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +40,13 @@ class Clusters:
     too_short: int
 
 
-def short_below(alphabet: str) -> int:
-    """Length below which pairs are compared exactly because k-mer searches miss some (measured).
-
-    SELFIES have no MMseqs2 alphabet: all of them are compared exactly.
-    """
-    return _SHORT_BELOW.get(alphabet, 1 << 62)
-
-
 def cluster(
     sequences: pa.ChunkedArray, *, alphabet: str, identity: float, coverage: float, workdir: Path,
     threads: int = 0,
 ) -> Clusters:  # fmt: skip
     """LinClust clusters, the same whatever the number of threads.
 
-    Rows above `LONG` letters are clustered only if they are equal; `biodata.sketch` clusters them.
+    Rows above `LONG` letters are clustered only if they are equal; `biodata.similarity.sketch` clusters them.
 
     Args:
         sequences: normalised sequences (`biodata.mmseqs.normalised`).

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from biodata.errors import ConfigError
 from biodata.schema import SCHEMA
-from biodata.split_config import SplitConfig
+from biodata.splits.config import SplitConfig
 
 _NOT_VALUES = ("features", "labels", "cluster", "split")
 Columns = Mapping[str, pa.ChunkedArray]

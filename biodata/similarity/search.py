@@ -24,7 +24,7 @@ from biodata.mmseqs import NUCLEOTIDES, available_threads, create_database, run_
 _COLUMNS = ("query", "target", "nident", "alnlen", "qstart", "qend", "qlen", "tstart", "tend", "tlen")
 
 
-# Alignment is quadratic in length: rows of more letters are compared by `biodata.sketch`.
+# Alignment is quadratic in length: rows of more letters are compared by `biodata.similarity.sketch`.
 LONG = 32_768
 
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from biodata.alphabet import reverse_complement
-from biodata.pairwise import EPSILON, best_identity, most_edits
-from biodata.search import Hits
+from biodata.similarity.pairwise import EPSILON, best_identity, most_edits
+from biodata.similarity.search import Hits
 
 _BUCKETS = 4096
 _QUERIES = 64

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from biodata.errors import ConfigError, DataError
 from biodata.schema import SPLITS
-from biodata.split_by import Rows, Units
-from biodata.split_config import SplitConfig
+from biodata.splits.config import SplitConfig
+from biodata.splits.ways import Rows, Units
 
 _ISO = re.compile(r"(\d{4})(?:[-/](\d{1,2})(?:[-/](\d{1,2}))?)?(?:[T ].*)?")
 _GENBANK = re.compile(r"(?:(\d{1,2})-)?([A-Za-z]{3})-(\d{4})")

@@ -3,9 +3,10 @@
 Independent of how the split was made. Two methods, and a leak found by either counts. (a) An MMseqs2 search
 with other k-mers, the highest sensitivity and longer lists than the repair's, with planted near-copies that
 say how much it finds; short sequences are compared exactly instead. (b) Edit-distance alignment of held-out
-rows with all rows of the other splits (`biodata.exact`). Identity = matching columns / columns of an
+rows with all rows of the other splits (`biodata.splits.exact`). Identity = matching columns / columns of an
 alignment that covers `coverage` of both sequences: local in (a), the shorter sequence whole in (b).
-Of rows above `LONG` letters two sketches of k-mers are compared instead (`biodata.sketch`), by the same rule.
+Of rows above `LONG` letters two sketches of k-mers are compared instead (`biodata.similarity.sketch`), by the
+same rule.
 """
 
 from __future__ import annotations
@@ -18,16 +19,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biodata.cluster import short_below
 from biodata.errors import ConfigError
-from biodata.exact import ExactResult, ExactSettings, exact_check
 from biodata.mmseqs import NUCLEOTIDES, find_mmseqs
-from biodata.molecules import similar_molecules
-from biodata.pairwise import EPSILON, best_identity, short_pairs
-from biodata.plant import plant
-from biodata.repair import crossing
-from biodata.search import LONG, NO_HITS, Hits, audit_settings, lengths_of, merge_hits, search, select
-from biodata.sketch import alike, describe, long_pairs, second_settings, sketch_settings
+from biodata.similarity.molecules import similar_molecules
+from biodata.similarity.pairwise import EPSILON, best_identity
+from biodata.similarity.search import (
+    LONG,
+    NO_HITS,
+    Hits,
+    audit_settings,
+    lengths_of,
+    merge_hits,
+    search,
+    select,
+)
+from biodata.similarity.short import short_below, short_links
+from biodata.similarity.sketch import alike, describe, long_pairs, second_settings, sketch_settings
+from biodata.splits.exact import ExactResult, ExactSettings, exact_check
+from biodata.splits.plant import plant
+from biodata.splits.repair import crossing
 
 _NEAR = 0.03
 
@@ -217,22 +227,6 @@ def _long(
     if "sketch" in second:
         first["second_sketch"] = second["sketch"]
     return merge_hits(*parts), float(nearest), first
-
-
-def short_links(
-    sequences: pa.ChunkedArray, rows: np.ndarray, *, alphabet: str, identity: float, coverage: float
-) -> Hits:
-    """Similar pairs of the rows of a mask whose shorter sequence is below `short_below`: exactly all."""
-    below = short_below(alphabet)
-    length = lengths_of(sequences)
-    if not (rows & (length < below)).any():
-        return NO_HITS
-    longest = min(LONG, below / (identity * coverage))
-    chosen = np.flatnonzero(rows & (length > 0) & (length <= longest))
-    texts = sequences.take(pa.array(chosen)).to_pylist()
-    found = short_pairs(texts, below=below, identity=identity, coverage=coverage,
-                        both_strands=alphabet == "dna")  # fmt: skip
-    return Hits(chosen[found.query], chosen[found.target], found.identity)
 
 
 def _exact_settings(alphabet: str, settings: AuditSettings) -> ExactSettings:

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from biodata.kmers import kmer_hashes
 from biodata.mmseqs import NUCLEOTIDES
-from biodata.search import LONG, NO_HITS, Hits, lengths_of, merge_hits, select
+from biodata.similarity.kmers import kmer_hashes
+from biodata.similarity.search import LONG, NO_HITS, Hits, lengths_of, merge_hits, select
 
 MARGIN = 0.02
 _LEAST_SHARE = 0.005

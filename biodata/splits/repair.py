@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from biodata.cluster import renumbered
-from biodata.search import Hits, select
+from biodata.similarity.cluster import renumbered
+from biodata.similarity.search import Hits, select
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from biodata.errors import require
-from biodata.pairwise import EPSILON
-from biodata.search import NO_HITS, Hits, merge_hits
+from biodata.similarity.pairwise import EPSILON
+from biodata.similarity.search import NO_HITS, Hits, merge_hits
 
 EXTRA = "molecules"
 

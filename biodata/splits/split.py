@@ -1,8 +1,9 @@
-"""Splits rows in any of the ways of `biodata.split_by`, and repairs the result.
+"""Splits rows in any of the ways of `biodata.splits.ways`, and repairs the result.
 
 Whatever the way, rows that are alike may not be in different splits. Units that a similar pair connects are
 joined as long as the component stays small; where they would percolate, or where dates or names decide what
-goes where, rows are purged instead (the rule: `biodata.repair`). `biodata.audit` checks the outcome.
+goes where, rows are purged instead (the rule: `biodata.splits.repair`). `biodata.splits.audit` checks the
+outcome.
 """
 
 from __future__ import annotations
@@ -15,18 +16,28 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from biodata.audit import held_out_rows, short_links
-from biodata.cluster import renumbered, short_below
 from biodata.errors import DataError
 from biodata.mmseqs import NUCLEOTIDES
-from biodata.molecules import similar_molecules
-from biodata.pairwise import EPSILON
-from biodata.repair import Groups, join_clusters, join_labels, rows_to_purge
 from biodata.schema import SPLITS
-from biodata.search import LONG, NO_HITS, Hits, lengths_of, merge_hits, repair_settings, search, select
-from biodata.sketch import alike, describe, long_pairs, sketch_settings
-from biodata.split_by import SPLITTERS, Rows, Units, kept_together
-from biodata.split_config import SplitConfig
+from biodata.similarity.cluster import renumbered
+from biodata.similarity.molecules import similar_molecules
+from biodata.similarity.pairwise import EPSILON
+from biodata.similarity.search import (
+    LONG,
+    NO_HITS,
+    Hits,
+    lengths_of,
+    merge_hits,
+    repair_settings,
+    search,
+    select,
+)
+from biodata.similarity.short import short_below, short_links
+from biodata.similarity.sketch import alike, describe, long_pairs, sketch_settings
+from biodata.splits.audit import held_out_rows
+from biodata.splits.config import SplitConfig
+from biodata.splits.repair import Groups, join_clusters, join_labels, rows_to_purge
+from biodata.splits.ways import SPLITTERS, Rows, Units, kept_together
 
 __all__ = ["PURGED", "Split", "SplitConfig", "assign", "repair_again", "split_counts", "split_from",
            "split_rows"]  # fmt: skip
@@ -66,7 +77,7 @@ def split_rows(
     Args:
         sequences: normalised sequences (`biodata.mmseqs.normalised`).
         workdir: for temporary folders, deleted after use.
-        columns: what `biodata.split_columns.read_columns` gave for the same rows.
+        columns: what `biodata.splits.columns.read_columns` gave for the same rows.
 
     Raises:
         DataError: too few units for the splits asked for, or rows that do not fit the way to split.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from biodata.errors import DataError, require
-from biodata.molecules import EXTRA, scaffolds
-from biodata.split_by import Rows, Units, anywhere, units_of
-from biodata.split_config import SplitConfig
+from biodata.similarity.molecules import EXTRA, scaffolds
+from biodata.splits.config import SplitConfig
+from biodata.splits.ways import Rows, Units, anywhere, units_of
 
 
 def by_scaffold(rows: Rows, config: SplitConfig) -> Units:

@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from biodata.alphabet import get_alphabet
-from biodata.audit import Audit, AuditSettings, audit
 from biodata.dataset import MANIFEST, Dataset, is_dataset, open_dataset
 from biodata.errors import ConfigError, DataError
 from biodata.files import fingerprint, sha256_file
 from biodata.mmseqs import normalised
-from biodata.nearness import nearness
 from biodata.schema import SCHEMA, SCHEMA_VERSION, SPLITS, checksum
-from biodata.stranger import read_split, tables_in
+from biodata.splits.audit import Audit, AuditSettings, audit
+from biodata.splits.nearness import nearness
+from biodata.splits.stranger import read_split, tables_in
 
 _SHOWN = 5
 
@@ -41,7 +41,7 @@ def verify_dataset(
 
     Returns:
         `ok`, `problems` (one line each), `audit` (None if the rows cannot be audited) and `near` (looser
-        signs that do not make a split wrong: `biodata.nearness`).
+        signs that do not make a split wrong: `biodata.splits.nearness`).
 
     Raises:
         DataError: there is nothing at `path`, or it is no dataset and no table.

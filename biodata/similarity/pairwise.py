@@ -15,8 +15,8 @@ import edlib
 import numpy as np
 
 from biodata.alphabet import reverse_complement
-from biodata.neighbours import one_edit_candidates
-from biodata.search import NO_HITS, Hits, merge_hits
+from biodata.similarity.neighbours import one_edit_candidates
+from biodata.similarity.search import NO_HITS, Hits, merge_hits
 
 EPSILON = 1e-9  # thresholds such as 0.9 are no binary fractions
 _CIGAR = re.compile(r"(\d+)([=XID])")
@@ -85,7 +85,8 @@ def short_pairs(
 
     A sequence with e edits allowed, cut into e + 1 pieces, has one piece unchanged in any sequence like it,
     at most e places from where it was (pigeonhole). Pairs that share a piece are aligned. Where only one edit
-    is allowed, as in most CDR3s, pairs come from the deletion neighbourhood instead (`biodata.neighbours`).
+    is allowed, as in most CDR3s, pairs come from the deletion neighbourhood instead
+    (`biodata.similarity.neighbours`).
 
     Args:
         texts: normalised sequences; equal ones are compared once.

@@ -2,7 +2,8 @@
 
 Two sequences within one substitution, insertion or deletion become equal when one letter of either or of both
 is left out (Mor & Fraenkel 1982, doi:10.1093/comjnl/25.4.336, for one error). The pigeonhole of
-`biodata.pairwise` would do, but the pieces of CDR3s, which nearly all begin with CASS, belong to too many.
+`biodata.similarity.pairwise` would do, but the pieces of CDR3s, which nearly all begin with CASS, belong to
+too many.
 """
 
 from __future__ import annotations

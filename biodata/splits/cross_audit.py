@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from biodata.contained import PIECE, ContainedSettings, contained, exact_sample, pieces_of
 from biodata.curate.rules import RuleLog
 from biodata.dataset import is_dataset, open_dataset
 from biodata.errors import ConfigError, DataError
@@ -23,8 +22,9 @@ from biodata.io.detect import detect_format, expand_inputs
 from biodata.mmseqs import normalised
 from biodata.progress import progress
 from biodata.read_config import ReadConfig
-from biodata.search import lengths_of
-from biodata.stranger import is_table, read_rows
+from biodata.similarity.search import lengths_of
+from biodata.splits.contained import PIECE, ContainedSettings, contained, exact_sample, pieces_of
+from biodata.splits.stranger import is_table, read_rows
 
 Molecule = Literal["dna", "rna", "protein"]
 _ALPHABETS: tuple[Molecule, ...] = ("dna", "rna", "protein")
@@ -73,7 +73,7 @@ def audit_against(
         listing: Parquet file to write the pairs to.
 
     Returns:
-        `ok`, `problems` and `audit`, as `biodata.verify.verify_dataset` does.
+        `ok`, `problems` and `audit`, as `biodata.splits.verify.verify_dataset` does.
 
     Raises:
         DataError: nothing there, or nothing readable.

@@ -1,0 +1,1 @@
+"""How alike sequences are: searches, exact comparisons, sketches and clusters."""

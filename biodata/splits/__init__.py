@@ -1,0 +1,1 @@
+"""Which row goes into which split, what repairs a split, and what proves that it does not leak."""
