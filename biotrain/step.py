@@ -11,7 +11,7 @@ Shapes: B rows of a step, T tokens, N predicted tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -33,6 +33,7 @@ class Counts(NamedTuple):
     targets: int
     tokens: int
     rows: int
+    counted: int = 0
 
 
 def train_step(parts: Parts, rows: Rows, step: int) -> StepResult:
@@ -51,7 +52,7 @@ def train_step(parts: Parts, rows: Rows, step: int) -> StepResult:
     parts.optimizer.zero_grad(set_to_none=True)
     torch.manual_seed(random_stream(config.seed, "dropout", step))
     prepared, mask = _prepare(parts, rows, "masks", step)
-    whole = _counted(prepared.targets, mask)
+    whole = _counted(prepared.targets, mask, prepared.by_token)
     batches = _micro_batches(parts, prepared, mask, size=-(-config.batch_size // parts.lanes.count))
     shares = parts.lanes.backward(parts.model, (partial(_share, parts, batch, whole) for batch in batches))
     sums = torch.stack(shares).sum(0) if shares else torch.zeros(0, device=parts.hardware.device)
@@ -80,14 +81,14 @@ def validate(parts: Parts, *, batches: int, stopped: Callable[[], bool]) -> dict
     """
     config, objective = parts.config, parts.objective
     parts.model.eval()
-    sums, whole = torch.zeros(0), Counts(0, 0, 0)
+    sums, whole = torch.zeros(0), Counts(0, 0, 0, 0)
     fixed = fixed_batches(parts.validation, size=config.batch_size, count=batches, seed=config.seed)
     with torch.inference_mode():
         for number, rows in enumerate(fixed):
             if stopped():
                 return None
             prepared, mask = _prepare(parts, rows, "validation", number)
-            whole = Counts(*map(sum, zip(whole, _counted(prepared.targets, mask))))
+            whole = Counts(*map(sum, zip(whole, _counted(prepared.targets, mask, prepared.by_token))))
             for batch in _micro_batches(parts, prepared, mask, size=config.batch_size):
                 found = _flat(objective.losses(partial(_predict, parts, batch, None), parts.loss, batch))
                 sums = found.double() + (sums if len(sums) else 0)
@@ -116,14 +117,15 @@ def _micro_batches(parts: Parts, prepared: Prepared, mask: Tensor, *, size: int)
         part = slice(begin, begin + size)
         width = int(mask[part].sum(1).max())
         wanted, real = prepared.targets[part, :width], mask[part, :width]
-        counts, rows = _counted(wanted, real), wanted != IGNORE
+        by_token = {name: value[part, :width] for name, value in prepared.by_token.items()}
+        counts, rows = _counted(wanted, real, by_token), wanted != IGNORE
         if any(getattr(counts, term.per) for term in parts.objective.terms.values()):
             yield Batch(
                 inputs=there(prepared.inputs[part, :width]),
                 mask=None if real.all() else there(real),
                 rows=there(rows),
                 targets=there(wanted[rows]),
-                by_token={name: there(value[part, :width]) for name, value in prepared.by_token.items()},
+                by_token={name: there(value) for name, value in by_token.items()},
                 by_row={name: there(value[part]) for name, value in prepared.by_row.items()},
             )
 
@@ -175,8 +177,9 @@ def _total(objective: Objective, losses: Tensor, whole: Counts) -> Tensor:
     return torch.stack([loss * scale for loss, scale in zip(losses.unbind(), scales)]).sum()
 
 
-def _counted(targets: Tensor, mask: Tensor) -> Counts:
-    return Counts(int((targets != IGNORE).sum()), int(mask.sum()), len(mask))
+def _counted(targets: Tensor, mask: Tensor, by_token: Mapping[str, Tensor]) -> Counts:
+    counted = int(by_token["counted"].sum()) if "counted" in by_token else 0
+    return Counts(int((targets != IGNORE).sum()), int(mask.sum()), len(mask), counted)
 
 
 def _weight(objective: Objective, counts: Counts) -> int:

@@ -68,11 +68,12 @@ class Term(NamedTuple):
     """A part of the training loss.
 
     Attributes:
-        per: what it is a mean of, over the whole step: predicted tokens, real tokens, or rows.
+        per: what it is a mean of, over the whole step: predicted tokens, real tokens, rows, or the tokens
+            marked in `Prepared.by_token["counted"]`.
         weight: factor in the training loss.
     """
 
-    per: Literal["targets", "tokens", "rows"] = "targets"
+    per: Literal["targets", "tokens", "rows", "counted"] = "targets"
     weight: float = 1.0
 
 
