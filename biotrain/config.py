@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from biodata.errors import ConfigError
-from biotrain.losses.config import LossConfig
+from biotrain.losses.config import ORDERED, LossConfig
 from biotrain.models.config import ModelConfig
 from biotrain.objectives.config import ObjectiveConfig, check_compatible
 from biotrain.optim.config import OptimConfig
@@ -114,6 +114,11 @@ class TrainConfig:
         check_range("min_lr", self.min_lr, low=0, high=self.optim.lr)
         check_range("warmup_lr", self.schedule.warmup_lr, low=0, high=self.optim.lr)
         check_compatible(self.model, self.objective.name)
+        if self.loss.name in ORDERED and self.objective.name != "clm":
+            raise ConfigError(
+                f"loss {self.loss.name!r} needs every token of a sequence predicted in order: take objective "
+                f"'clm', got {self.objective.name!r}"
+            )
 
     @property
     def window(self) -> int:

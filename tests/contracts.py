@@ -81,8 +81,13 @@ def check_model(name: str, *, bidirectional: bool, vocab_size: int = 20) -> None
     assert count_parameters(config, vocab_size=vocab_size)["total"] == built
 
 
-def check_loss(loss: torch.nn.Module, *, vocab_size: int) -> None:
-    """Not negative, smaller for the right answer, finite with a gradient at extreme logits."""
+def check_loss(module: torch.nn.Module, *, vocab_size: int) -> None:
+    """Not negative, smaller for the right answer, finite with a gradient at extreme logits; parts add up."""
+
+    def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        by_sequence = getattr(module, "by_sequence", False)
+        return module(logits, targets, *([torch.ones_like(targets)] if by_sequence else []))
+
     targets = torch.arange(vocab_size)
     right = torch.full((vocab_size, vocab_size), -3.0).fill_diagonal_(3.0)
     wrong = right.roll(7, dims=1)
@@ -93,10 +98,9 @@ def check_loss(loss: torch.nn.Module, *, vocab_size: int) -> None:
         value.backward()
         assert value.isfinite() and logits.grad is not None
         assert logits.grad.isfinite().all() and (logits.grad.abs().sum(dim=1) > 0).all()
-    halves = (
-        loss(wrong[:35], targets[:35]) * 35 + loss(wrong[35:], targets[35:]) * (vocab_size - 35)
-    ) / vocab_size
-    torch.testing.assert_close(halves, loss(wrong, targets))
+    half = vocab_size // 2
+    parts = [loss(wrong[a:b], targets[a:b]) * (b - a) for a, b in ((0, half), (half, vocab_size))]
+    torch.testing.assert_close(torch.stack(parts).sum() / vocab_size, loss(wrong, targets))
 
 
 def check_optimizer(name: str) -> None:

@@ -18,6 +18,7 @@ LOSSES = Catalog(
         "aa_loss_only": "biotrain.losses.amino_acid:build_only",
         "hxe": "biotrain.losses.hxe:build",
         "soft_labels": "biotrain.losses.soft_labels:build",
+        "topological": "biotrain.losses.topological:build",
         "xe": "biotrain.losses.xe:build",
     },
 )
@@ -30,8 +31,12 @@ _USED = {
     "soft_labels": ("beta", *_TREE),
     "aa_loss_add": ("start_codon", "table"),
     "aa_loss_only": ("start_codon", "table"),
+    "topological": ("topology_weight", "topology_points"),
 }
 """Loss to the fields that it reads; others must be left alone."""
+
+ORDERED = ("topological",)
+"""Losses that look at all tokens of a sequence in their order, which only objective `clm` predicts so."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +60,7 @@ class LossConfig:
 
     name: str = field(
         default="xe", metadata={"help": "xe (cross-entropy), hxe (hierarchical), soft_labels, aa_loss_add "
-                                        "(codon and amino acid) or aa_loss_only"}
+                                        "(codon and amino acid), aa_loss_only or topological (nucleotides)"}
     )  # fmt: skip
     alpha: float = field(
         default=0.2,
@@ -85,6 +90,12 @@ class LossConfig:
         default="ATG", metadata={"help": "codon that forms a group of its own; '' = with its amino acid"}
     )
     table: int = field(default=1, metadata={"help": "NCBI translation table number of the codon tree"})
+    topology_weight: float = field(
+        default=0.1, metadata={"help": "topological: weight of the distance beside cross-entropy, >= 0"}
+    )
+    topology_points: int = field(
+        default=512, metadata={"help": "topological: most tokens of a sequence in one point cloud, 4 or more"}
+    )
 
     def __post_init__(self) -> None:
         used = _USED[LOSSES.resolve(self.name)]
@@ -95,6 +106,8 @@ class LossConfig:
         check_range("loss alpha", self.alpha, low=0)
         check_range("loss beta", self.beta, low=1e-6)
         check_range("loss tree_seed", self.tree_seed, low=0)
+        check_range("loss topology_weight", self.topology_weight, low=0)
+        check_range("loss topology_points", self.topology_points, low=4)
         if self.hierarchy not in ("true", "random", "permuted"):
             raise ConfigError(f"loss hierarchy is {self.hierarchy!r}, allowed: true, random, permuted")
         if self.tree is not None and self.hierarchy != "true":

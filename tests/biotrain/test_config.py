@@ -46,6 +46,10 @@ def test_every_field_explains_itself() -> None:
         ({"schedule": "cosin"}, "did you mean 'cosine'?"),
         ({"optim": {"betas": [0.9, 1]}}, "betas must be"),
         ({"objective": "mlm"}, "objective 'mlm' needs a model that sees both sides, got 'gpt2'"),
+        (
+            {"model": "bert", "objective": "mlm", "loss": "topological"},
+            "predicted in order: take objective 'clm', got 'mlm'",
+        ),
         ({"chekpoint_every": 1}, "did you mean 'checkpoint_every'?"),
     ],
 )
