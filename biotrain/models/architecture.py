@@ -137,6 +137,7 @@ class Architecture:
         attends: whether tokens look at one another by attention over the whole sequence alone; otherwise
             no mask of T x T is made, and `Scene` has what other layers need instead.
         directions: allowed values of `bidirectional`.
+        objectives: the only ones it learns by; none = all that suit its direction.
     """
 
     bidirectional: bool
@@ -150,6 +151,7 @@ class Architecture:
     modeling: Modeling = SEQLOOM
     attends: bool = True
     directions: tuple[bool, ...] = (False, True)
+    objectives: tuple[str, ...] = ()
 
     def build(self, config: ModelConfig, vocab_size: int) -> Transformer:
         """The module, with weights that are not drawn yet."""

@@ -7,32 +7,50 @@ from typing import Literal
 
 from biodata.catalog import Catalog
 from biodata.errors import ConfigError
-from biotrain.models.config import ModelConfig
+from biotrain.models.config import MODELS, ModelConfig
+from biotrain.objectives.rtd_config import RtdConfig
 from biotrain.ranges import check_range
 
 OBJECTIVES = Catalog(
-    "objective", {"clm": "biotrain.objectives.clm:build", "mlm": "biotrain.objectives.mlm:build"}
+    "objective",
+    {
+        "clm": "biotrain.objectives.clm:build",
+        "mlm": "biotrain.objectives.mlm:build",
+        "rtd": "biotrain.objectives.rtd:build",
+    },
 )
-"""Name to `build(config, vocab_size)`."""
+"""Name to `build(config, vocab_size, tokens)`."""
 
-BIDIRECTIONAL = {"clm": False, "mlm": True}
+BIDIRECTIONAL = {"clm": False, "mlm": True, "rtd": True}
 """Whether an objective trains a model that sees both sides."""
+
+SPECIAL = frozenset({"rtd"})
+"""Objectives of models that name them (`Architecture.objectives`); the others suit models that name none."""
+
+_MASKS = ("mask_rate", "masked_share", "random_share", "masking_strategy", "span_length")
+_USED = {"clm": (), "mlm": _MASKS, "rtd": (*_MASKS, "rtd")}
+"""Objective to the fields that it reads; others must be left alone."""
+
+_GROUPS = {"rtd": RtdConfig}
+"""Settings of single objectives: a field of `ObjectiveConfig` to its class."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObjectiveConfig:
-    """What the model has to predict. The fields after `name` belong to `mlm`.
+    """What the model has to predict.
 
     Raises:
-        ConfigError: a value out of range, or a setting of `mlm` for another objective.
+        ConfigError: a value out of range, or a setting that the objective does not use.
 
     >>> ObjectiveConfig(name="mlm", masked_share=0.8, random_share=0.1).mask_rate
     0.15
     """
 
     name: str = field(
-        default="clm", metadata={"help": "clm (predict the next token) or mlm (predict masked tokens)"}
-    )
+        default="clm",
+        metadata={"help": "clm (predict the next token), mlm (predict masked tokens) or rtd (find replaced "
+                          "tokens: electra, metro)"},
+    )  # fmt: skip
     mask_rate: float = field(
         default=0.15, metadata={"help": "mlm: share of the non-special tokens to predict, over 0 to 1"}
     )
@@ -55,11 +73,18 @@ class ObjectiveConfig:
         default=3.0, metadata={"help": "mlm: mean length of the spans, tokens, 1 or more (SpanBERT 3.8)"}
     )
 
+    rtd: RtdConfig | None = field(default=None, metadata={"help": "losses of objective rtd"})
+
     def __post_init__(self) -> None:
-        OBJECTIVES.resolve(self.name)
+        used = _USED[OBJECTIVES.resolve(self.name)]
         for item in fields(self)[1:]:
-            if self.name != "mlm" and getattr(self, item.name) != item.default:
-                raise ConfigError(f"objective {self.name!r} does not use {item.name}, which belongs to: mlm")
+            if item.name not in used and getattr(self, item.name) != item.default:
+                owners = ", ".join(name for name, names in _USED.items() if item.name in names)
+                raise ConfigError(
+                    f"objective {self.name!r} does not use {item.name}, which belongs to: {owners}"
+                )
+            if item.name in used and item.name in _GROUPS and getattr(self, item.name) is None:
+                object.__setattr__(self, item.name, _GROUPS[item.name]())
         if self.masking_strategy not in ("single", "double", "span"):
             raise ConfigError(
                 f"objective masking_strategy is {self.masking_strategy!r}, allowed: single, double, span"
@@ -85,7 +110,9 @@ def check_compatible(model: ModelConfig, objective: str) -> None:
     Traceback (most recent call last):
     biodata.errors.ConfigError: objective 'clm' needs a causal model, got 'bert' that sees both sides: take model 'gpt2', bidirectional false or objective 'mlm'
     """  # noqa: E501
-    needed = BIDIRECTIONAL[OBJECTIVES.resolve(objective)]
+    objective = OBJECTIVES.resolve(objective)
+    _check_named(model, objective)
+    needed = BIDIRECTIONAL[objective]
     if model.bidirectional == needed:
         return
     other = next(name for name, both in BIDIRECTIONAL.items() if both != needed)
@@ -95,3 +122,13 @@ def check_compatible(model: ModelConfig, objective: str) -> None:
         f"objective {objective!r} needs {wanted}, got {given}: take model {usual!r}, "
         f"bidirectional {str(needed).lower()} or objective {other!r}"
     )
+
+
+def _check_named(model: ModelConfig, objective: str) -> None:
+    own = model.architecture.objectives
+    if own and objective not in own:
+        fitting = " or ".join(map(repr, own))
+        raise ConfigError(f"model {model.name!r} learns by objective {fitting}, got {objective!r}")
+    if objective in SPECIAL and not own:
+        able = " or ".join(repr(name) for name in MODELS if objective in MODELS.load(name).objectives)
+        raise ConfigError(f"objective {objective!r} is not for model {model.name!r}: take model {able}")
