@@ -139,7 +139,7 @@ class _Table:
         self.keys = np.empty((limit, 2), np.uint64)  # pages that are not used cost nothing
         self.count = 0
         self._bits = 21  # 8 MB, so that a million digests are placed once instead of at every doubling
-        self._slots = np.full(1 << self._bits, -1, np.int32)
+        self._slots = np.zeros(1 << self._bits, np.int32)  # 1 + position; zeros take no memory yet
 
     def find_or_add(self, keys: Keys) -> tuple[Int64s, npt.NDArray[np.bool_]]:
         """Position in `self.keys` of every key, and whether it was added; keys are added in their order."""
@@ -153,7 +153,7 @@ class _Table:
         added = int(fresh.sum())
         if added < n:
             self.keys[self.count : self.count + added] = keys[fresh]
-            self._slots[slots[fresh]] = position[fresh]
+            self._slots[slots[fresh]] = position[fresh] + 1
             old = found < self.count
             position = np.where(old, found, position[np.where(old, 0, found - self.count)])
         self.count += added
@@ -168,9 +168,9 @@ class _Table:
         high, low = self.keys[:, 0], self.keys[:, 1]
         while len(pending):
             here = at[pending]
-            free = pending[self._slots[here] < 0][::-1]
-            self._slots[at[free]] = mine[free]  # of several, the last assignment stays: the first row
-            holder = self._slots[here]
+            free = pending[self._slots[here] == 0][::-1]
+            self._slots[at[free]] = mine[free] + 1  # of several, the last assignment stays: the first row
+            holder = self._slots[here] - 1
             same = (high[holder] == keys[pending, 0]) & (low[holder] == keys[pending, 1])
             found[pending[same]] = holder[same]
             pending = pending[~same]
@@ -178,10 +178,10 @@ class _Table:
         return found, at
 
     def _make_room(self, count: int) -> None:
-        """Keeps the table at most half full; it grows fourfold, so that moving costs little in all."""
-        if 2 * count <= len(self._slots):
+        """Keeps the table at most two thirds full; it grows fourfold, so that moving costs little in all."""
+        if 3 * count <= 2 * len(self._slots):
             return
         self._bits = (4 * count - 1).bit_length()
-        self._slots = np.full(1 << self._bits, -1, np.int32)
+        self._slots = np.zeros(1 << self._bits, np.int32)
         for start in range(0, self.count, 1 << 16):
             self._place(np.arange(start, min(start + (1 << 16), self.count)))
