@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from biodata.chaos_game import fcgr
 from biodata.codon import CODONS, genetic_code
 from bioeval.metrics.calibration import FeatureSets
-from bioeval.metrics.cgr import fcgr
 from bioeval.metrics.codon_usage import CodonUsage, rscu
 from bioeval.metrics.composition import Composition
 from bioeval.metrics.kmer import kmer_counts
@@ -25,7 +25,14 @@ FCGR_K = 6
 def draw_pictures(
     inputs: Inputs, metrics: list[Metric], features: list[FeatureSets], config: SequencesConfig
 ) -> dict[str, Any]:
-    """The data of each picture: `fcgr`, and one entry for each metric that has something to draw."""
+    """The data of each picture: `fcgr`, and one entry for each metric that has something to draw.
+
+    Args:
+        inputs: generated, real and shuffled sequences.
+        metrics: those that were computed.
+        features: of every metric, in the same order.
+        config: of the run; its `strands` decides how k-mers are drawn.
+    """
     pictures: dict[str, Any] = {"fcgr": _fcgr(inputs, both_strands=config.strands == "both")}
     for metric, of in zip(metrics, features):
         if isinstance(metric, Composition):

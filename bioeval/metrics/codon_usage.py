@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from biodata.chaos_game import kmer_codes
 from biodata.codon import CODONS, genetic_code
 from biodata.errors import ConfigError
-from bioeval.metrics.kmer import js_divergence, kmer_codes, smoothed, subset_totals
+from bioeval.metrics.kmer import js_divergence, smoothed, subset_totals
 from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import SequenceSet
 

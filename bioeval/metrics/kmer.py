@@ -12,48 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from biodata.chaos_game import kmer_codes
 from biodata.errors import ConfigError
 from bioeval.metrics.protocol import Measure
-from bioeval.metrics.sequence_set import OTHER, SequenceSet
+from bioeval.metrics.sequence_set import SequenceSet
 
 MAX_K = 12
 WINDOWS_PER_KMER = 50
 _BLOCK_BYTES = 1 << 26
-
-
-def kmer_codes(codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The number of the k-mer at every position of a buffer, and whether it is one.
-
-    Args:
-        codes: uint8, A 0, C 1, G 2, T 3, anything from 4 up breaks windows.
-        k: letters a window, 1 to 31.
-
-    Returns:
-        `(numbers, valid)`, both of length `len(codes) - k + 1`: unsigned integers of the least width that
-        holds them, the first letter being the most significant base-4 digit (so the alphabetical rank of the
-        k-mer), and bool.
-
-    Raises:
-        ConfigError: k out of range.
-
-    >>> numbers, valid = kmer_codes(np.array([0, 1, 3, 4, 2], dtype=np.uint8), 2)
-    >>> numbers[valid].tolist(), valid.tolist()
-    ([1, 7], [True, True, False, False])
-    """
-    _check_k(k, 31)
-    size = max(len(codes) - k + 1, 0)
-    width = np.uint16 if k <= 8 else np.uint32 if k <= 16 else np.uint64
-    result, whole, done = (codes & 3).astype(width), codes < OTHER, 1
-    # doubling: a window of length a + b is a window of a followed by one of b
-    while done < k:
-        step = min(done, k - done)
-        keep = max(len(codes) - done - step + 1, 0)
-        tail, tail_valid = (result, whole) if step == done else kmer_codes(codes, step)
-        tail = tail.astype(width, copy=False)
-        result = (result[:keep] << width(2 * step)) | tail[done : done + keep]
-        whole = whole[:keep] & tail_valid[done : done + keep]
-        done += step
-    return result[:size], whole[:size]
 
 
 def kmer_counts(sequences: SequenceSet, k: int, *, both_strands: bool = False) -> np.ndarray:
@@ -83,6 +49,11 @@ def kmer_counts(sequences: SequenceSet, k: int, *, both_strands: bool = False) -
 
 def kmer_table(sequences: SequenceSet, k: int, *, both_strands: bool = False) -> np.ndarray:
     """k-mer counts of each sequence, int32 [n, 4^k]; see `kmer_counts`.
+
+    Args:
+        sequences: n of them.
+        k: letters of a k-mer, at least 1; the table grows as 4^k.
+        both_strands: also count the reverse complement of every k-mer.
 
     >>> kmer_table(SequenceSet.from_strings(["AAC", "T"]), 1).tolist()
     [[2, 1, 0, 0], [0, 0, 0, 1]]
@@ -125,6 +96,11 @@ def kl_divergence(first: np.ndarray, second: np.ndarray, *, alpha: float = 0.5) 
 
 def js_divergence(first: np.ndarray, second: np.ndarray, *, alpha: float = 0.5) -> np.ndarray:
     """Jensen-Shannon divergence of smoothed counts, in bits, 0 to 1 (not its square root, not nats).
+
+    Args:
+        first: counts, k-mers along the last axis.
+        second: counts of the same shape.
+        alpha: added to every count, above 0.
 
     Source: Lin 1991 (doi:10.1109/18.61115).
 

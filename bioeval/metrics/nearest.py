@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from biodata.chaos_game import kmer_codes
 from biodata.errors import ConfigError
-from bioeval.metrics.kmer import kmer_codes
 from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import SequenceSet
 
@@ -25,6 +25,11 @@ _TRAINING_BLOCK = 2048
 
 def identity(first: str, second: str, *, at_least: float = 0.0) -> float:
     """1 - edit distance / length of the longer sequence, 0 to 1, or `at_least` if it is not above that.
+
+    Args:
+        first: one sequence.
+        second: the other.
+        at_least: identity below which nothing is aligned, 0 to 1.
 
     >>> identity("ACGT", "ACGA"), identity("ACGT", "ACGA", at_least=0.9)
     (0.75, 0.9)
@@ -81,6 +86,11 @@ def _cells(queries: SequenceSet, targets: SequenceSet) -> float:
 
 def copied_share(queries: SequenceSet, targets: SequenceSet, *, k: int = COPY_LENGTH) -> np.ndarray:
     """Share of the k-mer windows of each query that occur in the targets, 0 to 1, NaN without a window.
+
+    Args:
+        queries: sequences asked for, n of them.
+        targets: sequences that may have been copied from.
+        k: letters of a window.
 
     >>> a = SequenceSet.from_strings(["ACGTACGTTT"]); b = SequenceSet.from_strings(["ACGTACG"])
     >>> copied_share(a, b, k=5).tolist()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from biodata.chaos_game import kmer_codes
 from biodata.codon import CODONS, genetic_code, start_codons
-from bioeval.metrics.kmer import kmer_codes
 from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import SequenceSet
 

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from biodata.alphabet import reverse_complement
+from biodata.chaos_game import OTHER
 from biodata.errors import DataError
-
-OTHER = 4
-"""Code of every letter that is not A, C, G, T or U, and of the separator after each sequence."""
 
 _IUPAC = b"ACGTURYSWKMBDHVNacgturyswkmbdhvn-.*\n"
 _CODES = np.full(256, OTHER, dtype=np.uint8)
@@ -50,6 +48,11 @@ class SequenceSet:
         cls, sequences: Sequence[str], ids: Sequence[str] | None = None, *, where: object = "sequences"
     ) -> SequenceSet:
         """Builds a set from text.
+
+        Args:
+            sequences: DNA or RNA, IUPAC letters in either case.
+            ids: one for each; by default their numbers from 1.
+            where: file they came from, for messages.
 
         Raises:
             DataError: a sequence with a letter that no IUPAC nucleotide alphabet has.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from biodata.chaos_game import JEFFREY, fcgr
 from biodata.errors import ConfigError
-from bioeval.metrics.cgr import JEFFREY, cgr_points, fcgr, set_points
+from bioeval.metrics.cgr import cgr_points, set_points
 from bioeval.metrics.kmer import kmer_counts
 from bioeval.metrics.sequence_set import SequenceSet
 
