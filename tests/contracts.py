@@ -35,7 +35,7 @@ from bioeval.metrics.protocol import Metric
 from bioeval.metrics.sequence_set import SequenceSet
 from bioeval.protocols import Part, Probe
 from bioeval.tasks.loader import read_task
-from biotrain.models import ModelConfig, build_model
+from biotrain.models import MODELS, ModelConfig, build_model
 from biotrain.models.size import count_parameters
 from biotrain.objectives import IGNORE, Objective
 from biotrain.optim import OptimConfig, build_optimizer
@@ -49,7 +49,8 @@ FIRST = len(SPECIAL_TOKENS)
 def check_model(name: str, *, bidirectional: bool, vocab_size: int = 20) -> None:
     """Shapes, padding and packing invariance, causality as declared, gradients everywhere also in bf16, the
     closed-form size; what its own loop of generation reads piece by piece is what it reads at once."""
-    config = ModelConfig(name=name, bidirectional=bidirectional, layers=2, width=16, heads=2, context=12)
+    shape = {"heads": 2} if "heads" in MODELS.load(name).takes else {}
+    config = ModelConfig(name=name, bidirectional=bidirectional, layers=2, width=16, context=12, **shape)
     model = build_model(config, vocab_size=vocab_size, seed=3)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(FIRST, vocab_size, (3, 10), generator=generator)
@@ -136,10 +137,10 @@ def check_objective(objective: Objective, *, vocab_size: int = 40) -> None:
     inputs, targets = objective.prepare(ids, mask, torch.Generator().manual_seed(2))[:2]
     again = objective.prepare(ids, mask, torch.Generator().manual_seed(2))
     assert torch.equal(ids, before) and torch.equal(inputs, again[0]) and torch.equal(targets, again[1])
-    assert inputs.shape == targets.shape == ids.shape
+    assert inputs.shape == targets.shape and inputs.shape[1] <= ids.shape[1] + objective.room
     wanted = targets != IGNORE
     assert wanted.any(dim=1).all() and not (targets[wanted] == PAD).any()
-    source = ids.roll(-1, dims=1) if objective.causal else ids
+    source = inputs.roll(-1, dims=1) if objective.causal else ids
     assert torch.equal(targets[wanted], source[wanted])
 
 

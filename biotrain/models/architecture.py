@@ -137,6 +137,7 @@ class Architecture:
         attends: whether tokens look at one another by attention over the whole sequence alone; otherwise
             no mask of T x T is made, and `Scene` has what other layers need instead.
         directions: allowed values of `bidirectional`.
+        settle: fields that it fills in by rules of its own; refuses what cannot be.
         objectives: the only ones it learns by; none = all that suit its direction.
     """
 
@@ -151,7 +152,9 @@ class Architecture:
     modeling: Modeling = SEQLOOM
     attends: bool = True
     directions: tuple[bool, ...] = (False, True)
+    packs: bool = True
     objectives: tuple[str, ...] = ()
+    settle: Callable[[ModelConfig], dict[str, Any]] = lambda config: {}
 
     def build(self, config: ModelConfig, vocab_size: int) -> Transformer:
         """The module, with weights that are not drawn yet."""

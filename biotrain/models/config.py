@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 from biodata.catalog import Catalog
 from biodata.errors import ConfigError
+from biotrain.models.diffusion_config import DitConfig, ImageConfig
+from biotrain.models.hyena_config import HyenaConfig
+from biotrain.models.pair_config import PairConfig
+from biotrain.models.ssm_config import SsmConfig
 from biotrain.ranges import check_range
 
 if TYPE_CHECKING:
@@ -16,8 +20,14 @@ MODELS = Catalog(
     "model",
     {
         "bert": "biotrain.models.bert:ARCHITECTURE",
+        "dit": "biotrain.models.dit:ARCHITECTURE",
+        "dit_image": "biotrain.models.dit_image:ARCHITECTURE",
+        "electra": "biotrain.models.electra:ARCHITECTURE",
         "gpt2": "biotrain.models.gpt2:ARCHITECTURE",
+        "hyena": "biotrain.models.hyena:ARCHITECTURE",
         "llama": "biotrain.models.llama:ARCHITECTURE",
+        "mamba": "biotrain.models.mamba:ARCHITECTURE",
+        "metro": "biotrain.models.metro:ARCHITECTURE",
         "moe": "biotrain.models.moe:ARCHITECTURE",
     },
     aliases={"mixtral": "moe"},
@@ -96,7 +106,7 @@ class ModelConfig:
     context: int = field(
         default=512, metadata={"help": "most tokens of a sequence, special tokens included; 2 or more"}
     )
-    position: Literal["auto", "learned", "rope", "alibi", "none"] = field(
+    position: Literal["auto", "learned", "rope", "alibi", "fixed", "none"] = field(
         default="auto", metadata={"help": "how places are known; auto = learned, or rope in llama and moe"}
     )
     rope_base: float | None = field(
@@ -113,6 +123,14 @@ class ModelConfig:
         default=0.02, metadata={"help": "standard deviation of initial weights, >= 0 (GPT-2: 0.02)"}
     )
     moe: MoEConfig | None = field(default=None, metadata={"help": "experts of model moe"})
+    hyena: HyenaConfig | None = field(default=None, metadata={"help": "filters of model hyena"})
+    ssm: SsmConfig | None = field(
+        default=None, metadata={"help": "state-space layers of mamba, mamba2, bimamba and caduceus"}
+    )
+
+    pair: PairConfig | None = field(default=None, metadata={"help": "generator of electra and metro"})
+    dit: DitConfig | None = field(default=None, metadata={"help": "how noise steers model dit"})
+    image: ImageConfig | None = field(default=None, metadata={"help": "pictures of model dit_image"})
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", MODELS.resolve(self.name))
@@ -126,6 +144,8 @@ class ModelConfig:
         self._refuse_unused()
         self._fill()
         self._check_attention()
+        for name, value in self.architecture.settle(self).items():
+            object.__setattr__(self, name, value)
 
     @property
     def architecture(self) -> Architecture:
@@ -139,8 +159,8 @@ class ModelConfig:
 
     @property
     def head_width(self) -> int:
-        """Width of an attention head."""
-        return self.width // self.heads
+        """Width of an attention head; 0 where there is no attention."""
+        return self.width // self.heads if self.heads else 0
 
     def _refuse_unused(self) -> None:
         for name, nothing in _OPTIONAL.items():
@@ -199,7 +219,8 @@ class ModelConfig:
             )
 
 
-_GROUPS = {"moe": MoEConfig}
+_GROUPS = {"moe": MoEConfig, "hyena": HyenaConfig, "ssm": SsmConfig, "pair": PairConfig,
+           "dit": DitConfig, "image": ImageConfig}  # fmt: skip
 """Options of single models: a field of `ModelConfig` to its class."""
 
 _OPTIONAL = {

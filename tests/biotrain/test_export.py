@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from biodata.errors import ConfigError, DataError
 from biotrain.export import export_model, load_model
 from biotrain.layers.transformer import Transformer
-from biotrain.models import ModelConfig, MoEConfig, build_model
+from biotrain.models import MODELS, ModelConfig, MoEConfig, build_model
 
 transformers = pytest.importorskip("transformers")
 VOCAB = 70
@@ -38,8 +38,10 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def trained(name: str, *, tied: bool = True, **settings: Any) -> Transformer:
     """A model whose every parameter, biases and norms too, has an unlikely value."""
-    shape = {"layers": 2, "width": 32, "heads": 4, "ffn": 48, "context": 24, "tie_embeddings": tied}
-    config = ModelConfig(name=name, **shape, **settings)
+    shape = {"layers": 2, "width": 32, "ffn": 48, "context": 24, "tie_embeddings": tied, **settings}
+    if "heads" in MODELS.load(name).takes:
+        shape.setdefault("heads", 4)
+    config = ModelConfig(name=name, **shape)
     model = build_model(config, vocab_size=VOCAB)
     noise = torch.Generator().manual_seed(5)
     with torch.no_grad():
@@ -68,6 +70,7 @@ NATIVE = {
     "bert-causal": ("bert", {"bidirectional": False}, "BertLMHeadModel"),
     "llama": ("llama", {"kv_heads": 2, "rope_base": 500_000.0}, "LlamaForCausalLM"),
     "moe": ("moe", {"kv_heads": 2, "moe": MoEConfig(experts=4)}, "MixtralForCausalLM"),
+    "mamba": ("mamba", {"ffn": 0}, "MambaForCausalLM"),
 }
 OWN = {
     "gpt2-bidirectional": ("gpt2", {"bidirectional": True}),
@@ -79,6 +82,7 @@ OWN = {
     "llama-alibi": ("llama", {"position": "alibi", "kv_heads": 2}),
     "moe-bidirectional": ("moe", {"bidirectional": True, "moe": MoEConfig(experts=3)}),
     "moe-learned": ("moe", {"position": "learned"}),
+    "mamba-helm": ("mamba", {"position": "learned"}),
 }
 CASES = {**{key: value[:2] for key, value in NATIVE.items()}, **OWN}
 
@@ -121,7 +125,8 @@ def test_modeling_file_has_our_logits(tokenizer_dir: Path, tmp_path: Path, case:
     assert len(states.hidden_states) == 3
 
 
-@pytest.mark.parametrize("case", ["gpt2", "llama", "moe", "gpt2-alibi", "moe-learned", "bert-alibi-causal"])
+@pytest.mark.parametrize("case", ["gpt2", "llama", "moe", "mamba", "gpt2-alibi", "moe-learned",
+                                  "bert-alibi-causal", "mamba-helm"])  # fmt: skip
 def test_transformers_generates_what_we_would(tokenizer_dir: Path, tmp_path: Path, case: str) -> None:
     """Greedy, with their cache, for two prompts of unequal length padded on the left."""
     model = trained(CASES[case][0], **CASES[case][1])
@@ -167,10 +172,16 @@ def foreign() -> dict[str, tuple[type, object]]:
         "bert": (t.BertForMaskedLM, t.BertConfig(**common)),
         "llama": (t.LlamaForCausalLM, t.LlamaConfig(**common, **rope)),
         "mixtral": (t.MixtralForCausalLM, t.MixtralConfig(**common, **rope, num_local_experts=3)),
+        "mamba": (
+            t.MambaForCausalLM,
+            t.MambaConfig(
+                vocab_size=VOCAB, hidden_size=32, num_hidden_layers=2, state_size=8, expand=3, conv_kernel=3
+            ),
+        ),
     }
 
 
-@pytest.mark.parametrize("name", ["gpt2", "bert", "llama", "mixtral"])
+@pytest.mark.parametrize("name", ["gpt2", "bert", "llama", "mixtral", "mamba"])
 def test_reads_what_transformers_wrote(tmp_path: Path, name: str) -> None:
     kind, shape = foreign()[name]
     torch.manual_seed(0)
@@ -248,7 +259,7 @@ def damage_key(folder: Path) -> None:
 
 
 def damage_kind(folder: Path) -> None:
-    edit_config(folder, model_type="mamba")
+    edit_config(folder, model_type="rwkv")
 
 
 def damage_variant(folder: Path) -> None:
@@ -271,7 +282,7 @@ def edit_config(folder: Path, **changes: object) -> None:
         (damage_shape, r"has shape \(32, 48\), expected \(32, 64\)"),
         (damage_config, "not JSON"),
         (damage_key, "key 'n_layer' is missing"),
-        (damage_kind, "model_type 'mamba'"),
+        (damage_kind, "model_type 'rwkv'"),
         (damage_variant, "activation_function 'relu' is not supported"),
     ],
 )
