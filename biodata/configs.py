@@ -69,6 +69,11 @@ def set_by_path(mapping: MutableMapping[str, Any], path: str, value: Any) -> Non
 
     A level given as a bare name (`model: gpt2`) becomes `{"name": "gpt2"}` first.
 
+    Args:
+        mapping: changed in place.
+        path: names joined by dots, from the outermost level to the setting.
+        value: what the setting becomes.
+
     Raises:
         ConfigError: an empty part, or a level that is a number or a list.
 

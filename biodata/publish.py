@@ -26,7 +26,14 @@ _LISTINGS = ("dropped.parquet", "changed.parquet")
 
 
 def write_removed(work: Path, stages: list[Path], split: Split, curated: Path | None = None) -> None:
-    """Lists of the rows that are not in the dataset: dropped by a rule, purged by the repair."""
+    """Lists of the rows that are not in the dataset: dropped by a rule, purged by the repair.
+
+    Args:
+        work: folder of the build; the lists go to `removed` in it.
+        stages: Parquet files of the rows that were split, in order.
+        split: which of them were purged.
+        curated: list of the rows that curation dropped, None for none.
+    """
     removed = work / "removed"
     removed.mkdir(exist_ok=True)
     for name in _LISTINGS:

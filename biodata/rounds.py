@@ -42,7 +42,13 @@ class RowSet(Protocol):
         ...
 
     def repair(self, split: Split, leaks: Hits, number: int) -> Split:
-        """The split after the leaks that round `number` found."""
+        """The split after the leaks that round `number` found.
+
+        Args:
+            split: as it was audited.
+            leaks: pairs of rows in different splits, by row number of the input.
+            number: of the round, 0-based.
+        """
         ...
 
 
@@ -95,6 +101,12 @@ def open_rows(
 ) -> tuple[RowSet, str]:
     """The rows of a build, and their alphabet.
 
+    Args:
+        stages: Parquet files of `SCHEMA`, in order.
+        config: its `large_letters` decides whether rows are held in memory.
+        work: folder for what is made of them.
+        executor: where shards are worked on, None for this process.
+
     Raises:
         DataError: none, or of several alphabets.
     """
@@ -121,6 +133,12 @@ def split_until_clean(
     rows: RowSet, stages: Sequence[Path], work: Path, readings: Readings | None
 ) -> tuple[Split, Audit, list[dict[str, Any]], int]:
     """The split of which an audit finds no leak, that audit, the files written, and the rounds of repair.
+
+    Args:
+        rows: how they are split, audited and repaired.
+        stages: Parquet files of the same rows, in order.
+        work: folder of the build; keeps the state of every round, so that a killed build goes on.
+        readings: second readings that are written beside their rows, None for none.
 
     Raises:
         SeqloomError: leaks remain after many rounds.

@@ -75,7 +75,13 @@ class Staging:
         return count
 
     def finish(self, listings: Sequence[Path], last: RuleLog, result: dict[str, Any]) -> None:
-        """Writes the listings and `ingest.json`, and removes what a complete folder does not need."""
+        """Writes the listings and `ingest.json`, and removes what a complete folder does not need.
+
+        Args:
+            listings: what each unit dropped and changed, in input order.
+            last: what joining the units dropped and changed.
+            result: content of `ingest.json`.
+        """
         self.write_listings(listings, last)
         for path in self.path.glob("stage-*.parquet"):
             if path.name not in {shard_name(i) for i in range(result["shards"])}:

@@ -95,6 +95,11 @@ def cache_key(dataset: Dataset, split: str, tokenizer: Tokenizer) -> str:
 
     It covers the dataset's own fingerprint and the size and time of each file, so that a file changed in
     place is noticed, and everything that decides the tokenizer's ids.
+
+    Args:
+        dataset: opened.
+        split: train, validation or test.
+        tokenizer: that encodes it.
     """
     stats = [path.stat() for path in dataset.files(split)]
     value = {

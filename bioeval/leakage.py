@@ -77,6 +77,11 @@ def find_leakage(task: Task, *, identity: float = 0.9, coverage: float = 0.8) ->
 
     DNA that is read letter by letter is searched on both strands; codons and RNA have one.
 
+    Args:
+        task: its train and test sequences.
+        identity: least identity of a near copy, above 0, at most 1.
+        coverage: least length of the shorter as a fraction of the longer, above 0, at most 1.
+
     Raises:
         ConfigError: a threshold outside (0, 1].
     """
@@ -105,6 +110,13 @@ def leaking_rows(
     train: Sequence[str], test: Sequence[str], *, identity: float, coverage: float, both_strands: bool = False
 ) -> np.ndarray:
     """bool `[len(test)]`: whether a test sequence has a train sequence that near.
+
+    Args:
+        train: sequences; U counts as T, lower case as upper.
+        test: sequences, the same.
+        identity: least identity of a near copy, above 0, at most 1.
+        coverage: least length of the shorter as a fraction of the longer, above 0, at most 1.
+        both_strands: also compare reverse complements.
 
     >>> leaking_rows(["ACGUACGUAC"], ["ACGTACGTAG", "TTTTTTTTTT"], identity=0.9, coverage=0.8).tolist()
     [True, False]

@@ -77,5 +77,11 @@ class Probe(Protocol):
     """A small model on frozen embeddings. It never sees test rows while it is fitted and chosen."""
 
     def fit(self, train: Part, validation: Part, *, metric: str) -> Fitted:
-        """Fits on train, chooses hyper-parameters by `metric` on validation."""
+        """Fits on train, chooses hyper-parameters by `metric` on validation.
+
+        Args:
+            train: rows that weights are fitted to.
+            validation: rows that hyper-parameters are chosen on.
+            metric: a name of `bioeval.scores.SCORES`.
+        """
         ...

@@ -20,16 +20,8 @@ import pyarrow.parquet as pq
 from biodata.errors import DataError
 from biodata.files import atomic_path, fingerprint, read_json, write_json
 from bioeval.leakage import Leakage
-from bioeval.stats import (
-    LEAST_ROWS,
-    LOWER_IS_BETTER,
-    SCORES,
-    Comparison,
-    Resampling,
-    compare,
-    interval,
-    score,
-)
+from bioeval.scores import LEAST_ROWS, LOWER_IS_BETTER, SCORES, score
+from bioeval.stats import Comparison, Resampling, compare, interval
 from bioeval.tasks import Task
 
 _KEY = "seqloom.result_key"
@@ -67,7 +59,16 @@ class Entry:
 def scored(
     model: str, run: Run, rivals: Mapping[str, Run], task: Task, leakage: Leakage, how: Resampling
 ) -> Entry:
-    """Scores the test rows of a run and of its rivals, and compares them in pairs."""
+    """Scores the test rows of a run and of its rivals, and compares them in pairs.
+
+    Args:
+        model: name of the embedder.
+        run: its probe on the task.
+        rivals: name to probe of every baseline.
+        task: with measured values and groups of its test rows.
+        leakage: which test rows have a near copy in train.
+        how: resamples, seed, level.
+    """
     y, groups, metric = task.values("test"), task.groups("test"), task.metric
     whole = interval(metric, y, run.predictions, groups=groups, how=how).as_dict()
     differences = {
@@ -103,6 +104,11 @@ def verdict_sentence(rival: str | None, difference: Comparison | None, metric: s
     "Better" needs both the interval and the p-value of the paired bootstrap to say so: on small test sets
     the two can disagree.
 
+    Args:
+        rival: name of the strongest baseline, None for none.
+        difference: model minus rival.
+        metric: a name of `bioeval.scores.SCORES`; of some lower is better.
+
     >>> verdict_sentence(None, None, "spearman")
     'no baseline to compare with'
     """
@@ -136,7 +142,13 @@ def finished(out: Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def save(out: Path, result: dict[str, Any], table: pa.Table | None) -> None:
-    """Adds a result, its predictions first, so that a result never stands without them."""
+    """Adds a result, its predictions first, so that a result never stands without them.
+
+    Args:
+        out: folder of the results.
+        result: one entry of `results.json`; takes the place of the same model and task.
+        table: predictions of every test row; None for a result that is there already: nothing is written.
+    """
     out = Path(out)
     if table is None:
         return

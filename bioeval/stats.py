@@ -1,7 +1,7 @@
-"""Scores with 95 % intervals: weighted metrics, group bootstrap (percentile and BCa), paired comparison.
+"""Scores with 95 % intervals: group bootstrap (percentile and BCa), paired comparison.
 
-Every metric takes row weights, because a bootstrap resample is nothing but a count for every row: one sorted
-order then serves all resamples, and a whole group is drawn by giving its rows the same count.
+The scores of `bioeval.scores` take row weights, because a bootstrap resample is nothing but a count for every
+row: one sorted order then serves all resamples, and a whole group is drawn by giving its rows the same count.
 
 Sources: Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 (percentile), 14.3 (BCa,
 equations 14.9, 14.10, 14.15) and 8.6 (resampling independent units, here groups).
@@ -17,68 +17,12 @@ from typing import Any
 import numpy as np
 
 from biodata.errors import ConfigError, DataError
+from bioeval.scores import LEAST_ROWS, weighted
 
-LEAST_ROWS = 3  # rows of each split without which nothing is fitted or scored
 _CELLS = 1 << 22  # weights held at once: 32 MiB of float64
 _NORMAL = NormalDist()
 
-Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 Groups = Sequence[Any] | np.ndarray | None
-
-
-def spearman(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Spearman's rank correlation in [-1, 1], ties at mid-rank; NaN where y or p is constant.
-
-    Args:
-        y: measured values `[n]`.
-        p: predictions `[n]`.
-        weights: counts of the rows `[b, n]`, one row of it for each resample.
-
-    Returns:
-        `[b]`.
-
-    >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([10.0, 30.0, 20.0]), np.ones((1, 3)))
-    array([0.5])
-    """
-    return _correlation(_mid_ranks(y, weights), _mid_ranks(p, weights), weights)
-
-
-def pearson(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Pearson's correlation in [-1, 1]; NaN where y or p is constant. Arguments as `spearman`."""
-    return _correlation(np.broadcast_to(y, weights.shape), np.broadcast_to(p, weights.shape), weights)
-
-
-def r2(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Share of variance explained, 1 - SSE/SST, in (-inf, 1]; NaN where y is constant."""
-    total = weights.sum(1)
-    centred = y - (weights @ y / total)[:, None]
-    sst = np.einsum("bn,bn->b", weights, centred**2)
-    sse = weights @ (y - p) ** 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(sst > 1e-12 * max(1.0, float(np.max(y**2))), 1 - sse / sst, np.nan)
-
-
-def rmse(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Root mean squared error, in the unit of y, at least 0; lower is better."""
-    return np.sqrt(weights @ (y - p) ** 2 / weights.sum(1))
-
-
-def mae(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean absolute error, in the unit of y, at least 0; lower is better."""
-    return weights @ np.abs(y - p) / weights.sum(1)
-
-
-SCORES: dict[str, Metric] = {"mae": mae, "pearson": pearson, "r2": r2, "rmse": rmse, "spearman": spearman}
-LOWER_IS_BETTER = frozenset({"mae", "rmse"})
-
-
-def score(metric: str, y: np.ndarray, p: np.ndarray) -> float:
-    """The plain value of a metric, NaN where it is undefined.
-
-    Raises:
-        ConfigError: an unknown metric.
-    """
-    return float(_metric(metric)(np.asarray(y, float), np.asarray(p, float), np.ones((1, len(y))))[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +87,7 @@ def interval(
     """A metric with its bootstrap interval.
 
     Args:
-        metric: a name of `SCORES`.
+        metric: a name of `bioeval.scores.SCORES`.
         y: measured values `[n]`.
         p: predictions `[n]`.
         groups: a label for every row; rows of a group are drawn together, because related rows are no
@@ -154,7 +98,7 @@ def interval(
         ConfigError: an unknown metric.
         DataError: lengths differ, or there are fewer than `LEAST_ROWS` rows.
     """
-    function = _metric(metric)
+    function = weighted(metric)
     y, p = _checked(y, p)
     return _bootstrap(lambda w: function(y, p, w), len(y), groups, how or Resampling())
 
@@ -187,8 +131,16 @@ def compare(
     """Metric of predictions `a` minus metric of predictions `b` on the same rows, resampled together.
 
     The sign is that of the metric itself: for `rmse` a negative difference means that `a` is better.
+
+    Args:
+        metric: a name of `bioeval.scores.SCORES`.
+        y: measured values `[n]`.
+        a: predictions of the one model `[n]`.
+        b: predictions of the other `[n]`.
+        groups: as for `interval`.
+        how: resamples, seed, level.
     """
-    function = _metric(metric)
+    function = weighted(metric)
     y, a = _checked(y, a)
     y, b = _checked(y, b)
     drawn: list[np.ndarray] = []
@@ -200,12 +152,6 @@ def compare(
         return Comparison(delta=delta, p_value=None)
     tail = min(np.count_nonzero(values <= 0), np.count_nonzero(values >= 0))
     return Comparison(delta=delta, p_value=float(min(1.0, 2 * (tail + 1) / (len(values) + 1))))
-
-
-def _metric(name: str) -> Metric:
-    if name not in SCORES:
-        raise ConfigError(f"unknown metric {name!r} (known: {', '.join(SCORES)})")
-    return SCORES[name]
 
 
 def _checked(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -277,28 +223,3 @@ def _bca_tails(value: float, drawn: np.ndarray, tails: np.ndarray, left_out: np.
 def _quantiles(values: np.ndarray, tails: np.ndarray) -> tuple[float, float]:
     lo, hi = np.quantile(values, tails)
     return float(lo), float(hi)
-
-
-def _mid_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    tied = np.add.reduceat(weights[:, order], starts, axis=1)
-    middle = np.cumsum(tied, axis=1) - tied / 2
-    code = np.empty(len(values), dtype=np.intp)
-    code[order] = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(values)]))
-    return middle[:, code]
-
-
-def _correlation(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    total = weights.sum(1)
-    # A spread that is rounding error of a constant is no spread.
-    floors = [1e-24 * total * float(np.max(np.abs(v))) ** 2 for v in (a, b)]
-    a = a - (np.einsum("bn,bn->b", weights, a) / total)[:, None]
-    b = b - (np.einsum("bn,bn->b", weights, b) / total)[:, None]
-    covariance = np.einsum("bn,bn,bn->b", weights, a, b)
-    spread_a = np.einsum("bn,bn,bn->b", weights, a, a)
-    spread_b = np.einsum("bn,bn,bn->b", weights, b, b)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        r = covariance / np.sqrt(spread_a * spread_b)
-    return np.where((spread_a > floors[0]) & (spread_b > floors[1]), np.clip(r, -1, 1), np.nan)

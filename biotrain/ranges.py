@@ -10,6 +10,12 @@ from biodata.errors import ConfigError
 def check_range(name: str, value: float, *, low: float = -math.inf, high: float = math.inf) -> None:
     """Demands `low <= value <= high`, both ends included.
 
+    Args:
+        name: of the setting, for the message.
+        value: as given.
+        low: least value allowed.
+        high: greatest value allowed.
+
     Raises:
         ConfigError: outside, or not a number.
 

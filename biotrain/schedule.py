@@ -93,7 +93,15 @@ class Schedule:
 def build_schedule(
     config: ScheduleConfig, *, steps: int, per_epoch: int, peak: float, seed: int = 0
 ) -> Schedule:
-    """A schedule for a run of `steps` steps, `per_epoch` in each epoch."""
+    """A schedule for a run of `steps` steps, `per_epoch` in each epoch.
+
+    Args:
+        config: form of the schedule, warm-up, cool-down.
+        steps: optimizer steps of the whole run.
+        per_epoch: optimizer steps of an epoch.
+        peak: highest learning rate.
+        seed: of schedules that draw.
+    """
     cooldown = config.cooldown_steps
     cooldown = round(config.cooldown_epochs * per_epoch) if cooldown is None else cooldown
     warmup = warmup_steps(config, steps=steps, per_epoch=per_epoch)
@@ -104,6 +112,11 @@ def build_schedule(
 
 def warmup_steps(config: ScheduleConfig, *, steps: int, per_epoch: int) -> int:
     """Steps of warm-up: those given, else epochs, else a share of all steps (rounded), never more than all.
+
+    Args:
+        config: with steps, epochs or a share of all steps.
+        steps: optimizer steps of the whole run.
+        per_epoch: optimizer steps of an epoch.
 
     >>> warmup_steps(ScheduleConfig(), steps=1000, per_epoch=100)
     50

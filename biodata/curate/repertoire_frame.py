@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from biodata.curate.repertoire_regions import column, find, without_gaps
+from biodata.curate.repertoire_regions import column
 from biodata.curate.rules import RuleLog
+from biodata.curate.spans import find, without_gaps
 from biodata.curate.translated import translate_column
 
 

@@ -10,20 +10,17 @@ numbering: FR1 1-26, CDR1 27-38, FR2 39-55, CDR2 56-65, FR3 66-104). A region th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from biodata.curate.rules import RuleLog
-
-Span: TypeAlias = "tuple[pl.Series, pl.Series]"
+from biodata.curate.spans import Span, find, first_known, unknown, within, without_gaps
 
 FRAMEWORK = {"FR1": "fwr1", "CDR1": "cdr1", "FR2": "fwr2", "CDR2": "cdr2", "FR3": "fwr3", "CDR3": "cdr3",
              "FR4": "fwr4"}  # fmt: skip
 """Name of a feature to the AIRR column of its letters, in the order along the chain."""
-_GAPS = (".", "-")
 SEGMENTS = {"V": "v", "D": "d", "J": "j", "C": "c"}
 IMGT_ENDS = {"FR1": 78, "CDR1": 114, "FR2": 165, "CDR2": 195, "FR3": 312}
 """Ends of the regions in nucleotides of the IMGT unique numbering, gaps included."""
@@ -43,42 +40,6 @@ def whole_number(texts: pl.Series) -> pl.Series:
     [1, None, None]
     """
     return texts.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
-
-
-def without_gaps(texts: pl.Series) -> pl.Series:
-    """The letters without `.` and `-`; an empty text is none.
-
-    >>> without_gaps(pl.Series(["A..C-G", "..", None])).to_list()
-    ['ACG', None, None]
-    """
-    bare = texts
-    for gap in _GAPS:
-        if texts.str.contains(gap, literal=True).any():
-            bare = bare.str.replace_all(gap, "", literal=True)
-    empty = bare.str.len_bytes() == 0
-    return bare.set(empty, None) if empty.any() else bare
-
-
-def find(texts: pl.Series, parts: pl.Series, begin: pl.Series | None = None) -> pl.Series:
-    """First position of each part in its text, from `begin` on; null where it is not there.
-
-    >>> find(pl.Series(["xABAB", "AB"]), pl.Series(["AB", "C"]), pl.Series([2, 0])).to_list()
-    [3, None]
-    """
-    if parts.null_count() == len(parts):
-        return _nothing(len(parts))
-    if begin is None:
-        place = pl.DataFrame({"text": texts, "part": parts}).select(
-            pl.when(pl.col("part").str.len_bytes() > 0).then(
-                pl.col("text").str.find(pl.col("part"), literal=True).cast(pl.Int64)
-            )
-        )
-        return place.to_series()
-    begin = begin.fill_null(0)
-    frame = pl.DataFrame({"text": texts, "part": parts, "begin": begin})
-    rest = pl.col("text").str.slice(pl.col("begin"))
-    place = rest.str.find(pl.col("part"), literal=True).cast(pl.Int64) + pl.col("begin")
-    return frame.select(pl.when(pl.col("part").str.len_bytes() > 0).then(place))["text"]
 
 
 def nucleotide_regions(
@@ -104,19 +65,19 @@ def nucleotide_regions(
         if name == "CDR3":
             width = column(frame, "junction").str.len_bytes().cast(pl.Int64)
             inside = (junction + 3, junction + width - 3)
-            span = _first(span, (at, at + letters.str.len_bytes()), inside)
+            span = first_known(span, (at, at + letters.str.len_bytes()), inside)
         else:
-            span = _first(span, (at, at + letters.str.len_bytes()), by_gaps.get(name))
-        spans[name] = _valid(span, texts)
+            span = first_known(span, (at, at + letters.str.len_bytes()), by_gaps.get(name))
+        spans[name] = within(span, texts)
         begin = spans[name][1] if begin is None else pl.select(pl.coalesce(spans[name][1], begin)).to_series()
         wanted = letters.is_not_null()
         asked, found = asked + int(wanted.sum()), found + int((wanted & spans[name][0].is_not_null()).sum())
     for name, key in SEGMENTS.items():
-        spans[name] = _valid(_by_coordinates(frame, key + "_sequence", texts, offset, None), texts)
+        spans[name] = within(_by_coordinates(frame, key + "_sequence", texts, offset, None), texts)
         wanted = column(frame, f"{key}_sequence_start").is_not_null()
         asked, found = asked + int(wanted.sum()), found + int((wanted & spans[name][0].is_not_null()).sum())
     # FR4 is what J adds to the junction: from the end of CDR3 to the end of J
-    spans["FR4"] = _valid(_first(spans["FR4"], (spans["CDR3"][1], spans["J"][1])), texts)
+    spans["FR4"] = within(first_known(spans["FR4"], (spans["CDR3"][1], spans["J"][1])), texts)
     spans["C"] = _constant(frame, texts, spans)
     if asked > found:
         log.change("region-not-located", asked - found)
@@ -124,7 +85,13 @@ def nucleotide_regions(
 
 
 def protein_regions(frame: pl.DataFrame, texts: pl.Series, log: RuleLog) -> dict[str, Span]:
-    """Regions of proteins, by the columns `fwr1_aa`, `cdr1_aa`, ... and `v_sequence_alignment_aa`, ...."""
+    """Regions of proteins, by the columns `fwr1_aa`, `cdr1_aa`, ... and `v_sequence_alignment_aa`, ....
+
+    Args:
+        frame: rows of an AIRR or OAS table, of which only the columns that are there are looked at.
+        texts: the protein of each row.
+        log: counts regions that are not in their protein.
+    """
     spans: dict[str, Span] = {}
     missing = 0
     begin = None
@@ -136,8 +103,8 @@ def protein_regions(frame: pl.DataFrame, texts: pl.Series, log: RuleLog) -> dict
     for name, key in keys.items():
         letters = without_gaps(column(frame, key))
         at = find(texts, letters, begin if name in FRAMEWORK else None)
-        span = _first((at, at + letters.str.len_bytes()), inside if name == "CDR3" else None)
-        spans[name] = _valid(span, texts)
+        span = first_known((at, at + letters.str.len_bytes()), inside if name == "CDR3" else None)
+        spans[name] = within(span, texts)
         if name in FRAMEWORK:
             end = spans[name][1]
             begin = end if begin is None else pl.select(pl.coalesce(end, begin)).to_series()
@@ -145,20 +112,6 @@ def protein_regions(frame: pl.DataFrame, texts: pl.Series, log: RuleLog) -> dict
     if missing:
         log.change("region-not-located", missing)
     return spans
-
-
-def shifted(spans: Mapping[str, Span], by: pl.Series, lengths: pl.Series) -> dict[str, Span]:
-    """Regions on sequences that were cut at their beginning (by so many letters) and end (to this length)."""
-    out = {}
-    for name, (start, end) in spans.items():
-        frame = pl.DataFrame({"start": start - by, "end": end - by, "most": lengths})
-        inside = frame.select(
-            start=pl.max_horizontal("start", pl.lit(0)), end=pl.min_horizontal("end", "most"),
-            known=pl.col("start").is_not_null() & pl.col("end").is_not_null(),
-        )  # fmt: skip
-        keep = (inside["known"] & (inside["start"] < inside["end"])).fill_null(value=False)
-        out[name] = (inside["start"].set(~keep, None), inside["end"].set(~keep, None))
-    return out
 
 
 def vdj_letters(frame: pl.DataFrame) -> pl.Series:
@@ -174,35 +127,11 @@ def vdj_letters(frame: pl.DataFrame) -> pl.Series:
     return work.select(pl.coalesce("letters", cut)).to_series()
 
 
-def as_residues(known: Span, letters: Span | None, frames: pl.Series, good: pl.Series) -> Span:
-    """A region of residues, where unknown that of whole codons of nucleotides."""
-    if letters is None:
-        return known
-    start = ((letters[0] - frames + 2) // 3).set(~good.fill_null(value=False), None)
-    end = ((letters[1] - frames) // 3).set(~good.fill_null(value=False), None)
-    inside = (start < end).fill_null(value=False) & known[0].is_null()
-    work = pl.DataFrame({"a": known[0].cast(pl.Int64), "b": known[1].cast(pl.Int64),
-                         "c": start.set(~inside, None), "d": end.set(~inside, None)})  # fmt: skip
-    out = work.select(a=pl.coalesce("a", "c"), b=pl.coalesce("b", "d"))
-    return out["a"], out["b"]
-
-
-def inside_junction(texts: pl.Series, anchor: int) -> dict[str, Span]:
-    """CDR3: the junction without its two anchor residues, `anchor` letters each."""
-    ends = texts.str.len_bytes().cast(pl.Int64) - anchor
-    start = pl.Series([anchor]).new_from_index(0, len(texts))
-    return {"CDR3": (start.set(ends <= anchor, None), ends)}
-
-
-def _nothing(n: int) -> pl.Series:
-    return pl.Series([None], dtype=pl.Int64).new_from_index(0, n)
-
-
 def _by_coordinates(
     frame: pl.DataFrame, key: str, texts: pl.Series, offset: pl.Series, letters: pl.Series | None
 ) -> Span:
     if column(frame, f"{key}_start").null_count() == frame.height:
-        return _nothing(frame.height), _nothing(frame.height)
+        return unknown(frame.height), unknown(frame.height)
     start = whole_number(column(frame, f"{key}_start")) - 1 - offset
     end = whole_number(column(frame, f"{key}_end")) - offset
     if letters is None:
@@ -213,29 +142,6 @@ def _by_coordinates(
         | (pl.col("t").str.slice(pl.col("a"), pl.col("n").clip(0)) == pl.col("letters"))
     ).to_series().fill_null(value=False)  # fmt: skip
     return start.set(~same, None), end.set(~same, None)
-
-
-def _valid(span: Span, texts: pl.Series) -> Span:
-    start, end = span
-    good = ((start >= 0) & (start < end) & (end <= texts.str.len_bytes().cast(pl.Int64))).fill_null(
-        value=False
-    )
-    return start.set(~good, None), end.set(~good, None)
-
-
-def _first(*spans: Span | None) -> Span:
-    """Row by row the first span that is known."""
-    known = [span for span in spans if span is not None and span[0].null_count() < len(span[0])]
-    if not known:
-        return next(span for span in spans if span is not None)
-    if len(known) == 1 or not known[0][0].null_count() + known[0][1].null_count():
-        return known[0]
-    work = pl.DataFrame({f"{side}{i}": span[j].cast(pl.Int64) for i, span in enumerate(known)
-                         for j, side in enumerate("ab")})  # fmt: skip
-    both = [pl.col(f"a{i}").is_not_null() & pl.col(f"b{i}").is_not_null() for i in range(len(known))]
-    pick = [[pl.when(ok).then(pl.col(f"{side}{i}")) for i, ok in enumerate(both)] for side in "ab"]
-    out = work.select(a=pl.coalesce(pick[0]), b=pl.coalesce(pick[1]))
-    return out["a"], out["b"]
 
 
 def _imgt_regions(frame: pl.DataFrame, vdj_at: pl.Series) -> dict[str, Span]:
@@ -276,4 +182,4 @@ def _constant(frame: pl.DataFrame, texts: pl.Series, spans: Mapping[str, Span]) 
     named = column(frame, "c_call").is_not_null()
     total = texts.str.len_bytes().cast(pl.Int64)
     rest = (end_of_j.set(~named, None), total)
-    return _valid(_first(spans["C"], (at, at + letters.str.len_bytes()), rest), texts)
+    return within(first_known(spans["C"], (at, at + letters.str.len_bytes()), rest), texts)

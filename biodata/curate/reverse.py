@@ -49,6 +49,11 @@ def check_kind(kind: Kind, alphabet: str) -> None:
 def other_reading(sequence: str, kind: Kind, alphabet: str) -> str:
     """The sequence read the other way.
 
+    Args:
+        sequence: upper-case letters of the alphabet.
+        kind: `reverse-complement` or `reversed`.
+        alphabet: dna, rna or protein; decides whether the complement of A is T or U.
+
     >>> other_reading("AAUG", "reverse-complement", "rna"), other_reading("MKV", "reversed", "protein")
     ('CAUU', 'VKM')
     """

@@ -70,6 +70,11 @@ def sampled(
 def capped(groups: npt.NDArray[np.int64], most: int, *, seed: int) -> npt.NDArray[np.bool_]:
     """Which rows stay when every group keeps at most `most`, chosen by the seed.
 
+    Args:
+        groups: int64 [rows], the group of every row, 0 or more.
+        most: rows that a group keeps, 0 or more.
+        seed: of the choice within a group.
+
     >>> np.bincount(np.array([0, 0, 0, 1])[capped(np.array([0, 0, 0, 1]), 2, seed=0)])
     array([2, 1])
     """

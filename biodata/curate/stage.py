@@ -25,7 +25,6 @@ from biodata.curate.near_duplicates import kept_by
 from biodata.curate.phrases import cap_phrases
 from biodata.curate.rules import LISTING_SCHEMA
 from biodata.curate.sampling import COLUMNS, capped, group_codes, sampled
-from biodata.curate.similar import similar_rows
 from biodata.errors import DataError
 from biodata.files import atomic_path, read_json, sha256_file, write_json
 from biodata.io.parquet import parquet_options
@@ -33,6 +32,7 @@ from biodata.mmseqs import normalised
 from biodata.progress import progress
 from biodata.schema import SCHEMA
 from biodata.similarity.cluster import cluster
+from biodata.similarity.links import similar_rows
 from biodata.similarity.search import lengths_of
 
 REMOVED, RESULT = "removed.parquet", "curate.json"
@@ -168,7 +168,7 @@ def _drop_denied(rows: _Rows, exclusion: ExclusionPolicy, path: Path) -> None:
 
 def _drop_near_duplicates(rows: _Rows, config: CurateConfig) -> None:
     sequences = rows.sequences()
-    hits = similar_rows(
+    hits, _ = similar_rows(
         sequences, alphabet=rows.alphabet, identity=config.near_duplicates,
         coverage=config.near_duplicate_coverage, workdir=rows.workdir, threads=rows.threads,
     )  # fmt: skip

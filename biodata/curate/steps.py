@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biodata.curate.cds import check_frames, extract_cds
+from biodata.curate.cds import check_frames
+from biodata.curate.cds_cut import extract_cds
 from biodata.curate.complexity import filter_complexity
 from biodata.curate.dedupe import Digests, checksum_column, digests
 from biodata.curate.exclusion import Exclusion

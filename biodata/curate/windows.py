@@ -31,6 +31,12 @@ _STALE = ("location", "translation", "codon_start", "transl_except")  # of the w
 def window_starts(length: int, *, window: int, overlap: int) -> list[int]:
     """First positions of the windows of a row.
 
+    Args:
+        length: letters of the row.
+        window: letters of a window, at least 1.
+        overlap: letters that neighbouring windows share, at least; below `window`. The last window ends with
+            the row and may share more.
+
     >>> window_starts(25, window=10, overlap=2), window_starts(10, window=10, overlap=2)
     ([0, 8, 15], [0])
     """

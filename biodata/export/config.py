@@ -89,6 +89,11 @@ def export_dataset(config: ExportConfig) -> dict[str, Any]:
 def named(out: Path, split: str, ending: str) -> Path:
     """The file of a split: `OUT_train.bin`.
 
+    Args:
+        out: folder and first part of the name.
+        split: train, validation or test.
+        ending: with its dot.
+
     >>> named(Path("a/genes"), "train", ".bin").as_posix()
     'a/genes_train.bin'
     """

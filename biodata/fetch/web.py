@@ -105,6 +105,12 @@ class Web:
     ) -> Iterator[Any]:
         """One request without retries; yields the answer (`http.client.HTTPResponse`).
 
+        Args:
+            url: as the archive lists it; `address` puts a mirror in its place.
+            headers: sent besides the program's name.
+            data: body of the request, None for none.
+            method: GET without a body, POST with one, unless said otherwise.
+
         Raises:
             urllib.error.HTTPError: any status but 2xx.
             OSError, http.client.HTTPException: a connection that fails; see `BROKEN`.

@@ -45,6 +45,11 @@ _KEPT = [name for name in ("parent", "start", "end", "strand", "text") if name i
 def sequence_column(names: Sequence[str], *, config: ReadConfig, where: Path) -> str:
     """The column of the sequences.
 
+    Args:
+        names: columns of the table, in order.
+        config: its `sequence_column`, else the usual names of its alphabet, whatever their case.
+        where: file, for the message.
+
     Raises:
         DataError: none; lists the columns there are.
     """

@@ -103,7 +103,13 @@ def _starts_with_header(text: bytes, where: Path | str) -> bool:
 
 
 def refuse_nul(text: bytes | bytearray, *, line: int, where: Path | str) -> None:
-    """Raises `DataError` with the line of the first NUL byte; the text begins at `line`."""
+    """Raises `DataError` with the line of the first NUL byte; the text begins at `line`.
+
+    Args:
+        text: a stretch of the file.
+        line: number of its first line, 1-based.
+        where: file, for the message.
+    """
     if (at := text.find(b"\0")) >= 0:
         line += text.count(b"\n", 0, at)
         raise DataError("NUL byte", where=f"{where}:{line}", hint="binary or UTF-16 is no FASTA file")

@@ -29,7 +29,13 @@ class FeatureColumn:
         self._done = 0
 
     def add(self, kind: str, span: tuple[int, int, int], attributes: Mapping[str, str]) -> None:
-        """Adds a feature to the row that is being built; `span` is start, end, strand."""
+        """Adds a feature to the row that is being built; `span` is start, end, strand.
+
+        Args:
+            kind: type of the feature, for example CDS.
+            span: start, end (0-based, half-open) and strand (1, -1, 0 for none).
+            attributes: names to values, in order.
+        """
         self._features.append((kind, *span))
         self._attribute_counts.append(len(attributes))
         self._keys += attributes

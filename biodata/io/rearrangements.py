@@ -18,18 +18,13 @@ from biodata.curate.repertoire_frame import open_frame, reading_frames
 from biodata.curate.repertoire_regions import (
     FRAMEWORK,
     SEGMENTS,
-    Span,
-    as_residues,
     column,
-    find,
-    inside_junction,
     nucleotide_regions,
     protein_regions,
-    shifted,
     vdj_letters,
-    without_gaps,
 )
 from biodata.curate.rules import RuleLog
+from biodata.curate.spans import Span, as_residues, find, inside_junction, shifted, without_gaps
 from biodata.io.nested import feature_lists, label_lists, raw_batch
 from biodata.io.tables import Header
 from biodata.read_config import ReadConfig

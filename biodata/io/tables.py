@@ -52,6 +52,11 @@ class Header:
     def require(self, names: Sequence[str], *, where: Path, hint: str) -> str:
         """The first of the names that is a column.
 
+        Args:
+            names: in order of preference, spelt as in the file.
+            where: file, for the message.
+            hint: what to do when there is none.
+
         Raises:
             DataError: none is; lists the columns there are.
         """
@@ -78,6 +83,11 @@ def separator_of(line: str) -> str:
 
 def read_header(stream: BinaryIO, *, where: Path, metadata: bool = False) -> Header:
     """Reads the header line, and before it one field of metadata if asked.
+
+    Args:
+        stream: uncompressed bytes, at their beginning.
+        where: file, for messages.
+        metadata: a line before the header holds one quoted field (OAS).
 
     Raises:
         DataError: no header, an empty or repeated name, or bytes that are not UTF-8.

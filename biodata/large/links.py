@@ -40,7 +40,13 @@ class Known:
     candidates: int = 0
 
     def add(self, query: np.ndarray, target: np.ndarray, found: Hits) -> None:
-        """Takes over pairs that were aligned, and those of them that are alike."""
+        """Takes over pairs that were aligned, and those of them that are alike.
+
+        Args:
+            query: int64 [pairs], one row of each pair aligned.
+            target: int64 [pairs], the other.
+            found: those of the pairs that are alike.
+        """
         self.tested = np.union1d(self.tested, keys_of(query, target))
         self.links = merge_hits(self.links, found)
 
@@ -60,7 +66,15 @@ def keys_of(query: np.ndarray, target: np.ndarray) -> np.ndarray:
 def candidate_files(
     letters: Letters, by: Likeness, folder: Path, *, seed: int, executor: Executor | None
 ) -> list[Path]:
-    """Candidate pairs of one pass; every seed looks at other k-mers, shorter ones from the second on."""
+    """Candidate pairs of one pass; every seed looks at other k-mers, shorter ones from the second on.
+
+    Args:
+        letters: all rows, memory-mapped.
+        by: when two rows are alike.
+        folder: for the files of this pass, emptied of all but the candidates.
+        seed: number of the pass, 0 or more.
+        executor: where blocks of rows are worked on, None for this process.
+    """
     k = kmer_length(int(letters.offsets[-1]), by.alphabet) - min(seed, 2)
     how = Pass(folder=folder.absolute(), letters=by.letters, alphabet=by.alphabet, k=k, seed=seed + 3,
                partitions=partitions_of(letters))  # fmt: skip
@@ -73,7 +87,14 @@ def candidate_files(
 def find_links(
     letters: Letters, by: Likeness, files: Sequence[Path], *, executor: Executor | None
 ) -> tuple[np.ndarray, Known]:
-    """Cluster of every row, and the pairs found alike: as many as connect what is alike."""
+    """Cluster of every row, and the pairs found alike: as many as connect what is alike.
+
+    Args:
+        letters: all rows, memory-mapped.
+        by: when two rows are alike.
+        files: candidate pairs (`candidate_files`).
+        executor: where pairs are aligned, None for this process.
+    """
     known = Known()
     rows = np.arange(len(letters))
     partner = _best_partners(letters.lengths, files, known)
@@ -96,7 +117,15 @@ def find_links(
 def find_crossing(
     split: np.ndarray, by: Likeness, files: Sequence[Path], known: Known, *, executor: Executor | None
 ) -> Hits:
-    """Pairs in different splits that are alike and were not known: the rest that matters."""
+    """Pairs in different splits that are alike and were not known: the rest that matters.
+
+    Args:
+        split: int8 [rows], 0 train, 1 validation, 2 test, below 0 purged.
+        by: when two rows are alike.
+        files: candidate pairs (`candidate_files`).
+        known: pairs aligned before; those aligned now are added.
+        executor: where pairs are aligned, None for this process.
+    """
     parts = [NO_HITS]
     for query, target in _waves(files, lambda a, b: _crosses(split, a, b), known):
         found = verified(query, target, by, executor=executor, what="aligning across the split")

@@ -92,7 +92,13 @@ def sketch_block(block: Block) -> int:
 
 
 def read_partition(path: Path, number: int, partitions: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes and rows of one partition of a block."""
+    """Hashes and rows of one partition of a block.
+
+    Args:
+        path: file of a block.
+        number: of the partition, 0-based.
+        partitions: how many the block was written in.
+    """
     with open(path, "rb") as handle:
         starts = np.fromfile(handle, np.int64, partitions + 1)
         first, last = int(starts[number]), int(starts[number + 1])

@@ -28,7 +28,14 @@ def kmer_hashes(letters: np.ndarray, *, k: int, alphabet: str, seed: int) -> np.
 
 
 def kmer_hashes_at(letters: np.ndarray, *, k: int, alphabet: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """As `kmer_hashes`, but a hash for every place, and whether the k-mer there counts."""
+    """As `kmer_hashes`, but a hash for every place, and whether the k-mer there counts.
+
+    Args:
+        letters: uint8 [n], upper-case ASCII.
+        k: letters of a k-mer, at least 1; at most 31 for nucleotides.
+        alphabet: dna (a k-mer and its reverse complement count as one), rna or protein.
+        seed: equal seeds give equal hashes.
+    """
     if alphabet not in NUCLEOTIDES:
         hashes = _mixed(_rolled(letters.astype(np.uint64), k, _ODD), seed)
         return hashes, np.ones(len(hashes), bool)

@@ -69,7 +69,15 @@ def alignment_identity(a: str, b: str, *, identity: float, coverage: float) -> f
 
 
 def best_identity(a: str, b: str, *, identity: float, coverage: float, both_strands: bool) -> float:
-    """`alignment_identity`, of the better strand if both are asked for, whatever the order."""
+    """`alignment_identity`, of the better strand if both are asked for, whatever the order.
+
+    Args:
+        a: one sequence, upper case.
+        b: the other.
+        identity: least identity looked for, above 0, at most 1; below it the result is 0.
+        coverage: least length of the shorter as a fraction of the longer, above 0, at most 1.
+        both_strands: also compare the reverse complement.
+    """
     a, b = sorted((a, b), key=lambda text: (len(text), text))
     value = alignment_identity(a, b, identity=identity, coverage=coverage)
     if value < 1 and both_strands:

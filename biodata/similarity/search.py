@@ -81,7 +81,13 @@ class SearchSettings:
 
 
 def repair_settings(*, alphabet: str, identity: float, coverage: float) -> SearchSettings:
-    """The search that repairs: quick, as complete as the audit on the data measured."""
+    """The search that repairs: quick, as complete as the audit on the data measured.
+
+    Args:
+        alphabet: dna, rna or protein.
+        identity: least identity of a pair, above 0, at most 1.
+        coverage: least fraction of both sequences in the alignment, above 0, at most 1.
+    """
     return SearchSettings(
         identity=identity, coverage=coverage, sensitivity=4.0, max_seqs=100,
         spaced=alphabet not in NUCLEOTIDES, kmer=12 if alphabet in NUCLEOTIDES else 0,
@@ -90,7 +96,13 @@ def repair_settings(*, alphabet: str, identity: float, coverage: float) -> Searc
 
 
 def audit_settings(*, alphabet: str, identity: float, coverage: float) -> SearchSettings:
-    """The search that audits: other k-mers, the highest sensitivity, long lists."""
+    """The search that audits: other k-mers, the highest sensitivity, long lists.
+
+    Args:
+        alphabet: dna, rna or protein.
+        identity: least identity of a pair, above 0, at most 1.
+        coverage: least fraction of both sequences in the alignment, above 0, at most 1.
+    """
     return replace(
         repair_settings(alphabet=alphabet, identity=identity, coverage=coverage),
         sensitivity=7.5, max_seqs=300, spaced=True, kmer=11 if alphabet in NUCLEOTIDES else 0,

@@ -66,7 +66,13 @@ class LongPairs(NamedTuple):
 
 
 def sketch_settings(*, alphabet: str, identity: float, coverage: float) -> SketchSettings:
-    """The comparison that clusters and repairs."""
+    """The comparison that clusters and repairs.
+
+    Args:
+        alphabet: dna, rna, protein or selfies.
+        identity: least identity of a pair, above 0, at most 1.
+        coverage: least fraction of both sequences that is shared, above 0, at most 1.
+    """
     return SketchSettings(identity=identity, coverage=coverage, k=21 if alphabet in NUCLEOTIDES else 9,
                           size=10_000, seed=1, alphabet=alphabet)  # fmt: skip
 
@@ -76,6 +82,11 @@ def second_settings(*, alphabet: str, identity: float, coverage: float) -> Sketc
 
     k = 17, not a longer one: a longer one cannot tell a repeat shared by two chromosomes (Ty elements of
     yeast at k = 31) from a divergent alignment of both.
+
+    Args:
+        alphabet: dna, rna, protein or selfies.
+        identity: least identity of a pair, above 0, at most 1.
+        coverage: least fraction of both sequences that is shared, above 0, at most 1.
     """
     return SketchSettings(identity=identity, coverage=coverage, k=17 if alphabet in NUCLEOTIDES else 12,
                           size=LONG, seed=2, alphabet=alphabet)  # fmt: skip
@@ -112,6 +123,11 @@ def estimated_identity(a: np.ndarray, b: np.ndarray, how: SketchSettings) -> flo
     The Jaccard index comes from the smallest hashes of the union, the shared share c of the smaller set from
     it and the sizes of the sets, less what random sequences of this length share; identity = c^(1/k), which
     for sets of one size is exp(-`mash_distance`).
+
+    Args:
+        a: uint64, the smallest hashes of one sequence, sorted (`bottom_sketch`).
+        b: the same of the other.
+        how: settings that both were made with.
     """
     union = np.concatenate([a, b])
     union.sort(kind="stable")
@@ -187,6 +203,11 @@ def describe(found: LongPairs, how: SketchSettings) -> dict[str, Any]:
 
 def greedy_clusters(labels: np.ndarray, links: Hits, lengths: np.ndarray) -> np.ndarray:
     """Labels with rows above `LONG` clustered: the longest takes all alike, then the longest of the rest.
+
+    Args:
+        labels: int64 [rows], the cluster of every row so far.
+        links: similar pairs of rows.
+        lengths: int64 [rows], letters.
 
     >>> links = Hits(np.array([0, 1]), np.array([1, 2]), np.ones(2))
     >>> greedy_clusters(np.arange(3), links, np.array([40_000, 50_000, 40_000]))

@@ -97,6 +97,11 @@ def planted_property(genes: list[Gene], *, noise: float, seed: int) -> tuple[np.
     codons (Sharp & Li 1987, doi:10.1093/nar/15.3.1281) of the whole gene plus the same of its first `RAMP`
     codons. So one half is linear in codon frequencies, the other needs position.
 
+    Args:
+        genes: in the order of the result.
+        noise: standard deviation of the noise, 0 or more; that of the property itself is 1.
+        seed: of the noise.
+
     Returns:
         `observed` and `signal`, float64 [n]; `signal` has mean 0 and variance 1.
     """

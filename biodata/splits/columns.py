@@ -36,6 +36,11 @@ def needed(config: SplitConfig, *, alphabet: str = "") -> dict[str, bool]:
 def read_columns(paths: Sequence[Path], config: SplitConfig, *, alphabet: str = "") -> Columns:
     """The columns of `needed` from files of `SCHEMA`, as texts; labels by their name, numbers without `.0`.
 
+    Args:
+        paths: Parquet files of `SCHEMA`, in order.
+        config: the way to split, and what must stay together.
+        alphabet: selfies also needs the molecules as they are written.
+
     Raises:
         ConfigError: no row has a column or label that the split cannot do without.
     """
@@ -57,7 +62,13 @@ def read_columns(paths: Sequence[Path], config: SplitConfig, *, alphabet: str = 
 
 
 def label_texts(column: pa.Array, names: Sequence[str], seen: set[str]) -> dict[str, pa.Array]:
-    """The labels of these names row by row, null where a row has none; all names met are added to `seen`."""
+    """The labels of these names row by row, null where a row has none; all names met are added to `seen`.
+
+    Args:
+        column: the column `labels` of `SCHEMA`.
+        names: labels wanted.
+        seen: changed in place.
+    """
     items, rows = column.flatten(), pc.call_function("list_parent_indices", [column])
     keys = items.field("name")
     seen.update(keys.unique().to_pylist())
@@ -76,6 +87,11 @@ def label_texts(column: pa.Array, names: Sequence[str], seen: set[str]) -> dict[
 
 def codes_of(columns: Columns, names: Sequence[str], rows: int) -> np.ndarray:
     """int64 number of each row's combination of values, -1 where one of them is missing or empty.
+
+    Args:
+        columns: what `read_columns` gave.
+        names: columns whose values are combined.
+        rows: how many there are.
 
     >>> columns = {"study": pa.chunked_array([["a", "b", "a", None]])}
     >>> codes_of(columns, ["study"], 4)

@@ -50,6 +50,11 @@ class ContainedSettings:
 def pieces_of(rows: pa.ChunkedArray, *, size: int, overlap: int) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Stretches of `size` letters of every row, the rows they are of, and where they begin.
 
+    Args:
+        rows: normalised sequences.
+        size: letters of a piece, at least 1; the last of a row may be shorter.
+        overlap: letters that neighbouring pieces share, below `size`.
+
     >>> pieces_of(pa.chunked_array([["ABCDE", "FG"]]), size=3, overlap=1)[0]
     ['ABC', 'CDE', 'FG']
     """
@@ -93,6 +98,11 @@ def contained(tests: list[str], records: pa.ChunkedArray, how: ContainedSettings
 def infix_identity(short: str, long: str, how: ContainedSettings) -> float:
     """Identity of the best place of `short` in `long`, of the better strand for DNA; 0 below the threshold.
 
+    Args:
+        short: what is looked for, whole.
+        long: where, anywhere in it.
+        how: least identity, and the alphabet.
+
     >>> how = ContainedSettings(alphabet="dna", identity=0.9, coverage=0.8, effort=0, seed=0, threads=1)
     >>> infix_identity("ACGTTGCAAC", "TTTTACGTTGCATCTTT", how)
     0.9
@@ -108,7 +118,13 @@ def infix_identity(short: str, long: str, how: ContainedSettings) -> float:
 def exact_sample(
     tests: list[str], records: pa.ChunkedArray, how: ContainedSettings
 ) -> tuple[np.ndarray, Hits]:
-    """A seeded sample of test pieces compared with every letter of the records, as far as the effort goes."""
+    """A seeded sample of test pieces compared with every letter of the records, as far as the effort goes.
+
+    Args:
+        tests: pieces of test rows, upper case.
+        records: training records, normalised.
+        how: thresholds, seed, and nominal core-seconds to spend.
+    """
     letters = int(lengths_of(records).sum())
     strands = 2 if how.alphabet == "dna" else 1
     order = np.random.default_rng(how.seed).permutation(len(tests))[:_SAMPLE]

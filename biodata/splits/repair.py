@@ -100,6 +100,11 @@ def rows_to_purge(links: Hits, split: np.ndarray) -> np.ndarray:
 def components(nodes: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Smallest connected node of every node: each round the roots of all edges hook to smaller ones.
 
+    Args:
+        nodes: how many there are.
+        left: int64 [edges], one end of each edge.
+        right: int64 [edges], the other.
+
     >>> components(5, np.array([3, 1]), np.array([1, 4]))
     array([0, 1, 2, 1, 1])
     """

@@ -17,23 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from biodata.errors import DataError
-from biodata.mmseqs import NUCLEOTIDES
 from biodata.schema import SPLITS
 from biodata.similarity.cluster import renumbered
+from biodata.similarity.links import similar_rows
 from biodata.similarity.molecules import similar_molecules
 from biodata.similarity.pairwise import EPSILON
-from biodata.similarity.search import (
-    LONG,
-    NO_HITS,
-    Hits,
-    lengths_of,
-    merge_hits,
-    repair_settings,
-    search,
-    select,
-)
-from biodata.similarity.short import short_below, short_links
-from biodata.similarity.sketch import alike, describe, long_pairs, sketch_settings
+from biodata.similarity.search import Hits, merge_hits, select
 from biodata.splits.audit import held_out_rows
 from biodata.splits.config import SplitConfig
 from biodata.splits.repair import Groups, join_clusters, join_labels, rows_to_purge
@@ -110,7 +99,13 @@ def split_from(rows: Rows, units: Units, searched: dict[str, Any], config: Split
 
 
 def repair_again(split: Split, leaks: Hits, config: SplitConfig) -> Split:
-    """Goes on with leaks that an audit found: joins them (`merge`) or purges rows (`auto`, `purge`)."""
+    """Goes on with leaks that an audit found: joins them (`merge`) or purges rows (`auto`, `purge`).
+
+    Args:
+        split: as it was audited.
+        leaks: pairs of rows that cross it.
+        config: its `repair` says what is done.
+    """
     links = merge_hits(split.links, leaks)
     if config.repair == "merge":
         return _decide(replace(split, links=links), config)
@@ -120,27 +115,15 @@ def repair_again(split: Split, leaks: Hits, config: SplitConfig) -> Split:
     return replace(split, links=links, split=parts)
 
 
-def find_links(
-    sequences: pa.ChunkedArray, config: SplitConfig, *, alphabet: str, workdir: Path
-) -> tuple[Hits, str]:
-    """All pairs of rows up to `LONG` at the thresholds that the repair search finds, and its command."""
-    hits, command = NO_HITS, ""
-    if alphabet in (*NUCLEOTIDES, "protein"):
-        lengths = lengths_of(sequences)
-        rows = np.flatnonzero((lengths > 0) & (lengths <= LONG))
-        how = repair_settings(alphabet=alphabet, identity=config.identity, coverage=config.coverage)
-        hits, command = search(sequences, how, alphabet=alphabet, queries=rows, targets=rows,
-                               workdir=workdir, threads=config.threads)  # fmt: skip
-        hits = select(hits, hits.identity >= config.identity - EPSILON)
-    short = short_links(sequences, np.ones(len(sequences), bool), alphabet=alphabet,
-                        identity=config.identity, coverage=config.coverage)  # fmt: skip
-    return merge_hits(hits, short), command
-
-
 def assign(labels: np.ndarray, *, fractions: Sequence[float], seed: int) -> np.ndarray:
     """Puts whole clusters into splits: the largest first, each where it leaves the split least full.
 
     Of clusters of one size the order is shuffled by `seed`. Every split asked for gets a cluster.
+
+    Args:
+        labels: int64 [rows], the cluster of every row, 0 to clusters - 1.
+        fractions: of all rows that train, validation and test shall get, 0 or more; 0 leaves a split out.
+        seed: of the order among clusters of one size.
 
     Returns:
         int8 split number of every row.
@@ -191,17 +174,14 @@ def _all_links(
     alphabet: str, workdir: Path,
 ) -> tuple[Hits, dict[str, Any]]:  # fmt: skip
     """Every similar pair that the repair knows of, and how it was looked for."""
-    links, command = find_links(sequences, config, alphabet=alphabet, workdir=workdir)
-    how = sketch_settings(alphabet=alphabet, identity=config.identity, coverage=config.coverage)
-    long = long_pairs(sequences, how)
-    parts = [links, alike(long.hits, how)]
-    short = int((lengths_of(sequences) < short_below(alphabet)).sum())
-    info = {"command": command, "compared_exactly_below_length": min(short_below(alphabet), 1 << 31),
-            "rows_compared_exactly": short} | describe(long, how)  # fmt: skip
+    links, info = similar_rows(
+        sequences, alphabet=alphabet, identity=config.identity, coverage=config.coverage, workdir=workdir,
+        threads=config.threads,
+    )  # fmt: skip
     if config.tanimoto > 0 and alphabet == "selfies":
-        parts.append(similar_molecules(columns["sequence"].to_pylist(), tanimoto=config.tanimoto))
-        info["pairs_alike_by_tanimoto"] = len(parts[-1].query)
-    return merge_hits(*parts), info
+        chemical = similar_molecules(columns["sequence"].to_pylist(), tanimoto=config.tanimoto)
+        links, info["pairs_alike_by_tanimoto"] = merge_hits(links, chemical), len(chemical.query)
+    return links, info
 
 
 def _together(units: Units, rows: Rows, config: SplitConfig) -> Units:

@@ -148,7 +148,13 @@ def units_of(codes: np.ndarray) -> np.ndarray:
 
 
 def kept_together(columns: Columns, names: tuple[str, ...], rows: int) -> np.ndarray:
-    """Labels under which rows with an equal value in one of the columns are together."""
+    """Labels under which rows with an equal value in one of the columns are together.
+
+    Args:
+        columns: what `biodata.splits.columns.read_columns` gave.
+        names: columns looked at; those that are not there are passed over.
+        rows: how many there are.
+    """
     labels = np.arange(rows)
     for name in names:
         if name in columns:

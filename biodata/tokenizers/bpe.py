@@ -98,6 +98,11 @@ def train_bpe(pieces: Iterable[str], *, alphabet: str, vocab_size: int = DEFAULT
     Equal pieces give equal merges, whatever the number of threads. Ids: special tokens 0 to 5, the letters
     alphabetically, then merges in the order learnt. Little data gives fewer tokens than asked for.
 
+    Args:
+        pieces: upper-case text, read once.
+        alphabet: dna, rna or protein.
+        vocab_size: tokens in all, special tokens and letters included.
+
     Raises:
         ConfigError: a vocabulary smaller than special tokens and letters.
 

@@ -126,6 +126,12 @@ class Layout:
 def lay_out(rows: pa.LargeStringArray, *, k: int = 1, stride: int = 1, special: bool = True) -> Layout:
     """Arranges rows of one-byte letters for windows of `k` letters every `stride` letters.
 
+    Args:
+        rows: sequences, upper case.
+        k: letters of a window, at least 1.
+        stride: letters from one window to the next, 1 to `k`.
+        special: room for `<bos>` and `<eos>` around every row.
+
     >>> lay_out(pa.array(["ACGTA", ""], pa.large_string()), k=3, stride=3).letters
     b'AAAACGTAAAAAAAAAAA'
     """

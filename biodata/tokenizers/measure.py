@@ -53,7 +53,13 @@ class Measure:
         return self.unknown / self.tokens if self.tokens else 0.0
 
     def add(self, tokenizer: Tokenizer, rows: pa.LargeStringArray, encoded: Encoded) -> None:
-        """Counts one column, encoded without special tokens."""
+        """Counts one column, encoded without special tokens.
+
+        Args:
+            tokenizer: that encoded the rows.
+            rows: the sequences.
+            encoded: their ids.
+        """
         lengths = byte_lengths(rows)
         self.rows += len(rows)
         self.letters += int(lengths.sum())

@@ -34,6 +34,11 @@ def portable_spaced(tokens: tuple[str, ...]) -> Tokenizer:
 def unspaced(tokens: tuple[str, ...], ids: Iterable[int], *, stride: int) -> str:
     """The sequence of overlapping k-mers.
 
+    Args:
+        tokens: the vocabulary, by id.
+        ids: token ids of one sequence; special tokens are left out.
+        stride: letters by which a k-mer is further than the one before.
+
     >>> unspaced(("<bos>", "ACG", "CGT", "<unk>"), [0, 1, 2, 3, 2], stride=1)
     'ACGTCGT'
     """
@@ -48,7 +53,13 @@ def unspaced(tokens: tuple[str, ...], ids: Iterable[int], *, stride: int) -> str
 
 
 def save_spaced_folder(path: Path, tokenizer: Tokenizer, fields: Mapping[str, Any]) -> None:
-    """Writes the folder with its Python file and a README."""
+    """Writes the folder with its Python file and a README.
+
+    Args:
+        path: folder, made if it is not there.
+        tokenizer: in portable form.
+        fields: what `seqloom.json` of the folder says.
+    """
     source = files("biodata.tokenizers").joinpath(f"{REMOTE_FILE}.txt").read_text(encoding="utf-8")
     path = Path(path)
     write_text(path / REMOTE_FILE, source)

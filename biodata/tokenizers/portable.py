@@ -67,7 +67,13 @@ def with_special_tokens(tokenizer: Tokenizer, tokens: tuple[str, ...]) -> Tokeni
 
 
 def encode_portably(tokenizer: Tokenizer, rows: pa.LargeStringArray, *, special: bool) -> Encoded:
-    """Encodes by the portable form itself: what it does is what the fast path must equal."""
+    """Encodes by the portable form itself: what it does is what the fast path must equal.
+
+    Args:
+        tokenizer: in portable form.
+        rows: sequences.
+        special: with `<bos>` and `<eos>`.
+    """
     encodings = tokenizer.encode_batch_fast(rows.to_pylist(), add_special_tokens=special)
     dtype = id_type(tokenizer.get_vocab_size())
     ids = [np.array(e.ids, dtype) for e in encodings]

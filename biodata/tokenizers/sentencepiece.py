@@ -73,6 +73,11 @@ def train_sentencepiece(
 
     Ids: special tokens 0 to 5, merges in the order learnt, then the letters by frequency.
 
+    Args:
+        pieces: upper-case text, read once.
+        alphabet: dna, rna or protein.
+        vocab_size: tokens in all, special tokens and letters included.
+
     Raises:
         ConfigError: a vocabulary smaller than special tokens and letters, or larger than the data can give.
         DataError: no pieces.

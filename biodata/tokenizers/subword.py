@@ -82,6 +82,11 @@ class SubwordTokenizer:
 def check_tokens(kind: str, alphabet: str, tokens: tuple[str, ...]) -> None:
     """Refuses a vocabulary whose first ids are not the special tokens, or that lacks a letter.
 
+    Args:
+        kind: of the tokenizer, for the message.
+        alphabet: dna, rna or protein.
+        tokens: the vocabulary, by id.
+
     Raises:
         DataError: naming the first thing that is missing.
     """
@@ -137,7 +142,13 @@ def check_size(vocab_size: int, alphabet: str) -> None:
 
 
 def known_pieces(config: TokenizerConfig, corpus: Corpus, alphabet: str) -> Iterator[str]:
-    """The sampled pieces of the training sequences, upper case, cut where a letter is not of the alphabet."""
+    """The sampled pieces of the training sequences, upper case, cut where a letter is not of the alphabet.
+
+    Args:
+        config: how much of the corpus is sampled, and its seed.
+        corpus: the training sequences.
+        alphabet: dna (U is read as T), rna or protein.
+    """
     runs = re.compile(b"[" + re.escape(LETTERS[alphabet]).encode() + b"]+")
     for piece in Sample.of(config).pieces(corpus):
         upper = piece.upper()

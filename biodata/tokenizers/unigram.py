@@ -39,6 +39,11 @@ def train_unigram(
     `sentencepiece` takes otherwise makes learning several times slower on DNA), and runs on one thread: the
     trainer of `tokenizers` adds in an order that depends on the number of threads.
 
+    Args:
+        pieces: upper-case text, read once.
+        alphabet: dna, rna or protein.
+        vocab_size: tokens in all, special tokens and letters included.
+
     Raises:
         ConfigError: a vocabulary smaller than special tokens and letters.
         DataError: no pieces.

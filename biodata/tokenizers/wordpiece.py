@@ -42,6 +42,11 @@ def train_wordpiece(
     likelihood of Schuster and Nakajima 2012 (doi:10.1109/ICASSP.2012.6289079). A sequence has no words, so
     that no token starts with `##`; sequences are read in words of `WORD_LETTERS` letters.
 
+    Args:
+        pieces: upper-case text, read once.
+        alphabet: dna, rna or protein.
+        vocab_size: tokens in all, special tokens and letters included.
+
     Raises:
         ConfigError: a vocabulary smaller than special tokens and letters.
 

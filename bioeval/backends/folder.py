@@ -74,6 +74,11 @@ def model_folder(path: Path) -> Path:
 def content_key(folder: Path, settings: EmbedSettings, *, seed: int | None) -> str:
     """Hash of weights (or seed), configuration, code, tokenizer and settings; paths and dates do not count.
 
+    Args:
+        folder: model with its tokenizer.
+        settings: how it embeds.
+        seed: of random weights, None for those of the folder.
+
     Raises:
         DataError: the folder holds no weights.
     """

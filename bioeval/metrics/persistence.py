@@ -56,6 +56,12 @@ def sliced_wasserstein(first: Diagram, second: Diagram, *, directions: int = 50)
     For each of M directions of the half circle: project the first diagram with the diagonal projections of
     the second, and the other way round, sort, and sum the absolute differences; then take the mean over the
     directions.
+
+    Args:
+        first: birth and death of each point `[p, 2]`.
+        second: the same of the other diagram `[q, 2]`.
+        directions: M, at least 1.
+
     Source: Carriere, Cuturi and Oudot 2017 (arXiv:1706.03358), definition 3.1 and algorithm 1.
 
     >>> sliced_wasserstein(np.array([[0, 1.0]]), np.array([[0, 1.0]]))
@@ -83,7 +89,13 @@ class PointCloud:
     counts: np.ndarray
 
     def sample(self, rows: np.ndarray, size: int, *, seed: int) -> np.ndarray:
-        """`size` points of the chosen sequences, uniformly, without replacement; equal seeds, equal picks."""
+        """`size` points of the chosen sequences, uniformly, without replacement; equal seeds, equal picks.
+
+        Args:
+            rows: bool `[n]`, sequences to draw from.
+            size: points, at most as many as these sequences have.
+            seed: of the draw.
+        """
         chosen = np.flatnonzero(rows)
         ends = np.cumsum(self.counts[chosen])
         picks = np.sort(np.random.default_rng(seed).choice(int(ends[-1]), size=size, replace=False))

@@ -15,7 +15,7 @@ import numpy as np
 
 from biodata.errors import DataError
 from bioeval.protocols import Fitted, Part
-from bioeval.stats import LEAST_ROWS, LOWER_IS_BETTER, score
+from bioeval.scores import LEAST_ROWS, LOWER_IS_BETTER, score
 
 GRID: tuple[float, ...] = tuple(float(f"{10 ** (k / 2):.6g}") for k in range(-4, 13))
 

@@ -99,7 +99,13 @@ def tiles(pairs: Iterable[tuple[str, Any]]) -> str:
 
 
 def figure(drawing: Html, caption: str, *, wide: bool = False) -> str:
-    """A drawing with its caption."""
+    """A drawing with its caption.
+
+    Args:
+        drawing: an SVG.
+        caption: plain text, escaped here.
+        wide: over the whole width of the page.
+    """
     kind = ' class="wide"' if wide else ""
     return f"<figure{kind}><div>{drawing.text}</div><figcaption>{text(caption)}</figcaption></figure>"
 
@@ -115,7 +121,13 @@ def details(summary: str, html: str) -> str:
 
 
 def section(key: str, title: str, html: str) -> str:
-    """A section of the page."""
+    """A section of the page.
+
+    Args:
+        key: anchor of the section on the page.
+        title: plain text, escaped here.
+        html: its content, taken as it is.
+    """
     return f'<section id="{text(key)}"><h2>{text(title)}</h2>{html}</section>'
 
 

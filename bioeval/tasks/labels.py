@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from biodata.dataset import Dataset, open_dataset
 from biodata.errors import DataError
 from biodata.schema import SPLITS
-from bioeval.stats import LEAST_ROWS
+from bioeval.scores import LEAST_ROWS
 
 
 def check_labels(folder: Path, labels: Sequence[str]) -> None:

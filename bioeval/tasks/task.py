@@ -13,7 +13,7 @@ from biodata.alphabet import get_alphabet
 from biodata.errors import ConfigError, DataError
 from biodata.files import fingerprint
 from biodata.schema import SPLITS
-from bioeval.stats import LEAST_ROWS, SCORES
+from bioeval.scores import LEAST_ROWS, SCORES
 
 TASK_SCHEMA = pa.schema(
     [

@@ -20,7 +20,13 @@ class Cache:
         self.length = 0
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Stores [B, G, t, d] after what is there and returns everything so far [B, G, length + t, d]."""
+        """Stores [B, G, t, d] after what is there and returns everything so far [B, G, length + t, d].
+
+        Args:
+            layer: number of the layer, 0-based.
+            k: keys `[B, G, t, d]`.
+            v: values `[B, G, t, d]`.
+        """
         stop = self.length + k.shape[2]
         self.keys[layer, :, :, self.length : stop] = k
         self.values[layer, :, :, self.length : stop] = v

@@ -33,7 +33,13 @@ def have_onednn() -> bool:
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x weight^T + bias by oneDNN."""
+    """x weight^T + bias by oneDNN.
+
+    Args:
+        x: `[N, in]`.
+        weight: `[out, in]`.
+        bias: `[out]`, None for none.
+    """
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 

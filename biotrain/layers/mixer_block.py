@@ -27,7 +27,13 @@ class Mixer(nn.Module):
 
     @abstractmethod
     def forward(self, x: Tensor, scene: Scene, layer: int) -> Tensor:
-        """[B, T, D] to [B, T, D]."""
+        """[B, T, D] to [B, T, D].
+
+        Args:
+            x: `[B, T, D]`.
+            scene: what every layer needs to know of the batch: places, mask, documents, states.
+            layer: number of the layer, 0-based.
+        """
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Draws what does not start as elsewhere in the model."""

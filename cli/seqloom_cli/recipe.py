@@ -104,6 +104,11 @@ def read_recipe(recipe: str, settings: list[str]) -> dict[str, Any]:
 def check_recipe(values: Mapping[str, Any], places: Places, *, where: str) -> Recipe:
     """Builds and checks every configuration before anything runs.
 
+    Args:
+        values: content of the recipe, by section.
+        places: folders and files that the stages write.
+        where: name of the recipe, for messages.
+
     Raises:
         ConfigError: naming file, section and key.
     """

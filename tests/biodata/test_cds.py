@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biodata.codon import genetic_code, start_codons
-from biodata.curate.cds import check_frames, extract_cds
+from biodata.curate.cds import check_frames
+from biodata.curate.cds_cut import extract_cds
 from biodata.curate.cds_policy import CdsPolicy
 from biodata.curate.frame import codon_facts
 from biodata.curate.rules import RuleLog

@@ -13,7 +13,7 @@ from biodata.codon import CODONS
 from bioeval.baselines import BASELINES, FrequencyEmbedder, OneHotEmbedder, baselines_for
 from bioeval.probes.ridge import Ridge
 from bioeval.protocols import Embedder, Part
-from bioeval.stats import score
+from bioeval.scores import score
 from bioeval.tasks import Task, load_task
 
 RNG = np.random.default_rng(0)

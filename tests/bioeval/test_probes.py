@@ -11,7 +11,7 @@ from biodata.errors import DataError
 from bioeval.probes import PROBES
 from bioeval.probes.ridge import GRID, Ridge
 from bioeval.protocols import Part
-from bioeval.stats import score
+from bioeval.scores import score
 
 
 def parts(n: int, d: int, *, seed: int = 0) -> tuple[Part, Part, Part]:

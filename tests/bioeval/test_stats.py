@@ -8,7 +8,8 @@ from scipy import stats as scipy_stats
 from sklearn import metrics as sk
 
 from biodata.errors import ConfigError, DataError
-from bioeval.stats import SCORES, Resampling, compare, interval, score
+from bioeval.scores import SCORES, score
+from bioeval.stats import Resampling, compare, interval
 
 RNG = np.random.default_rng(7)
 Y = RNG.integers(0, 12, 60).astype(float)  # many ties

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from biodata.errors import DataError, SeqloomError
-from bioeval.stats import LEAST_ROWS
+from bioeval.scores import LEAST_ROWS
 from bioeval.tasks import check_labels
 from seqloom_cli import pipeline
 from seqloom_cli.main import app
