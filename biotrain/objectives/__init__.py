@@ -35,6 +35,8 @@ class Prepared(NamedTuple):
         mask: [B, T], True at real tokens, where an objective changes the rows' lengths; `None` = as it was.
         by_token: [B, T, ...] whatever else goes with tokens, cut as the inputs are.
         by_row: [B, ...] whatever goes with whole rows.
+        documents: [B, T] numbers of the windows packed into a row (`biotrain.packed`); of no concern to an
+            objective, which is given windows one by one.
     """
 
     inputs: Tensor
@@ -42,6 +44,7 @@ class Prepared(NamedTuple):
     mask: Tensor | None = None
     by_token: Mapping[str, Tensor] = {}
     by_row: Mapping[str, Tensor] = {}
+    documents: Tensor | None = None
 
 
 class Batch(NamedTuple):
@@ -54,6 +57,7 @@ class Batch(NamedTuple):
         targets: [N] the tokens to predict there, in reading order.
         by_token: see `Prepared`, as `by_row`.
         by_row: as above.
+        documents: [B, T] numbers of the sequences packed into a row; `None` = one a row.
     """
 
     inputs: Tensor
@@ -62,6 +66,14 @@ class Batch(NamedTuple):
     targets: Tensor
     by_token: Mapping[str, Tensor] = {}
     by_row: Mapping[str, Tensor] = {}
+    documents: Tensor | None = None
+
+    def targets_of_sequences(self) -> Tensor:
+        """Number of predicted tokens of each sequence, in reading order; packed ones without any left out."""
+        if self.documents is None:
+            return self.rows.sum(1)
+        first = self.documents.new_ones(len(self.rows)).cumsum(0)[:, None] * (int(self.documents.max()) + 1)
+        return (self.documents + first)[self.rows].unique_consecutive(return_counts=True)[1]
 
 
 class Term(NamedTuple):
@@ -100,6 +112,7 @@ class Objective(Protocol):
         terms: of the training loss by name; with more than one, each is logged as `<name>_loss`, unweighted.
         room: tokens that `prepare` may add to a row, left free by the loader.
         predicts_tokens: whether cross-entropy means something; without it steps are weighed by their rows.
+        needs: ids of which one must occur in the training data.
     """
 
     @property
@@ -110,18 +123,31 @@ class Objective(Protocol):
     def room(self) -> int: ...
     @property
     def predicts_tokens(self) -> bool: ...
+    @property
+    def needs(self) -> tuple[int, ...]: ...
 
     def attach(self, model: nn.Module) -> None:
         """Called once with the model in training, for objectives that use it in `prepare`."""
 
     def prepare(self, ids: Tensor, mask: Tensor, generator: torch.Generator) -> Prepared:
-        """Rows `ids` [B, T] with `mask` [B, T] (True = real token), on the CPU. Every random choice comes
-        from `generator`, also those of `losses`: drawn here for the whole step and handed on, so that
-        neither the size nor the order of micro-batches matters."""
+        """What the model reads and predicts. All random numbers, also those of `losses`, are drawn here for
+        the whole step and handed on, so that neither the size nor the order of micro-batches matters.
+
+        Args:
+            ids: rows `[B, T]`, on the CPU.
+            mask: `[B, T]`, True = real token.
+            generator: of every random choice, also of those that `losses` needs.
+        """
         ...
 
     def losses(self, predict: Predict, loss: nn.Module, batch: Batch) -> Sums:
-        """Sums over a micro-batch; `loss(logits [N, V], targets [N])` is the configured loss's mean."""
+        """Sums over a micro-batch.
+
+        Args:
+            predict: the model, called as `predict(inputs)`.
+            loss: the configured loss's mean, `loss(logits [N, V], targets [N])`.
+            batch: a micro-batch of what was prepared.
+        """
         ...
 
     def report(self, notes: Tensor) -> dict[str, Tensor]:

@@ -28,9 +28,14 @@ class CausalLM(Prediction):
         >>> CausalLM().prepare(ids, ids != 0, torch.Generator()).targets.tolist()
         [[7, 2, -100, -100]]
         """
-        targets = torch.full_like(ids, IGNORE)
-        targets[:, :-1] = ids[:, 1:].masked_fill(~mask[:, 1:], IGNORE)
-        return Prepared(ids, targets)
+        return Prepared(ids, next_tokens(ids, mask))
+
+
+def next_tokens(ids: Tensor, mask: Tensor) -> Tensor:
+    """[B, T]: the real token after each, `IGNORE` where there is none."""
+    targets = torch.full_like(ids, IGNORE)
+    targets[:, :-1] = ids[:, 1:].masked_fill(~mask[:, 1:], IGNORE)
+    return targets
 
 
 def build(config: ObjectiveConfig, vocab_size: int, tokens: Sequence[str]) -> CausalLM:

@@ -15,20 +15,39 @@ OBJECTIVES = Catalog(
     "objective",
     {
         "clm": "biotrain.objectives.clm:build",
+        "fim": "biotrain.objectives.fim:build",
+        "image_diffusion": "biotrain.objectives.image_diffusion:build",
+        "masked_diffusion": "biotrain.objectives.masked_diffusion:build",
         "mlm": "biotrain.objectives.mlm:build",
         "rtd": "biotrain.objectives.rtd:build",
+        "text_to_sequence": "biotrain.objectives.text_to_sequence:build",
     },
 )
 """Name to `build(config, vocab_size, tokens)`."""
 
-BIDIRECTIONAL = {"clm": False, "mlm": True, "rtd": True}
+BIDIRECTIONAL = {"clm": False, "fim": False, "text_to_sequence": False, "mlm": True, "rtd": True,
+                 "masked_diffusion": True, "image_diffusion": True}  # fmt: skip
 """Whether an objective trains a model that sees both sides."""
 
-SPECIAL = frozenset({"rtd"})
+SPECIAL = frozenset({"rtd", "image_diffusion"})
 """Objectives of models that name them (`Architecture.objectives`); the others suit models that name none."""
 
+ROOM = {"fim": 4}
+"""Most tokens that an objective adds to a sample, for which the context leaves room."""
+
+OWN_LOSS = frozenset({"masked_diffusion", "image_diffusion"})
+"""Objectives that are losses themselves; the configured one must be left alone."""
+
 _MASKS = ("mask_rate", "masked_share", "random_share", "masking_strategy", "span_length")
-_USED = {"clm": (), "mlm": _MASKS, "rtd": (*_MASKS, "rtd")}
+_USED = {
+    "clm": (),
+    "fim": ("fim_rate", "spm_share"),
+    "text_to_sequence": ("text_weight",),
+    "mlm": _MASKS,
+    "masked_diffusion": ("draw",),
+    "image_diffusion": ("tells",),
+    "rtd": (*_MASKS, "rtd"),
+}
 """Objective to the fields that it reads; others must be left alone."""
 
 _GROUPS = {"rtd": RtdConfig}
@@ -48,8 +67,9 @@ class ObjectiveConfig:
 
     name: str = field(
         default="clm",
-        metadata={"help": "clm (predict the next token), mlm (predict masked tokens) or rtd (find replaced "
-                          "tokens: electra, metro)"},
+        metadata={"help": "clm (predict the next token), mlm (predict masked tokens), rtd (find replaced "
+                          "tokens: electra, metro), fim (fill in the middle) or text_to_sequence (joint "
+                          "tokenizer)"},
     )  # fmt: skip
     mask_rate: float = field(
         default=0.15, metadata={"help": "mlm: share of the non-special tokens to predict, over 0 to 1"}
@@ -73,7 +93,27 @@ class ObjectiveConfig:
         default=3.0, metadata={"help": "mlm: mean length of the spans, tokens, 1 or more (SpanBERT 3.8)"}
     )
 
+    fim_rate: float = field(
+        default=0.5, metadata={"help": "fim: chance of a sequence to be rearranged, 0 to 1"}
+    )
+    spm_share: float = field(
+        default=0.5,
+        metadata={"help": "fim: share of those that begin with the suffix (SPM, not PSM), 0 to 1"},
+    )
+    text_weight: float = field(
+        default=0.0,
+        metadata={"help": "text_to_sequence: weight of a token of text beside one of the sequence; 0 = none"},
+    )
     rtd: RtdConfig | None = field(default=None, metadata={"help": "losses of objective rtd"})
+    draw: Literal["count", "independent"] = field(
+        default="count",
+        metadata={
+            "help": "masked_diffusion: hide a number of tokens, or each by chance (MDLM; same mean, noisier)"
+        },
+    )
+    tells: Literal["v", "eps"] = field(
+        default="v", metadata={"help": "image_diffusion: the model tells the velocity v or the noise eps"}
+    )
 
     def __post_init__(self) -> None:
         used = _USED[OBJECTIVES.resolve(self.name)]
@@ -89,11 +129,16 @@ class ObjectiveConfig:
             raise ConfigError(
                 f"objective masking_strategy is {self.masking_strategy!r}, allowed: single, double, span"
             )
+        if self.draw not in ("count", "independent"):
+            raise ConfigError(f"objective draw is {self.draw!r}, allowed: count, independent")
+        if self.tells not in ("v", "eps"):
+            raise ConfigError(f"objective tells is {self.tells!r}, allowed: v, eps")
         if self.span_length != 3.0 and self.masking_strategy != "span":
             raise ConfigError("objective span_length is of masking_strategy 'span' only: leave it out")
         check_range("objective span_length", self.span_length, low=1)
         check_range("objective mask_rate", self.mask_rate, low=1e-6, high=1)
-        for name in ("masked_share", "random_share"):
+        check_range("objective text_weight", self.text_weight, low=0)
+        for name in ("masked_share", "random_share", "fim_rate", "spm_share"):
             check_range(f"objective {name}", getattr(self, name), low=0, high=1)
         if self.masked_share + self.random_share > 1 + 1e-9:
             shares = f"{self.masked_share!r} + {self.random_share!r}"

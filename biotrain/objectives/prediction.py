@@ -19,9 +19,10 @@ class Prediction:
     __slots__ = ()
 
     causal: ClassVar[bool] = False
-    terms: ClassVar[Mapping[str, Term]] = MappingProxyType({"token": Term()})
+    terms: Mapping[str, Term] = MappingProxyType({"token": Term()})
     room: ClassVar[int] = 0
     predicts_tokens: ClassVar[bool] = True
+    needs: ClassVar[tuple[int, ...]] = ()
 
     def attach(self, model: nn.Module) -> None:
         """Does without the model."""
@@ -41,11 +42,11 @@ def token_losses(loss: nn.Module, logits: Tensor, batch: Batch) -> tuple[Tensor,
     """The configured loss, and plain cross-entropy without gradient, each summed over the batch's targets.
 
     Args:
-        loss: mean over targets; with an attribute `by_sequence` it is also given their number in each row.
+        loss: mean over targets; with an attribute `by_sequence` it is also given their number in each sequence.
         logits: [N, V] float32.
         batch: N targets, 1 or more.
     """
-    counts = (batch.rows.sum(1),) if getattr(loss, "by_sequence", False) else ()
+    counts = (batch.targets_of_sequences(),) if getattr(loss, "by_sequence", False) else ()
     total = loss(logits, batch.targets, *counts) * len(batch.targets)
     if isinstance(loss, CrossEntropy):
         return total, total.detach()

@@ -3,14 +3,15 @@
 A generator predicts masked tokens. Tokens drawn from what it predicts take the places of the masks, and a
 discriminator says for every token whether it is the original one; a right guess counts as original. METRO's
 discriminator also says at the masked places which token is the right one. Nothing flows back through the
-draw. The loss is the generator's, plus 50 times the discriminator's over all real tokens, plus the corrector's.
+draw. The loss is the generator's, plus 50 times the discriminator's over all real tokens, plus the
+corrector's.
 
 Shapes: B rows, T tokens, N masked tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,14 +21,14 @@ from biotrain.objectives import Batch, Predict, Prepared, Sums, Term
 from biotrain.objectives.config import ObjectiveConfig
 from biotrain.objectives.mlm import MaskedLM
 from biotrain.objectives.mlm import build as build_masks
-from biotrain.objectives.prediction import token_losses
+from biotrain.objectives.prediction import Prediction, token_losses
 from biotrain.objectives.rtd_config import RtdConfig
 
 BINS = 4096
 """Intervals of discriminator logits from which the area under the curve is computed."""
 
 
-class ReplacedTokens:
+class ReplacedTokens(Prediction):
     """The losses of a pair of models.
 
     Logged besides the losses: `generator_accuracy`, how often the generator's likeliest token is the right
@@ -40,11 +41,9 @@ class ReplacedTokens:
         weights: of the losses.
     """
 
-    causal, room, predicts_tokens = False, 0, True
-
     def __init__(self, masks: MaskedLM, weights: RtdConfig) -> None:
         self.masks, self.weights = masks, weights
-        self.terms: Mapping[str, Term] = {
+        self.terms = {
             "generator": Term("targets", weights.generator_weight),
             "discriminator": Term("tokens", weights.discriminator_weight),
         }
@@ -66,14 +65,17 @@ class ReplacedTokens:
         is_replaced = torch.zeros_like(batch.rows)
         is_replaced[batch.rows] = found.drawn != batch.targets
         verdicts = found.verdicts.float()
-        generated, xe = token_losses(loss, found.generated.float(), batch)
+        logits = found.generated.float()
+        generated, xe = logits.sum(), logits.new_zeros(())  # of rows without a masked token
+        if len(batch.targets):
+            generated, xe = token_losses(loss, logits, batch)
         judged = F.binary_cross_entropy_with_logits(
             verdicts[real], is_replaced[real].float(), reduction="sum"
         )
         losses = [generated, judged]
         if found.corrected is not None:
             losses.append(F.cross_entropy(found.corrected.float(), batch.targets, reduction="sum"))
-        right = (found.generated.argmax(-1) == batch.targets).sum()
+        right = (logits.argmax(-1) == batch.targets).sum()
         counts = torch.stack((right, right.new_tensor(len(batch.targets)))).float()
         notes = torch.cat((counts, histogram(verdicts.detach()[real], is_replaced[real])))
         return Sums(torch.stack(losses), xe, notes)

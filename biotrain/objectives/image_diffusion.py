@@ -1,0 +1,100 @@
+"""Gaussian diffusion of pictures of sequences: each row becomes a picture, noise is added, the model tells it.
+
+Shapes: B rows, T tokens, K channels, S pixels of a side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from biodata.errors import ConfigError
+from biodata.tokenizers.special import SPECIAL_TOKENS
+from biotrain.diffusion.gaussian import Kind, noised, wanted
+from biotrain.diffusion.pictures import draw
+from biotrain.diffusion.times import stratified
+from biotrain.models.config import ModelConfig
+from biotrain.models.diffusion_config import ImageConfig
+from biotrain.objectives import IGNORE, Batch, Predict, Prepared, Sums, Term
+from biotrain.objectives.config import ObjectiveConfig
+from biotrain.objectives.prediction import Prediction
+
+FIRST_ORDINARY = len(SPECIAL_TOKENS)
+_LETTERS = {"A": 0, "C": 1, "G": 2, "T": 3, "U": 3}
+
+
+@dataclass(slots=True, eq=False)
+class ImageDiffusion(Prediction):
+    """The loss is the mean squared error per number of the picture, at times spread evenly over a step.
+
+    Attributes:
+        letters: [V] uint8, code of each token's letter, 4 = none of A, C, G, T.
+        tells: whether the model tells v or the noise.
+        image: which picture; the model's own, known once it is there.
+    """
+
+    letters: np.ndarray
+    tells: Kind
+    image: ImageConfig | None = None
+    terms: ClassVar[Mapping[str, Term]] = MappingProxyType({"error": Term(per="rows")})
+    predicts_tokens: ClassVar[bool] = False
+
+    def attach(self, model: nn.Module) -> None:
+        """Asks the model for its picture."""
+        config = model.config
+        assert isinstance(config, ModelConfig) and config.image is not None
+        self.image = config.image
+
+    def prepare(self, ids: Tensor, mask: Tensor, generator: torch.Generator) -> Prepared:
+        """See `Objective.prepare`; by row, the `picture`, its `noise` and its `time`."""
+        assert self.image is not None, "attach comes first"
+        pictures = torch.from_numpy(draw(self.codes(ids.numpy(), mask.numpy()), self.image))
+        more = {
+            "picture": pictures,
+            "noise": torch.randn(pictures.shape, generator=generator),
+            "time": stratified(len(ids), generator).float(),
+        }
+        return Prepared(ids, torch.full_like(ids, IGNORE), by_row=more)
+
+    def codes(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Letters of each row without special tokens, uint8 [B, T], 4 behind the last."""
+        real = mask & (ids >= FIRST_ORDINARY)
+        order = np.argsort(~real, axis=1, kind="stable")
+        found = np.where(real, self.letters[ids], np.uint8(4))
+        return np.take_along_axis(found, order, axis=1)[:, : max(1, int(real.sum(1).max(initial=0)))]
+
+    def losses(self, predict: Predict, loss: nn.Module, batch: Batch) -> Sums:
+        """See `Objective.losses`; the configured loss has no part in it."""
+        x, noise, times = (batch.by_row[name] for name in ("picture", "noise", "time"))
+        told = predict(noised(x, noise, times), times=times).float()
+        error = (told - wanted(x, noise, times, self.tells)).square().flatten(1).mean(1)
+        return Sums(error.sum()[None], None)
+
+
+def letter_codes(tokens: Sequence[str]) -> np.ndarray:
+    """Code of each token's letter, uint8 [V].
+
+    Raises:
+        ConfigError: tokens of more than one letter, or not those of DNA or RNA.
+
+    >>> letter_codes([*SPECIAL_TOKENS, "A", "T", "C", "G", "N"]).tolist()
+    [4, 4, 4, 4, 4, 4, 0, 3, 1, 2, 4]
+    """
+    ordinary = [token for token in tokens[FIRST_ORDINARY:] if not token.startswith("<")]
+    if any(len(token) > 1 for token in ordinary) or not {"A", "C", "G"} <= set(ordinary):
+        raise ConfigError(
+            "objective 'image_diffusion' needs a tokenizer of single nucleotides: take kind 'nuc16'"
+        )
+    codes = [_LETTERS.get(token, 4) for token in tokens[FIRST_ORDINARY:]]
+    return np.array([4] * FIRST_ORDINARY + codes, dtype=np.uint8)
+
+
+def build(config: ObjectiveConfig, vocab_size: int, tokens: Sequence[str]) -> ImageDiffusion:
+    """For a vocabulary of single nucleotides."""
+    return ImageDiffusion(letter_codes(tokens), config.tells)
