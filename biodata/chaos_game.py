@@ -1,8 +1,8 @@
 """k-mers by number, and their frequencies as a picture: the frequency chaos game representation (FCGR).
 
 Source: Jeffrey 1990 (doi:10.1093/nar/18.8.2163), Almeida et al. 2001 (doi:10.1093/bioinformatics/17.5.429).
-The last k letters of the chaos game fix the cell of side 2^-k that its point lies in, so the frequency matrix of
-order k is the table of k-mers, arranged.
+The last k letters of the chaos game fix the cell of side 2^-k that its point lies in, so the frequency matrix
+of order k is the table of k-mers, arranged.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Gaussian diffusion of pictures of sequences: each row becomes a picture, noise is added, the model tells it.
+"""Gaussian diffusion of pictures of sequences: each row becomes a picture, the model tells its noise.
 
 Shapes: B rows, T tokens, K channels, S pixels of a side.
 """
@@ -26,6 +26,7 @@ from biotrain.objectives.config import ObjectiveConfig
 from biotrain.objectives.prediction import Prediction
 
 FIRST_ORDINARY = len(SPECIAL_TOKENS)
+_IUPAC = frozenset("ACGTUNRYSWKMBDHV")
 _LETTERS = {"A": 0, "C": 1, "G": 2, "T": 3, "U": 3}
 
 
@@ -87,7 +88,7 @@ def letter_codes(tokens: Sequence[str]) -> np.ndarray:
     [4, 4, 4, 4, 4, 4, 0, 3, 1, 2, 4]
     """
     ordinary = [token for token in tokens[FIRST_ORDINARY:] if not token.startswith("<")]
-    if any(len(token) > 1 for token in ordinary) or not {"A", "C", "G"} <= set(ordinary):
+    if not {"A", "C", "G"} <= set(ordinary) <= _IUPAC:
         raise ConfigError(
             "objective 'image_diffusion' needs a tokenizer of single nucleotides: take kind 'nuc16'"
         )

@@ -36,12 +36,13 @@ EARLIEST = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class MaskedDiffusion(Prediction):
-    """The training loss is the bound in nats per token that can be hidden; plain cross-entropy is logged beside.
+    """The training loss is the bound in nats per token that can be hidden; cross-entropy is logged beside.
 
     `count` hides just k = ceil(t n) tokens, any k of them alike, with weight n / k. Given k hidden ones,
-    independent draws hide any k alike too, and the integral over t of (1/t) Binomial(k; n, t) is 1 / k: so the
-    mean over k = 1..n of (n / k) x (sum over k hidden tokens) is the integral, exactly, without the draw of k
-    at each t and without weights of 1/t near 0. `independent` hides each with probability t, as MDLM does.
+    independent draws hide any k alike too, and the integral over t of (1/t) Binomial(k; n, t) is 1 / k: so
+    the mean over k = 1..n of (n / k) x (sum over k hidden tokens) is the integral, exactly, without the draw
+    of k at each t and without weights of 1/t near 0. `independent` hides each with probability t, as MDLM
+    does.
 
     Attributes:
         draw: `count` or `independent`.
@@ -64,7 +65,7 @@ class MaskedDiffusion(Prediction):
         if self.draw == "count":
             number = able.sum(1, keepdim=True)
             hidden_number = (times * number).ceil().clamp(min=1)
-            place = score.masked_fill(~able, 2.0).argsort(1, stable=True).argsort(1)
+            place = score.masked_fill(~able, 2.0).argsort(dim=1, stable=True).argsort(dim=1)
             hidden, weight = able & (place < hidden_number), number / hidden_number
         else:
             times = EARLIEST + (1 - EARLIEST) * times

@@ -1,0 +1,108 @@
+"""Gaussian diffusion of real numbers: schedule, what the model tells, one step back.
+
+At time t, from 0 (clean) to 1 (noise), z = alpha x + sigma e with e normal and alpha^2 + sigma^2 = 1. The
+model tells either the noise e or the velocity v = alpha e - sigma x (Salimans and Ho, arXiv:2202.00512), from
+which both x and e follow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+OFFSET = 0.008
+"""s of the cosine schedule, which keeps the noise of the first steps from being too small."""
+
+LAST = 0.999
+"""Time at which sampling starts: at 1 nothing of x is left, and e alone would not tell it."""
+
+Kind = Literal["v", "eps"]
+
+
+def alpha_sigma(times: Tensor) -> tuple[Tensor, Tensor]:
+    """The cosine schedule (Nichol and Dhariwal, arXiv:2102.09672, eq. 17) in continuous time.
+
+    alpha = cos(pi/2 (t + s) / (1 + s)) / cos(pi/2 s / (1 + s)), sigma = sqrt(1 - alpha^2), as t's type.
+
+    >>> [round(float(x), 6) for x in alpha_sigma(torch.tensor(0.0, dtype=torch.float64))]
+    [1.0, 0.0]
+    >>> [round(float(x), 6) for x in alpha_sigma(torch.tensor(1.0, dtype=torch.float64))]
+    [0.0, 1.0]
+    """
+    quarter = math.pi / 2 / (1 + OFFSET)
+    alpha = (torch.cos((times + OFFSET) * quarter) / math.cos(OFFSET * quarter)).clamp(0, 1)
+    return alpha, (1 - alpha**2).sqrt()
+
+
+def noised(x: Tensor, noise: Tensor, times: Tensor) -> Tensor:
+    """z at the times [B] of pictures [B, ...]."""
+    alpha, sigma = (_wide(value, x) for value in alpha_sigma(times))
+    return alpha * x + sigma * noise
+
+
+def wanted(x: Tensor, noise: Tensor, times: Tensor, kind: Kind) -> Tensor:
+    """What the model should tell: e, or v = alpha e - sigma x."""
+    if kind == "eps":
+        return noise
+    alpha, sigma = (_wide(value, x) for value in alpha_sigma(times))
+    return alpha * noise - sigma * x
+
+
+def split(z: Tensor, told: Tensor, times: Tensor, kind: Kind) -> tuple[Tensor, Tensor]:
+    """x and e from what the model told: x = alpha z - sigma v and e = sigma z + alpha v, or
+    x = (z - sigma e) / alpha."""
+    alpha, sigma = (_wide(value, z) for value in alpha_sigma(times))
+    if kind == "eps":
+        return (z - sigma * told) / alpha, told
+    return alpha * z - sigma * told, sigma * z + alpha * told
+
+
+def sample(
+    model: Callable[[Tensor, Tensor], Tensor],
+    start: Tensor,
+    *,
+    steps: int,
+    kind: Kind,
+    noise: Callable[[int], Tensor] | None = None,
+) -> Tensor:
+    """From noise to pictures.
+
+    Without `noise` this is DDIM (Song et al., arXiv:2010.02502, eq. 12 with sigma 0): the same start gives
+    the same picture. With it, DDPM's ancestral steps (arXiv:2006.11239; the same equation with its full
+    variance):
+
+        z_s = alpha_s x + sqrt(sigma_s^2 - g^2) e + g n
+        g^2 = sigma_s^2 / sigma_t^2 (1 - alpha_t^2 / alpha_s^2)
+
+    Args:
+        model: `(z [B, ...], times [B])` to what it tells.
+        start: [B, ...] normal numbers.
+        steps: 1 or more, evenly spaced in time.
+        kind: what the model tells.
+        noise: step number to normal numbers as `start`.
+
+    Returns:
+        [B, ...]; x itself after the last step, without noise.
+    """
+    z = start
+    grid = torch.linspace(LAST, 0, steps + 1, dtype=torch.float64)
+    for step in range(steps):
+        t = grid[step].expand(len(z)).to(z)
+        x, e = split(z, model(z, t), t, kind)
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = alpha_sigma(grid[step]), alpha_sigma(grid[step + 1])
+        fresh = torch.zeros(())
+        if noise is not None:
+            fresh = sigma_s / sigma_t * (1 - (alpha_t / alpha_s) ** 2).clamp(min=0).sqrt()
+        z = float(alpha_s) * x + float((sigma_s**2 - fresh**2).clamp(min=0).sqrt()) * e
+        if noise is not None and float(fresh) > 0:
+            z = z + float(fresh) * noise(step)
+    return z
+
+
+def _wide(value: Tensor, like: Tensor) -> Tensor:
+    """[B] as [B, 1, ..., 1]."""
+    return value.to(like.dtype).view(-1, *[1] * (like.ndim - 1))

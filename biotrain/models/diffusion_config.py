@@ -1,0 +1,77 @@
+"""Settings of the diffusion transformers beside those that every model has. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from biodata.errors import ConfigError
+from biotrain.ranges import check_range
+
+FREQUENCIES = 256
+"""Sines and cosines that a noise level is told by."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DitConfig:
+    """How the noise level steers model `dit`.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    condition: int = field(
+        default=128, metadata={"help": "dit: width of what steers the norms, 1 or more (MDLM 128)"}
+    )
+
+    def __post_init__(self) -> None:
+        check_range("model condition", self.condition, low=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageConfig:
+    """Which picture of a sequence model `dit_image` draws.
+
+    Raises:
+        ConfigError: a value out of range, or a side that does not suit.
+
+    >>> ImageConfig(side=48)
+    Traceback (most recent call last):
+    biodata.errors.ConfigError: model side is 48, but a picture 'fcgr' has a side of 2, 4, 8, ... up to 1024
+    """
+
+    picture: Literal["fcgr", "color_square"] = field(
+        default="fcgr",
+        metadata={
+            "help": "dit_image: fcgr (k-mer frequencies, side 2^k) or color_square (letters in a spiral)"
+        },
+    )
+    side: int = field(default=32, metadata={"help": "dit_image: pixels of a side, a multiple of patch"})
+    patch: int = field(default=2, metadata={"help": "dit_image: pixels of a patch's side, 1 or more"})
+
+    def __post_init__(self) -> None:
+        if self.picture not in ("fcgr", "color_square"):
+            raise ConfigError(f"model picture is {self.picture!r}, allowed: fcgr, color_square")
+        check_range("model side", self.side, low=2, high=1024)
+        check_range("model patch", self.patch, low=1)
+        if self.picture == "fcgr" and self.side & (self.side - 1):
+            raise ConfigError(
+                f"model side is {self.side}, but a picture 'fcgr' has a side of 2, 4, 8, ... up to 1024"
+            )
+        if self.side % self.patch:
+            raise ConfigError(f"model side {self.side} is not a multiple of patch {self.patch}")
+
+    @property
+    def channels(self) -> int:
+        """Numbers of a pixel: its density, or one for each of A, C, G, T."""
+        return 1 if self.picture == "fcgr" else 4
+
+    @property
+    def patches(self) -> int:
+        """Patches of a picture, the tokens of the transformer."""
+        return (self.side // self.patch) ** 2
+
+    @property
+    def numbers(self) -> int:
+        """Numbers of a patch."""
+        return self.channels * self.patch**2
