@@ -13,6 +13,7 @@ from biotrain.layers.kernels import causal_attention, linear, merge_heads
 from biotrain.layers.positions import rotate
 from biotrain.layers.scene import Scene
 from biotrain.models.config import ModelConfig
+from biotrain.mup import attention_scale
 
 
 class Attention(nn.Module):
@@ -21,7 +22,7 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig, *, bias: bool) -> None:
         super().__init__()
         self.heads, self.groups, self.width = config.heads, config.key_heads, config.head_width
-        self.dropout = config.dropout
+        self.dropout, self.scale = config.dropout, attention_scale(config)
         self.qkv = nn.Linear(config.width, (self.heads + 2 * self.groups) * self.width, bias=bias)
         self.out = nn.Linear(config.width, config.width, bias=bias)
 
@@ -29,7 +30,8 @@ class Attention(nn.Module):
         """[B, T, D] to [B, T, D]."""
         qkv = linear(x, self.qkv)
         dropout = self.dropout if self.training else 0.0
-        if scene.is_causal and scene.cache is None and scene.rope is None and self.groups == self.heads:
+        plain = scene.rope is None and self.groups == self.heads and self.scale is None
+        if plain and scene.is_causal and scene.cache is None:
             return linear(causal_attention(qkv, self.heads, dropout), self.out)
         q, k, v = self._heads(qkv, scene)
         if scene.cache is not None:
@@ -41,6 +43,7 @@ class Attention(nn.Module):
             attn_mask=None if scene.bias is None else _typed(scene.bias, q),
             dropout_p=dropout,
             is_causal=scene.is_causal and q.shape[2] > 1,
+            scale=self.scale,
             enable_gqa=self.groups != self.heads,
         )
         return linear(merge_heads(y), self.out)

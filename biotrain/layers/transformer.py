@@ -20,6 +20,7 @@ from biotrain.layers.routing import Routing
 from biotrain.layers.scene import Scene, make_scene
 from biotrain.models.architecture import Style
 from biotrain.models.config import ModelConfig
+from biotrain.mup import output_scale
 
 
 class Block(nn.Module):
@@ -56,16 +57,25 @@ class Transformer(nn.Module):
         style = config.architecture.style
         assert style is not None
         self.config, self.vocab_size = config, vocab_size
-        self.post_norm = style.post_norm
-        self.tokens = nn.Embedding(vocab_size, config.width)
-        if config.position == "learned":
-            self.positions = nn.Embedding(config.context, config.width)
+        self.post_norm, self.output_scale = style.post_norm, output_scale(config)
+        self.make_embedding()
         self.blocks = nn.ModuleList(self.make_block(layer) for layer in range(config.layers))
+        self.make_head(style)
+
+    def make_embedding(self) -> None:
+        """Tables of tokens and, where they are learned, positions."""
+        self.tokens = nn.Embedding(self.vocab_size, self.config.width)
+        if self.config.position == "learned":
+            self.positions = nn.Embedding(self.config.context, self.config.width)
+
+    def make_head(self, style: Style) -> None:
+        """The norm outside the blocks and the output layer."""
+        config = self.config
         self.norm = make_norm(config, style)
         if style.post_norm:
             self.transform = nn.Linear(config.width, config.width)
             self.transform_norm = make_norm(config, style)
-        self.head = nn.Linear(config.width, vocab_size, bias=style.post_norm)
+        self.head = nn.Linear(config.width, self.vocab_size, bias=style.post_norm)
         if config.tie_embeddings:
             self.head.weight = self.tokens.weight
 
@@ -165,7 +175,7 @@ class Transformer(nn.Module):
         """Hidden states [.., D] to logits [.., V]."""
         if self.post_norm:
             x = self.transform_norm(F.gelu(self.transform(x)))
-        return self.head(x)
+        return self.head(x if self.output_scale == 1 else x * self.output_scale)
 
     def forward(
         self,

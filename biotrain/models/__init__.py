@@ -30,7 +30,10 @@ def build_model(config: ModelConfig, *, vocab_size: int, seed: int = 0) -> Trans
     """
     import torch
 
+    from biotrain.mup import scale_start
+
     with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own, replaced below
         model = config.architecture.build(config, vocab_size)
     model.init_weights(torch.Generator().manual_seed(seed))
+    scale_start(model)
     return model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Literal
 
 from biodata.catalog import Catalog
@@ -20,6 +20,8 @@ MODELS = Catalog(
     "model",
     {
         "bert": "biotrain.models.bert:ARCHITECTURE",
+        "bimamba": "biotrain.models.bimamba:ARCHITECTURE",
+        "caduceus": "biotrain.models.caduceus:ARCHITECTURE",
         "dit": "biotrain.models.dit:ARCHITECTURE",
         "dit_image": "biotrain.models.dit_image:ARCHITECTURE",
         "electra": "biotrain.models.electra:ARCHITECTURE",
@@ -27,6 +29,7 @@ MODELS = Catalog(
         "hyena": "biotrain.models.hyena:ARCHITECTURE",
         "llama": "biotrain.models.llama:ARCHITECTURE",
         "mamba": "biotrain.models.mamba:ARCHITECTURE",
+        "mamba2": "biotrain.models.mamba2:ARCHITECTURE",
         "metro": "biotrain.models.metro:ARCHITECTURE",
         "moe": "biotrain.models.moe:ARCHITECTURE",
     },
@@ -122,6 +125,11 @@ class ModelConfig:
     init_std: float = field(
         default=0.02, metadata={"help": "standard deviation of initial weights, >= 0 (GPT-2: 0.02)"}
     )
+    mup_base_width: int = field(
+        default=0,
+        metadata={"help": "gpt2, bert, llama, moe: width for which optim.lr and init_std were tuned; muP "
+                          "takes them over to this width; 0 = no muP"},
+    )  # fmt: skip
     moe: MoEConfig | None = field(default=None, metadata={"help": "experts of model moe"})
     hyena: HyenaConfig | None = field(default=None, metadata={"help": "filters of model hyena"})
     ssm: SsmConfig | None = field(
@@ -137,7 +145,7 @@ class ModelConfig:
         for name in ("layers", "width"):
             check_range(f"model {name}", getattr(self, name), low=1)
         check_range("model context", self.context, low=2)
-        for name in ("heads", "kv_heads", "ffn", "init_std"):
+        for name in ("heads", "kv_heads", "ffn", "init_std", "mup_base_width"):
             check_range(f"model {name}", getattr(self, name), low=0)
         check_range("model dropout", self.dropout, low=0, high=1)
         check_range("model norm_eps", self.norm_eps, low=1e-12, high=1)
@@ -146,6 +154,8 @@ class ModelConfig:
         self._check_attention()
         for name, value in self.architecture.settle(self).items():
             object.__setattr__(self, name, value)
+        if self.mup_base_width:
+            self.mup_base()
 
     @property
     def architecture(self) -> Architecture:
@@ -161,6 +171,26 @@ class ModelConfig:
     def head_width(self) -> int:
         """Width of an attention head; 0 where there is no attention."""
         return self.width // self.heads if self.heads else 0
+
+    def mup_base(self) -> ModelConfig:
+        """The model of `mup_base_width` that this one is a wider form of.
+
+        It has heads of the same width, or, where their number would be no whole one, as many heads.
+
+        Raises:
+            ConfigError: there is no such model.
+
+        >>> ModelConfig(width=256, mup_base_width=128).mup_base().ffn
+        512
+        """
+        base, keys = self.mup_base_width, self.heads // self.key_heads
+        heads = self.heads * base // self.width if self.heads * base % self.width == 0 else self.heads
+        kv_heads = (heads // keys if heads % keys == 0 else heads) if self.kv_heads else 0
+        ffn = max(1, round(self.ffn * base / self.width))
+        try:
+            return replace(self, width=base, heads=heads, kv_heads=kv_heads, ffn=ffn, mup_base_width=0)
+        except ConfigError as error:
+            raise ConfigError(f"mup_base_width {base} gives no model: {error}") from None
 
     def _refuse_unused(self) -> None:
         for name, nothing in _OPTIONAL.items():
@@ -224,5 +254,7 @@ _GROUPS = {"moe": MoEConfig, "hyena": HyenaConfig, "ssm": SsmConfig, "pair": Pai
 """Options of single models: a field of `ModelConfig` to its class."""
 
 _OPTIONAL = {
-    f.name: f.default for f in fields(ModelConfig) if f.name in ("heads", "kv_heads", "rope_base", *_GROUPS)
+    f.name: f.default
+    for f in fields(ModelConfig)
+    if f.name in ("heads", "kv_heads", "rope_base", "mup_base_width", *_GROUPS)
 }

@@ -67,7 +67,7 @@ def _read(values: Mapping[str, Any]) -> dict[str, Any]:
 
 ARCHITECTURE = Architecture(
     bidirectional=False,
-    takes=frozenset({"heads", "rope_base"}),
+    takes=frozenset({"heads", "rope_base", "mup_base_width"}),
     positions=POSITIONS,
     ffn=lambda width: 4 * width,
     size=transformer_size,

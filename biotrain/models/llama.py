@@ -100,7 +100,7 @@ def two_thirds(width: int) -> int:
 
 ARCHITECTURE = Architecture(
     bidirectional=False,
-    takes=frozenset({"heads", "kv_heads", "rope_base"}),
+    takes=frozenset({"heads", "kv_heads", "rope_base", "mup_base_width"}),
     positions=("rope", "alibi", "learned", "none"),
     ffn=two_thirds,
     size=transformer_size,
