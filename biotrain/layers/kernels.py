@@ -44,23 +44,35 @@ def plain_kernels() -> Iterator[None]:
 
 def linear(x: Tensor, layer: nn.Linear) -> Tensor:
     """A linear layer over the last dimension of [B, T, D]."""
-    if not _use_kernels(x):
+    if not use_kernels(x):
         return layer(x)
     return cpu.Linear.apply(x.reshape(-1, x.shape[-1]), layer.weight, layer.bias).view(*x.shape[:-1], -1)
 
 
 def feed_forward(x: Tensor, up: nn.Linear, down: nn.Linear) -> Tensor:
-    """down(gelu(up(x))) with the tanh approximation; [B, T, D] to [B, T, D]."""
-    if not _use_kernels(x):
+    """down(gelu(up(x))) with the tanh approximation; [B, T, D] to [B, T, D].
+
+    Args:
+        x: `[B, T, D]`.
+        up: D to the inner width.
+        down: back to D.
+    """
+    if not use_kernels(x):
         return down(F.gelu(up(x), approximate="tanh"))
     rows = x.reshape(-1, x.shape[-1])
     return cpu.FeedForward.apply(rows, up.weight, up.bias, down.weight, down.bias).view_as(x)
 
 
 def causal_attention(qkv: Tensor, heads: int, dropout: float) -> Tensor:
-    """softmax(q k^T / sqrt(D / H)) v, no position seeing later ones; [B, T, 3 D] to [B, T, D]."""
+    """softmax(q k^T / sqrt(D / H)) v, no position seeing later ones; [B, T, 3 D] to [B, T, D].
+
+    Args:
+        qkv: queries, keys and values `[B, T, 3 D]`.
+        heads: H, a divisor of D.
+        dropout: share of weights set to 0, from 0 to below 1.
+    """
     b, t, _ = qkv.shape
-    if dropout == 0 and b * heads * t * t <= MAX_WEIGHTS and _use_kernels(qkv):
+    if dropout == 0 and b * heads * t * t <= MAX_WEIGHTS and use_kernels(qkv):
         return cpu.CausalAttention.apply(qkv, heads)
     q, k, v = split_heads(qkv, heads)
     return merge_heads(F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True))
@@ -85,7 +97,7 @@ def expert_layers(x: Tensor, chosen: Tensor, weights: Tensor, gate_up: Tensor, d
     Returns:
         [N, D].
     """
-    if _use_kernels(x):
+    if use_kernels(x):
         return Experts.apply(x, chosen, weights, gate_up, down)
     n, k = chosen.shape
     order = chosen.flatten().argsort(stable=True)
@@ -118,7 +130,8 @@ def merge_heads(y: Tensor) -> Tensor:
     return y.transpose(1, 2).flatten(2)
 
 
-def _use_kernels(x: Tensor) -> bool:
+def use_kernels(x: Tensor) -> bool:
+    """Whether these hidden states [.., D] are served by the kernels."""
     return (
         _allowed
         and x.device.type == "cpu"

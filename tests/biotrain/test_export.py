@@ -82,6 +82,8 @@ OWN = {
     "llama-alibi": ("llama", {"position": "alibi", "kv_heads": 2}),
     "moe-bidirectional": ("moe", {"bidirectional": True, "moe": MoEConfig(experts=3)}),
     "moe-learned": ("moe", {"position": "learned"}),
+    "hyena": ("hyena", {}),
+    "hyena-both-sides": ("hyena", {"position": "learned", "bidirectional": True}),
     "mamba-helm": ("mamba", {"position": "learned"}),
 }
 CASES = {**{key: value[:2] for key, value in NATIVE.items()}, **OWN}
@@ -126,7 +128,7 @@ def test_modeling_file_has_our_logits(tokenizer_dir: Path, tmp_path: Path, case:
 
 
 @pytest.mark.parametrize("case", ["gpt2", "llama", "moe", "mamba", "gpt2-alibi", "moe-learned",
-                                  "bert-alibi-causal", "mamba-helm"])  # fmt: skip
+                                  "bert-alibi-causal", "mamba-helm", "hyena"])  # fmt: skip
 def test_transformers_generates_what_we_would(tokenizer_dir: Path, tmp_path: Path, case: str) -> None:
     """Greedy, with their cache, for two prompts of unequal length padded on the left."""
     model = trained(CASES[case][0], **CASES[case][1])
