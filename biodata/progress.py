@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ def progress(label: str, total: float | None = None, *, unit: str = "") -> Itera
     >>> with progress("reading", 10) as advance:
     ...     advance(10)
     """
-    if not sys.stderr.isatty():
+    if not (speaks() and sys.stderr.isatty()):
         yield lambda amount: None
         return
     from rich.console import Console
@@ -41,4 +42,10 @@ def progress(label: str, total: float | None = None, *, unit: str = "") -> Itera
 
 def say(message: str) -> None:
     """One line for people, on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    if speaks():
+        print(message, file=sys.stderr, flush=True)
+
+
+def speaks() -> bool:
+    """Whether this process talks to people: of several that torchrun started, the first one."""
+    return os.environ.get("RANK", "0") == "0"

@@ -5,7 +5,10 @@
     ema.safetensors        averaged parameters by name, if there is an average
     state.json             where the run stands, and size and CRC-32 of the other files
 
-No random state is kept: every random choice of a run is a function of (seed, step).
+When processes share the model out (`parallel fsdp`), each of the three is a folder of the same name without
+suffix, to which every process adds a file of its parts (`biotrain.shards`). Either kind can be gone on from
+by any number of processes. No random state is kept: every random choice of a run is a function of (seed,
+step).
 """
 
 from __future__ import annotations
@@ -21,17 +24,19 @@ from typing import Any, NamedTuple
 import torch
 from isal import isal_zlib
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from biodata.errors import DataError, SeqloomError
 from biodata.files import read_json, write_json
+from biotrain.distributed import ALONE, Team
 from biotrain.ema import Ema
+from biotrain.shards import save_shards
+from biotrain.stored import Stored, model_tensors, optimizer_tensors, restore, restore_optimizer
 
 FORMAT = 1
-TENSOR_FILES = ("model.safetensors", "optimizer.safetensors")
-EMA_FILE = "ema.safetensors"
 _NAME = re.compile(r"step-(\d+)")
+_FILE = re.compile(r"(model|optimizer|ema)(\.safetensors|/[\w-]+\.safetensors)")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -77,7 +82,9 @@ class Trained(NamedTuple):
     ema: Ema | None = None
 
 
-def save_checkpoint(folder: Path, trained: Trained, *, state: RunState, keep: int) -> Path:
+def save_checkpoint(
+    folder: Path, trained: Trained, *, state: RunState, keep: int, team: Team = ALONE
+) -> Path:
     """Writes `folder/step-N` under another name, syncs it to disk and renames it; then prunes old ones.
 
     Args:
@@ -85,18 +92,22 @@ def save_checkpoint(folder: Path, trained: Trained, *, state: RunState, keep: in
         trained: model, optimizer and average.
         state: where the run stands.
         keep: newest checkpoints to keep, 0 = all.
+        team: all of its processes must call this.
 
     Raises:
         SeqloomError: the disk is full, or the folder cannot be written.
     """
     target = folder / f"step-{state.step}"
+    part = folder / f".step-{state.step}.part"
     try:
-        if not target.exists():
-            part = folder / f".step-{state.step}.part"
-            _write(part, trained, state=state)
-            os.rename(part, target)
-            _sync(folder)
-        _prune(folder, keep)
+        if team.from_first(lambda: _begin(part, target)):
+            contents = _contents(trained)
+            if team.parallel == "fsdp":
+                for name, tensors in contents.items():
+                    save_shards(part / name, tensors)
+            team.from_first(lambda: _finish(part, target, contents, state))
+        if team.first:
+            _prune(folder, keep)
     except (OSError, SafetensorError) as error:
         raise SeqloomError(f"cannot write checkpoint {target}: {error}") from error
     return target
@@ -111,7 +122,7 @@ def checkpoints(folder: Path) -> list[Path]:
 def load_checkpoint(path: Path, trained: Trained) -> RunState:
     """Copies a checkpoint into model, optimizer and average, which must be those of the same configuration.
 
-    Reads only safetensors and JSON, so that a checkpoint can run no code.
+    Reads only safetensors and JSON, so that a checkpoint can run no code. Of several processes each reads it.
 
     Raises:
         DataError: a file is missing, truncated, altered or of another model; the message says which older
@@ -120,11 +131,10 @@ def load_checkpoint(path: Path, trained: Trained) -> RunState:
     try:
         state = check_checkpoint(path)
         model, optimizer, ema = trained
-        tensors = [_read(path / name) for name in TENSOR_FILES]
-        _restore(_model_tensors(model), tensors[0], where=path / TENSOR_FILES[0])
-        _restore_optimizer(model, optimizer, tensors[1], where=path / TENSOR_FILES[1])
+        restore(model_tensors(model), Stored(path, "model"))
+        restore_optimizer(model, optimizer, Stored(path, "optimizer"))
         if ema is not None:
-            _restore(ema.average, _read(path / EMA_FILE), where=path / EMA_FILE)
+            restore(ema.average, Stored(path, "ema"))
     except DataError as error:
         raise DataError(f"{error}; {_advice(path)}") from error
     return state
@@ -142,14 +152,16 @@ def check_checkpoint(path: Path) -> RunState:
         if content["format"] != FORMAT:
             raise DataError(f"checkpoint format {content['format']!r}, known is {FORMAT}", where=where)
         state = RunState(**content["state"])
-        names = [*TENSOR_FILES, *([EMA_FILE] if EMA_FILE in content["files"] else [])]
-        files = {name: dict(content["files"][name]) for name in names}
+        files = {str(name): dict(expected) for name, expected in content["files"].items()}
     except FileNotFoundError:
         raise DataError("no such file", where=where) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"not the state of a checkpoint ({error})", where=where) from error
+    kinds = {match[1] if (match := _FILE.fullmatch(name)) else name for name in files}
+    if not {"model", "optimizer"} <= kinds <= {"model", "optimizer", "ema"}:
+        raise DataError(f"not the state of a checkpoint (files {sorted(files)})", where=where)
     for name, expected in files.items():
         if not (path / name).is_file():
             raise DataError("no such file", where=path / name)
@@ -158,72 +170,38 @@ def check_checkpoint(path: Path) -> RunState:
     return state
 
 
-def _write(part: Path, trained: Trained, *, state: RunState) -> None:
+def _begin(part: Path, target: Path) -> bool:
+    """Makes the folder to write into; whether there is anything to write."""
+    if target.exists():
+        return False
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
+    return True
+
+
+def _contents(trained: Trained) -> dict[str, dict[str, Tensor]]:
     model, optimizer, ema = trained
-    found = (_model_tensors(model), _optimizer_tensors(model, optimizer))
-    contents: dict[str, Mapping[str, Tensor]] = dict(zip(TENSOR_FILES, found))
+    contents = {"model": model_tensors(model), "optimizer": optimizer_tensors(model, optimizer)}
     if ema is not None:
-        contents[EMA_FILE] = ema.average
-    for name, content in contents.items():
-        save_file({key: value.detach().cpu().contiguous() for key, value in content.items()}, part / name)
-        _sync(part / name)
-    files = {name: _sum(part / name) for name in contents}
-    write_json(part / "state.json", {"format": FORMAT, "files": files, "state": asdict(state)})
-    _sync(part)
+        contents["ema"] = ema.average
+    return contents
 
 
-def _model_tensors(model: nn.Module) -> dict[str, Tensor]:
-    persistent = model.state_dict().keys()
-    buffers = {name: value for name, value in model.named_buffers() if name in persistent}
-    return {**dict(model.named_parameters()), **buffers}
-
-
-def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    return {
-        f"{key}/{name}": value
-        for name, parameter in model.named_parameters()
-        for key, value in sorted(optimizer.state.get(parameter, {}).items())
-    }
-
-
-def _restore(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], *, where: Path) -> None:
-    different = sorted(own.keys() ^ tensors.keys())
-    different += [name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape]
-    if different:
-        raise DataError(f"of another model: tensor {different[0]!r} does not fit", where=where)
-    with torch.no_grad():
-        for name, value in own.items():
-            value.copy_(tensors[name])
-
-
-def _restore_optimizer(
-    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], *, where: Path
-) -> None:
-    parameters = dict(model.named_parameters())
-    for key, value in tensors.items():
-        kind, _, name = key.partition("/")
-        if name not in parameters or not _fits(value, parameters[name]):
-            raise DataError(f"of another model: tensor {key!r} does not fit", where=where)
-        optimizer.state[parameters[name]][kind] = value.to(parameters[name].device)
-
-
-def _fits(value: Tensor, parameter: Tensor) -> bool:
-    """Whether a state is a number, or has the parameter's shape, or its rows' or columns' (Adafactor)."""
-    if value.ndim == 0:
-        return True
-    shapes = zip(value.shape, parameter.shape)
-    return value.ndim == parameter.ndim and all(own in (1, whole) for own, whole in shapes)
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise DataError("no such file", where=path)
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise DataError(f"not a safetensors file ({error})", where=path) from error
+def _finish(part: Path, target: Path, contents: Mapping[str, Mapping[str, Tensor]], state: RunState) -> None:
+    """Writes what is not there yet, checksums and state; then the checkpoint has its name."""
+    for name, tensors in contents.items():
+        if not (part / name).is_dir():
+            plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+            save_file(plain, part / f"{name}.safetensors")
+    files = sorted(part.rglob("*.safetensors"))
+    for path in files:
+        _sync(path)
+    sums = {path.relative_to(part).as_posix(): _sum(path) for path in files}
+    write_json(part / "state.json", {"format": FORMAT, "files": sums, "state": asdict(state)})
+    for folder in (*(path.parent for path in files if path.parent != part), part):
+        _sync(folder)
+    os.rename(part, target)
+    _sync(target.parent)
 
 
 def _advice(path: Path) -> str:

@@ -9,10 +9,11 @@ from typing import Literal, NamedTuple
 from biodata.errors import ConfigError
 from biotrain.losses.config import ORDERED, LossConfig
 from biotrain.models.config import ModelConfig
-from biotrain.objectives.config import ObjectiveConfig, check_compatible
+from biotrain.objectives.config import OWN_LOSS, ROOM, ObjectiveConfig, check_compatible
 from biotrain.optim.config import OptimConfig
 from biotrain.ranges import check_range
 from biotrain.schedule_config import ScheduleConfig
+from biotrain.trackers import TRACKERS
 
 __all__ = ["OptimConfig", "ScheduleConfig", "TrainConfig", "TrainPaths"]
 
@@ -62,6 +63,11 @@ class TrainConfig:
         default=None,
         metadata={"help": "tokens of a sample, longer sequences are cut; none = the model's context"},
     )
+    pack: bool = field(
+        default=False,
+        metadata={"help": "fill rows of `context` tokens with several short sequences, none seeing another; "
+                          "batch_size then counts such rows"},
+    )  # fmt: skip
     ema_decay: float = field(
         default=0.0,
         metadata={"help": "average the weights with this decay and validate and export the average; 0 = no"},
@@ -80,6 +86,10 @@ class TrainConfig:
     )
     keep_checkpoints: int = field(default=2, metadata={"help": "newest checkpoints to keep, >= 1; 0 = all"})
     log_every: int = field(default=10, metadata={"help": "steps between lines of training_log.jsonl, >= 1"})
+    log: tuple[str, ...] = field(
+        default=(),
+        metadata={"help": "where the log goes too: tensorboard, wandb (each a package of its own)"},
+    )
     seed: int = field(default=0, metadata={"help": "of weights, order, masks and dropout, >= 0"})
     precision: Literal["auto", "fp32", "bf16"] = field(
         default="auto", metadata={"help": "bf16 = autocast; auto = bf16 where the hardware has it"}
@@ -88,6 +98,11 @@ class TrainConfig:
         default=False, metadata={"help": "compute blocks again in the backward pass: less memory, more time"}
     )
     compile: bool = field(default=False, metadata={"help": "torch.compile the blocks"})
+    parallel: Literal["auto", "none", "ddp", "fsdp"] = field(
+        default="auto",
+        metadata={"help": "several processes of torchrun: ddp (the model in each) or fsdp (shared out); "
+                          "auto = ddp if there are several"},
+    )  # fmt: skip
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1 ..."})
     threads: int = field(default=0, metadata={"help": "CPU threads; 0 = every core this process may use"})
     vocab_size: int | None = field(
@@ -110,10 +125,21 @@ class TrainConfig:
         check_range("vocab_size", 7 if self.vocab_size is None else self.vocab_size, low=7)
         if self.context is None:
             object.__setattr__(self, "context", self.model.context)
-        check_range("context", self.window, low=2, high=self.model.context)
+        added = ROOM.get(self.objective.name, 0)
+        check_range("context", self.window, low=2 + added, high=self.model.context)
         check_range("min_lr", self.min_lr, low=0, high=self.optim.lr)
         check_range("warmup_lr", self.schedule.warmup_lr, low=0, high=self.optim.lr)
+        for name in self.log:
+            TRACKERS.resolve(name)
         check_compatible(self.model, self.objective.name)
+        if self.pack and not self.model.architecture.packs:
+            raise ConfigError(f"model {self.model.name!r} cannot tell packed sequences apart: pack false")
+        if self.objective.name in OWN_LOSS and self.loss.name != "xe":
+            raise ConfigError(
+                f"objective {self.objective.name!r} has a loss of its own: leave out loss {self.loss.name!r}"
+            )
+        if self.model.mup_base_width and self.optim.name not in ("adamw", "lion"):
+            raise ConfigError(f"mup_base_width is for optimizers adamw and lion, got {self.optim.name!r}")
         if self.loss.name in ORDERED and self.objective.name != "clm":
             raise ConfigError(
                 f"loss {self.loss.name!r} needs every token of a sequence predicted in order: take objective "
@@ -124,6 +150,11 @@ class TrainConfig:
     def window(self) -> int:
         """Tokens of a sample, special ones included."""
         return self.context or self.model.context
+
+    @property
+    def cut(self) -> int:
+        """Tokens that sequences are cut to: those of a sample but what the objective adds."""
+        return self.window - ROOM.get(self.objective.name, 0)
 
     @property
     def min_lr(self) -> float:

@@ -10,8 +10,10 @@ from biodata.errors import ConfigError
 from biodata.token_cache import split_tokens
 from biodata.tokenizers import load_tokenizer
 from biotrain.config import TrainConfig
-from biotrain.loader import Samples, cut_windows
+from biotrain.loader import Sampled, cut_windows
 from biotrain.models import count_parameters, flops_per_token
+from biotrain.objectives.config import BIDIRECTIONAL
+from biotrain.packing import pack
 
 
 def dry_run(config: TrainConfig) -> dict[str, Any]:
@@ -71,10 +73,12 @@ def _vocabulary(config: TrainConfig) -> int:
     return config.vocab_size
 
 
-def _train_samples(config: TrainConfig, data: Path, tokenizer: Path) -> Samples:
+def _train_samples(config: TrainConfig, data: Path, tokenizer: Path) -> Sampled:
     loaded = load_tokenizer(tokenizer)
     tokens = split_tokens(open_dataset(data), "train", loaded, write=False)
-    overlap = int(config.objective.name == "clm")
-    return cut_windows(
-        tokens, kind=loaded.kind, context=config.window, overlap=overlap, where=f"{data} (train)"
+    overlap = int(not BIDIRECTIONAL[config.objective.name])
+    samples = cut_windows(
+        tokens, kind=loaded.kind, context=config.cut, overlap=overlap, where=f"{data} (train)"
     )
+    room = config.window - config.cut
+    return pack(samples, context=config.window, room=room, seed=config.seed) if config.pack else samples

@@ -8,6 +8,8 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
+from biodata.progress import speaks
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -15,10 +17,14 @@ class StopRequest:
     """While this block runs, the first SIGINT or SIGTERM sets `asked`; the second one acts as always.
 
     Signals reach Python's main thread only; in another thread the block changes nothing.
+
+    Args:
+        alone: whether this is the only process of the run; among several, torchrun sends every signal once
+            more, so later ones are ignored, and it kills what has not ended after 30 seconds.
     """
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, *, alone: bool = True) -> None:
+        self.asked, self.alone = False, alone
         self._before: dict[signal.Signals, object] = {}
 
     def __enter__(self) -> StopRequest:
@@ -32,7 +38,11 @@ class StopRequest:
         self._restore()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+        again, self.asked = self.asked, True
+        if not self.alone:
+            if not again and speaks():
+                os.write(2, b"stopping after this step, with a checkpoint\n")
+            return
         self._restore()
         with contextlib.suppress(OSError):  # print() must not be entered twice, and a handler may do that
             os.write(2, b"stopping after this step, with a checkpoint (again: at once, without)\n")

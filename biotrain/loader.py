@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +23,58 @@ Ints = npt.NDArray[np.int64]
 
 
 class Rows(NamedTuple):
-    """A batch: `ids` [B, T] int64, `<pad>` on the right, and `mask` [B, T], True at real tokens."""
+    """A batch.
+
+    Attributes:
+        ids: [B, T] int64, `<pad>` on the right.
+        mask: [B, T], True at real tokens.
+        counts: how many of the B lie in each row that the model reads, one after the other
+            (`biotrain.packing`); `None` = one.
+    """
 
     ids: npt.NDArray[np.int64]
     mask: npt.NDArray[np.bool_]
+    counts: npt.NDArray[np.int64] | None = None
+
+
+class Sampled(Protocol):
+    """A split cut into what batches are made of: windows, or rows packed of them."""
+
+    @property
+    def length(self) -> Ints:
+        """Tokens of each."""
+        ...
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one epoch, padding not counted."""
+        ...
+
+    @property
+    def windows(self) -> int:
+        """Windows of one epoch."""
+        ...
+
+    @property
+    def sequences(self) -> int:
+        """Rows of the split."""
+        ...
+
+    @property
+    def cut(self) -> int:
+        """Rows of the split that were longer than the context."""
+        ...
+
+    @property
+    def unknown(self) -> float:
+        """Share of `<unk>` among all tokens."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def rows(self, index: Ints) -> Rows:
+        """Some of them as a batch."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +104,11 @@ class Samples:
     def tokens(self) -> int:
         """Tokens of one epoch, padding not counted."""
         return int(self.length.sum())
+
+    @property
+    def windows(self) -> int:
+        """As many as samples."""
+        return len(self)
 
     def rows(self, index: Ints) -> Rows:
         """The windows `index` as one padded batch."""
@@ -103,11 +156,17 @@ def cut_windows(
     )
 
 
-def epoch_batches(samples: Samples, *, size: int, seed: int, epoch: int) -> list[Ints]:
+def epoch_batches(samples: Sampled, *, size: int, seed: int, epoch: int) -> list[Ints]:
     """The batches of an epoch, as window numbers: a function of these arguments and nothing else.
 
     Windows are shuffled, sorted by length within pools of `POOL` batches, cut into batches of `size` (the
     last may be smaller), and the batches shuffled. Every window comes once.
+
+    Args:
+        samples: the windows of a split.
+        size: windows of a batch, at least 1.
+        seed: of the shuffling.
+        epoch: 0-based; each has another order.
     """
     random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch])))
     order = random.permutation(len(samples))
@@ -120,9 +179,17 @@ def epoch_batches(samples: Samples, *, size: int, seed: int, epoch: int) -> list
 
 
 def batches_from(
-    samples: Samples, *, size: int, seed: int, epoch: int, batch: int
+    samples: Sampled, *, size: int, seed: int, epoch: int, batch: int
 ) -> Iterator[tuple[int, int, Rows]]:
-    """Batches without end from a position: `(epoch, batch, rows)`, 0-based."""
+    """Batches without end from a position: `(epoch, batch, rows)`, 0-based.
+
+    Args:
+        samples: the windows of a split.
+        size: windows of a batch, at least 1.
+        seed: of the shuffling.
+        epoch: the first, 0-based.
+        batch: the first of that epoch, 0-based.
+    """
     while True:
         order = epoch_batches(samples, size=size, seed=seed, epoch=epoch)
         for number in range(batch, len(order)):
@@ -130,8 +197,15 @@ def batches_from(
         epoch, batch = epoch + 1, 0
 
 
-def fixed_batches(samples: Samples, *, size: int, count: int, seed: int) -> Iterator[Rows]:
-    """The same batches at every call, for validation: the first `count` of a shuffled epoch; 0 = all."""
+def fixed_batches(samples: Sampled, *, size: int, count: int, seed: int) -> Iterator[Rows]:
+    """The same batches at every call, for validation: the first `count` of a shuffled epoch; 0 = all.
+
+    Args:
+        samples: the windows of a split.
+        size: windows of a batch, at least 1.
+        count: batches, 0 for all.
+        seed: of the choice.
+    """
     order = epoch_batches(samples, size=size, seed=seed, epoch=0)
     for index in order[: count or None]:
         yield samples.rows(index)

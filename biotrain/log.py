@@ -7,15 +7,17 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from biodata.errors import DataError, SeqloomError
+from biodata.progress import speaks
+from biotrain.trackers import Tracker
 
 LOG_FILE = "training_log.jsonl"
 SUMS: tuple[str, ...] = ("loss", "xe", "targets", "tokens", "seconds")
@@ -25,18 +27,43 @@ class NonFiniteError(SeqloomError):
     """Loss or gradient is no longer a number."""
 
 
+class Log(Protocol):
+    """Where the lines of a run go."""
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Adds a line."""
+        ...
+
+    def sync(self) -> int:
+        """Forces the lines to disk; bytes of the file."""
+        ...
+
+
+class NoLog:
+    """Of processes that leave the log to the first one."""
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def sync(self) -> int:
+        """Nothing."""
+        return 0
+
+
 class RunLog:
     """A file of one JSON object per line that can be cut back to where a checkpoint was written.
 
     Args:
         path: the file.
         size: bytes to keep; what was written after the checkpoint is written again by the resumed run.
+        trackers: where the lines go too.
 
     Raises:
         DataError: the file is shorter than that.
     """
 
-    def __init__(self, path: Path, *, size: int) -> None:
+    def __init__(self, path: Path, *, size: int, trackers: Sequence[Tracker] = ()) -> None:
+        self._trackers = trackers
         path.touch()
         if path.stat().st_size < size:
             raise DataError(f"shorter than the {size} bytes that the checkpoint knows of", where=path)
@@ -47,6 +74,8 @@ class RunLog:
         """Adds a line."""
         self._file.write(json.dumps(record, allow_nan=False) + "\n")
         self._file.flush()
+        for tracker in self._trackers:
+            tracker.add(record)
 
     def sync(self) -> int:
         """Forces the lines to disk and returns the length of the file in bytes."""
@@ -58,6 +87,8 @@ class RunLog:
 
     def __exit__(self, *error: object) -> None:
         self._file.close()
+        for tracker in self._trackers:
+            tracker.close()
 
 
 class StepResult(NamedTuple):
@@ -149,10 +180,15 @@ Advance = Callable[[int, "float | None", float], None]
 def training_bar(label: str, *, total: int, done: int) -> Iterator[Advance]:
     """A bar with loss, tokens per second and time left on standard error, nothing when it is no terminal.
 
+    Args:
+        label: shown before the bar.
+        total: optimizer steps of the whole run.
+        done: steps of it that are behind.
+
     Yields:
         A function of step, loss (`None` before the first log line) and tokens per second.
     """
-    if not sys.stderr.isatty():
+    if not (speaks() and sys.stderr.isatty()):
         yield lambda step, loss, rate: None
         return
     from rich.console import Console

@@ -10,17 +10,14 @@ for the wall-clock fields (`WALL_CLOCK`).
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
 import torch
 
-import biodata
+from biodata.configs import to_dict
 from biodata.dataset import open_dataset
 from biodata.errors import InterruptedRunError, SeqloomError
 from biodata.files import write_json
@@ -29,21 +26,22 @@ from biotrain import rundir
 from biotrain.checkpoint import RunState, Trained, checkpoints, load_checkpoint, save_checkpoint
 from biotrain.config import TrainConfig, TrainPaths
 from biotrain.device import choose_hardware, using
+from biotrain.distributed import joined
 from biotrain.estimate import dry_run
 from biotrain.export import export_model
 from biotrain.interrupt import StopRequest
-from biotrain.loader import Rows, Samples, batches_from
-from biotrain.log import LOG_FILE, SUMS, Meter, NonFiniteError, RunLog, StepResult, perplexity, training_bar
-from biotrain.models import count_parameters
+from biotrain.layers.transformer import Transformer
+from biotrain.loader import Rows, batches_from
+from biotrain.log import LOG_FILE, Log, Meter, NoLog, NonFiniteError, RunLog, StepResult, training_bar
 from biotrain.optim.groups import set_learning_rate
+from biotrain.parallel import whole_model
 from biotrain.parts import Parts, build_parts
+from biotrain.records import WALL_CLOCK, Interval, summary_of, training_line
 from biotrain.step import train_step, validate
+from biotrain.trackers import check_installed, open_tracker
 from biotrain.watch import Watch
 
 __all__ = ["WALL_CLOCK", "dry_run", "train"]
-
-WALL_CLOCK = ("seconds", "tokens_per_s", "mfu")
-"""Fields of the log that depend on how fast the machine was."""
 
 ADVICE = "try a smaller optim.lr, a longer warm-up (schedule.warmup_steps) or precision fp32"
 
@@ -66,68 +64,91 @@ def train(config: TrainConfig) -> dict[str, Any]:
         InterruptedRunError: stopped by Ctrl-C or SIGTERM, with a checkpoint.
     """
     paths = config.paths()
-    dataset = open_dataset(paths.data)
-    inputs = rundir.fingerprints(dataset.manifest, paths.tokenizer)
-    with rundir.locked(paths.out):
-        if (summary := rundir.finished(config, paths.out)) is not None:
-            rundir.same_inputs(inputs, summary["inputs"], paths.out)
+    with joined(config.parallel, device=config.device) as team, ExitStack() as held:
+        dataset = open_dataset(paths.data)
+        inputs = rundir.fingerprints(dataset.manifest, paths.tokenizer)
+        summary = team.from_first(lambda: _finished(config, inputs, held))
+        if summary is not None:
             return rundir.result(summary)
-        hardware = choose_hardware(device=config.device, precision=config.precision, threads=config.threads)
+        hardware = choose_hardware(
+            device=team.device(config.device),
+            precision=config.precision,
+            threads=team.threads(config.threads),
+        )
         with using(hardware):
-            parts = build_parts(config, dataset, hardware)
-            state = _start(parts, inputs, paths.out)
+            parts = build_parts(config, dataset, hardware, team=team)
+            state = _start(parts, inputs)
             state.provenance = rundir.provenance(dataset.manifest)
             if not state.provenance["exclusion"]["enabled"]:
                 say("the dataset was built without the biosafety exclusion (docs/curation.md): noted")
             say(
-                f"training on {hardware.device}, {hardware.precision} ({hardware.reason}), "
+                f"training on {team.named()}{hardware.device}, {hardware.precision} ({hardware.reason}), "
                 f"{hardware.threads} CPU thread(s), {parts.steps:,} steps"
             )
-            with RunLog(paths.out / LOG_FILE, size=state.log_bytes) as log:
-                summary = _Run(parts, state, log).complete(paths)
-        return rundir.result(summary)
+            log = held.enter_context(_log(parts, state)) if team.first else NoLog()
+            return rundir.result(_Run(parts, state, log).complete(paths))
 
 
-def _start(parts: Parts, inputs: Mapping[str, str], out: Path) -> RunState:
+def _finished(config: TrainConfig, inputs: Mapping[str, str], held: ExitStack) -> dict[str, Any] | None:
+    """Locks the run folder; the summary of a run that has ended there."""
+    out = config.paths().out
+    check_installed(config.log)
+    held.enter_context(rundir.locked(out))
+    if (summary := rundir.finished(config, out)) is not None:
+        rundir.same_inputs(inputs, summary["inputs"], out)
+    return summary
+
+
+def _start(parts: Parts, inputs: Mapping[str, str]) -> RunState:
     """The newest checkpoint's state with its weights loaded, or that of a run at its beginning."""
+    out, hardware = parts.config.paths().out, parts.describe()
     found = checkpoints(out / rundir.CHECKPOINTS)
     if not found:
         if parts.config.resume:
             say(f"{out} has no checkpoint: starting at the beginning")
-        rundir.begin(parts.config, out)
-        return RunState(inputs=dict(inputs), hardware=parts.hardware.describe())
+        if parts.team.first:
+            rundir.begin(parts.config, out)
+        return RunState(inputs=dict(inputs), hardware=hardware)
     state = load_checkpoint(found[-1], Trained(parts.model, parts.optimizer, parts.ema))
     rundir.same_inputs(inputs, state.inputs, out)
     say(f"going on after step {state.step:,} of {parts.steps:,} ({found[-1]})")
-    if state.hardware != parts.hardware.describe():
-        say(f"begun on {state.hardware}, now {parts.hardware.describe()}: the last bits will differ")
-        state.hardware = parts.hardware.describe()
+    if state.hardware != hardware:
+        say(f"begun on {state.hardware}, now {hardware}: the last bits will differ")
+        state.hardware = hardware
     return state
+
+
+def _log(parts: Parts, state: RunState) -> RunLog:
+    config, out = parts.config, parts.config.paths().out
+    trackers = [open_tracker(name, out, step=state.step, settings=to_dict(config)) for name in config.log]
+    return RunLog(out / LOG_FILE, size=state.log_bytes, trackers=trackers)
 
 
 class _Run:
     """A run between its first and last step."""
 
-    def __init__(self, parts: Parts, state: RunState, log: RunLog) -> None:
+    def __init__(self, parts: Parts, state: RunState, log: Log) -> None:
         self.parts, self.config, self.state, self.log = parts, parts.config, state, log
         self.checkpoints = self.config.paths().out / rundir.CHECKPOINTS
         self.meter, self.watch = Meter(state.sums), Watch(**state.watch)
-        self.peak = parts.hardware.peak_flops()
-        self.batches_per_epoch = -(-len(parts.train) // self.config.rows_per_step)
 
     def complete(self, paths: TrainPaths) -> dict[str, Any]:
         """Trains to the end and writes what a finished run has; the summary last."""
-        with StopRequest() as stop:
+        with StopRequest(alone=self.parts.team.size == 1) as stop:
             self._train(stop)
             batches = -(-len(self.parts.validation) // self.config.batch_size)
             with progress("validating", batches) as tick:
                 scores = self._validate(lambda: tick(1) or stop.asked, batches=0)
-            made = {"step": self.state.step, "tokens": self.state.tokens, "inputs": self.state.inputs}
-            made |= self.state.provenance
             with self._averaged():
-                export_model(self.parts.model, paths.tokenizer, paths.out / rundir.MODEL, metadata=made)
-            summary = {"run": str(paths.out), **self._summary(scores)}
-            write_json(paths.out / rundir.SUMMARY_FILE, summary)
+                model = whole_model(self.parts.model, self.config.model, team=self.parts.team)
+                return self.parts.team.from_first(lambda: self._write(model, scores, paths))
+
+    def _write(self, model: Transformer, scores: Mapping[str, float], paths: TrainPaths) -> dict[str, Any]:
+        state = self.state
+        made = {"step": state.step, "tokens": state.tokens, "inputs": state.inputs, **state.provenance}
+        export_model(model, paths.tokenizer, paths.out / rundir.MODEL, metadata=made)
+        summary = {"run": str(paths.out), **summary_of(self.parts, state, scores)}
+        write_json(paths.out / rundir.SUMMARY_FILE, summary)
         return summary
 
     def _train(self, stop: StopRequest) -> None:
@@ -154,7 +175,7 @@ class _Run:
                     loss, rate = self._write_line()
                 if save_due:
                     self._save()
-                if stop.asked and not last:
+                if self.parts.team.any(stop.asked) and not last:
                     self._interrupt()
                 advance(step, loss, rate)
 
@@ -208,32 +229,12 @@ class _Run:
     def _write_line(self) -> tuple[float, float]:
         """One line of the training log; gives loss and tokens per second."""
         state, sums = self.state, self.meter.take()
-        targets = max(1.0, sums["targets"])
         state.train_seconds += sums["seconds"]
-        state.train_loss = sums["loss"] / targets
-        rate = sums["tokens"] / max(1e-9, sums["seconds"])
-        xe = sums["xe"] / targets
-        plain = {"xe": xe, "perplexity": perplexity(xe)} if self.parts.objective.predicts_tokens else {}
-        self.log.write(
-            {
-                "step": state.step,
-                "epoch": round(state.epoch + state.batch / self.batches_per_epoch, 6),
-                "tokens": state.tokens,
-                "loss": state.train_loss,
-                **plain,
-                "lr": self._rate(state.step),
-                "grad_norm": self.meter.grad_norm,
-                **{name: value / targets for name, value in sums.items() if name not in SUMS},
-                "seconds": round(state.train_seconds, 3),
-                "tokens_per_s": round(rate, 1),
-                "mfu": self._mfu(rate),
-            }
-        )
-        return state.train_loss, rate
-
-    def _mfu(self, rate: float) -> float:
-        """Model FLOP/s over the FLOP/s that the hardware could do (PaLM, arXiv:2204.02311, appendix B)."""
-        return round(rate * self.parts.flops / self.peak, 4)
+        interval = Interval(sums, self._rate(state.step), self.meter.grad_norm)
+        line = training_line(self.parts, state, interval)
+        state.train_loss = line["loss"]
+        self.log.write(line)
+        return line["loss"], line["tokens_per_s"]
 
     def _validate(self, stopped: Callable[[], bool], *, batches: int) -> dict[str, float]:
         with self._averaged():
@@ -251,11 +252,13 @@ class _Run:
     def _save(self) -> None:
         self._settle()
         self.state.sums, self.state.log_bytes = dict(self.meter.sums), self.log.sync()
+        trained = Trained(self.parts.model, self.parts.optimizer, self.parts.ema)
         save_checkpoint(
             self.checkpoints,
-            Trained(self.parts.model, self.parts.optimizer, self.parts.ema),
+            trained,
             state=self.state,
             keep=self.config.keep_checkpoints,
+            team=self.parts.team,
         )
 
     def _interrupt(self) -> NoReturn:
@@ -265,42 +268,6 @@ class _Run:
         advice = "go on by the same command with --resume" if step else "nothing was trained yet"
         raise InterruptedRunError(f"stopped after step {step:,} of {steps:,}: {advice}")
 
-    def _summary(self, scores: Mapping[str, float]) -> dict[str, Any]:
-        state, parts = self.state, self.parts
-        rate = state.tokens / max(1e-9, state.train_seconds)
-        versions = {"seqloom": biodata.__version__, "python": platform.python_version()}
-        versions |= {"torch": torch.__version__, "numpy": np.__version__}
-        size = parts.tokenizer.vocab_size
-        return {
-            "step": state.step,
-            "tokens": state.tokens,
-            "train_loss": state.train_loss,
-            **scores,
-            "tokens_per_s": round(rate, 1),
-            "mfu": self._mfu(rate),
-            "seconds": round(state.train_seconds, 3),
-            "parameters": count_parameters(self.config.model, vocab_size=size),
-            "flops_per_token": parts.flops,
-            "peak_flops": self.peak,
-            "stopped_early": state.stopped,
-            "weights": "last" if parts.ema is None else f"average (ema_decay {self.config.ema_decay:g})",
-            "data": {"train": _describe(parts.train), "validation": _describe(parts.validation)},
-            "inputs": state.inputs,
-            **state.provenance,
-            "hardware": state.hardware,
-            "versions": versions,
-        }
-
 
 def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
-
-
-def _describe(samples: Samples) -> dict[str, float]:
-    return {
-        "sequences": samples.sequences,
-        "samples": len(samples),
-        "cut_sequences": samples.cut,
-        "tokens": samples.tokens,
-        "unknown_rate": samples.unknown,
-    }

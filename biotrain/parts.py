@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
-from biodata.errors import ConfigError
+from biodata.errors import ConfigError, DataError
 from biodata.progress import say
 from biodata.token_cache import SplitTables, split_tokens
 from biodata.tokenizers import Tokenizer, load_tokenizer
 from biotrain.config import TrainConfig
 from biotrain.device import Hardware
+from biotrain.distributed import ALONE, Team
 from biotrain.ema import Ema
 from biotrain.estimate import steps_of
 from biotrain.lanes import Lanes, lanes_for
 from biotrain.layers.transformer import Transformer
-from biotrain.loader import Samples, cut_windows
+from biotrain.loader import Sampled, cut_windows
 from biotrain.losses import build_loss
 from biotrain.models import build_model, flops_per_token
 from biotrain.objectives import Objective, build_objective
 from biotrain.optim import build_optimizer
+from biotrain.packing import pack
+from biotrain.parallel import Processes, check_sharded, shard
 from biotrain.remat import checkpoint_blocks, compile_blocks
 from biotrain.schedule import Schedule, build_schedule
 
@@ -36,14 +40,16 @@ class Parts:
 
     Attributes:
         steps: optimizer steps of the whole run.
-        flops: floating-point operations per token of a training step, at the mean length of the samples.
+        flops: floating-point operations per token of a training step, at the mean length of the windows.
+        peak: FLOP/s that all processes together could do.
+        team: the processes of the run.
     """
 
     config: TrainConfig
     hardware: Hardware
     tokenizer: Tokenizer
-    train: Samples
-    validation: Samples
+    train: Sampled
+    validation: Sampled
     model: Transformer
     objective: Objective
     loss: nn.Module
@@ -53,10 +59,24 @@ class Parts:
     lanes: Lanes
     steps: int
     flops: int
+    peak: float
+    team: Team
+
+    def describe(self) -> dict[str, str | int]:
+        """On what the run computes, down to what the last bits depend on."""
+        processes = {} if self.team.size == 1 else {"processes": self.team.size}
+        return {**self.hardware.describe(), **processes}
 
 
-def build_parts(config: TrainConfig, dataset: SplitTables, hardware: Hardware) -> Parts:
+def build_parts(
+    config: TrainConfig, dataset: SplitTables, hardware: Hardware, *, team: Team = ALONE
+) -> Parts:
     """Reads and encodes the data, builds model, loss, objective and optimizer on the device.
+
+    Args:
+        config: of the run.
+        dataset: tables of train and validation.
+        hardware: device and number type.
 
     Raises:
         DataError: an empty split, or one without usable sequences.
@@ -69,17 +89,11 @@ def build_parts(config: TrainConfig, dataset: SplitTables, hardware: Hardware) -
         raise ConfigError(f"vocab_size is {config.vocab_size}, but {paths.tokenizer} has {size} tokens")
     loss = build_loss(config.loss, tokens=tokenizer.tokens).to(hardware.device)
     objective = build_objective(config.objective, vocab_size=size, tokens=tokenizer.tokens)
-    train, validation = (
-        _samples(dataset, split, config, tokenizer, overlap=int(objective.causal))
-        for split in ("train", "validation")
-    )
-    model = build_model(config.model, vocab_size=size, seed=config.seed).to(hardware.device)
-    objective.attach(model)
-    if config.gradient_checkpointing:
-        checkpoint_blocks(model)
-    if config.compile:
-        compile_blocks(model)
-    mean_length = max(1, round(train.tokens / len(train)))
+    with team.first_ahead():
+        train, validation = (
+            _samples(dataset, split, config, tokenizer, objective) for split in ("train", "validation")
+        )
+    model = _model(config, hardware, objective, team, tokens=tokenizer.tokens)
     return Parts(
         config=config,
         hardware=hardware,
@@ -92,10 +106,30 @@ def build_parts(config: TrainConfig, dataset: SplitTables, hardware: Hardware) -
         optimizer=build_optimizer(model, config.optim),
         ema=_ema(config, model),
         schedule=_schedule(config, samples=len(train)),
-        lanes=_lanes(config, hardware),
+        lanes=_lanes(config, hardware) if team.parallel == "none" else Processes(team, model),
         steps=steps_of(config, samples=len(train)),
-        flops=flops_per_token(config.model, vocab_size=size, length=mean_length),
+        flops=flops_per_token(
+            config.model, vocab_size=size, length=max(1, round(train.tokens / train.windows))
+        ),
+        peak=hardware.peak_flops() * team.size,
+        team=team,
     )
+
+
+def _model(
+    config: TrainConfig, hardware: Hardware, objective: Objective, team: Team, *, tokens: Sequence[str]
+) -> Transformer:
+    shape = config.model.architecture.of_tokens(config.model, tokens)
+    model = build_model(shape, vocab_size=len(tokens), seed=config.seed).to(hardware.device)
+    objective.attach(model)
+    if config.gradient_checkpointing:
+        checkpoint_blocks(model)
+    if config.compile:
+        compile_blocks(model)
+    if team.parallel == "fsdp":
+        check_sharded(optimizer=config.optim.name, ema_on_cpu=config.ema_on_cpu)
+        shard(model, team, device=hardware.device)
+    return model
 
 
 def _ema(config: TrainConfig, model: nn.Module) -> Ema | None:
@@ -131,11 +165,16 @@ def random_stream(seed: int, name: str, number: int) -> int:
 
 
 def _samples(
-    dataset: SplitTables, split: str, config: TrainConfig, tokenizer: Tokenizer, *, overlap: int
-) -> Samples:
+    dataset: SplitTables, split: str, config: TrainConfig, tokenizer: Tokenizer, objective: Objective
+) -> Sampled:
     where = f"{config.data} ({split})"
     tokens = split_tokens(dataset, split, tokenizer)
-    samples = cut_windows(tokens, kind=tokenizer.kind, context=config.window, overlap=overlap, where=where)
+    samples = cut_windows(
+        tokens, kind=tokenizer.kind, context=config.cut, overlap=int(objective.causal), where=where
+    )
+    if objective.needs and not np.isin(samples.ids, objective.needs).any():
+        token = tokenizer.tokens[objective.needs[0]]
+        raise DataError(f"no row has {token!r}, which objective {config.objective.name!r} reads", where=where)
     if samples.unknown > UNKNOWN_LIMIT:
         say(
             f"{where}: {samples.unknown:.1%} of the tokens are <unk>: is {tokenizer.kind!r} the tokenizer "
@@ -144,6 +183,8 @@ def _samples(
     if samples.cut:
         say(
             f"{where}: {samples.cut:,} of {samples.sequences:,} sequences are longer than the context of "
-            f"{config.window} tokens and are read in several windows"
+            f"{config.cut} tokens and are read in several windows"
         )
-    return samples
+    if not config.pack:
+        return samples
+    return pack(samples, context=config.window, room=config.window - config.cut, seed=config.seed)

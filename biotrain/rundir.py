@@ -21,7 +21,8 @@ LOCK_FILE = ".lock"
 CHECKPOINTS = "checkpoints"
 MODEL = "model"
 
-FREE = ("data", "tokenizer", "out", "resume", "threads", "keep_checkpoints", "checkpoint_every", "vocab_size")
+FREE = ("data", "tokenizer", "out", "resume", "threads", "keep_checkpoints", "checkpoint_every", "vocab_size",
+        "parallel")  # fmt: skip
 """Settings that a resumed run may change: places (the content is compared instead), and what leaves the
 weights as they are."""
 
@@ -99,6 +100,11 @@ def finished(config: TrainConfig, out: Path) -> dict[str, Any] | None:
 
 def same_inputs(now: Mapping[str, str], before: Mapping[str, str], out: Path) -> None:
     """Compares fingerprints.
+
+    Args:
+        now: name (dataset, tokenizer) to fingerprint.
+        before: the same when the run began; what is missing there is not compared.
+        out: folder of the run, for the message.
 
     Raises:
         ConfigError: the dataset or the tokenizer is not the one that the run began with.

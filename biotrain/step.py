@@ -24,6 +24,7 @@ from biotrain.loader import Rows, fixed_batches
 from biotrain.log import StepResult, perplexity
 from biotrain.objectives import IGNORE, Batch, Objective, Prepared, Sums
 from biotrain.optim.clip import clip_gradient
+from biotrain.packed import packed
 from biotrain.parts import Parts, random_stream
 
 
@@ -50,7 +51,7 @@ def train_step(parts: Parts, rows: Rows, step: int) -> StepResult:
     config, objective = parts.config, parts.objective
     parts.model.train()
     parts.optimizer.zero_grad(set_to_none=True)
-    torch.manual_seed(random_stream(config.seed, "dropout", step))
+    torch.manual_seed(random_stream(config.seed, "dropout", step) + parts.team.rank)
     prepared, mask = _prepare(parts, rows, "masks", step)
     whole = _counted(prepared.targets, mask, prepared.by_token)
     batches = _micro_batches(parts, prepared, mask, size=-(-config.batch_size // parts.lanes.count))
@@ -83,15 +84,17 @@ def validate(parts: Parts, *, batches: int, stopped: Callable[[], bool]) -> dict
     parts.model.eval()
     sums, whole = torch.zeros(0), Counts(0, 0, 0, 0)
     fixed = fixed_batches(parts.validation, size=config.batch_size, count=batches, seed=config.seed)
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference_mode: FSDP keeps the buffers it makes here for training
         for number, rows in enumerate(fixed):
-            if stopped():
+            if parts.team.any(stopped()):
                 return None
             prepared, mask = _prepare(parts, rows, "validation", number)
             whole = Counts(*map(sum, zip(whole, _counted(prepared.targets, mask, prepared.by_token))))
-            for batch in _micro_batches(parts, prepared, mask, size=config.batch_size):
+            size = -(-config.batch_size // parts.team.size)
+            for batch, weight in parts.team.dealt(_micro_batches(parts, prepared, mask, size=size)):
                 found = _flat(objective.losses(partial(_predict, parts, batch, None), parts.loss, batch))
-                sums = found.double() + (sums if len(sums) else 0)
+                sums = found.double() * weight + (sums if len(sums) else 0)
+    sums = parts.team.total(sums)
     means = {name: float(value) for name, value in _means(objective, sums, whole).items()}
     loss, xe = means.pop("loss"), means.pop("xe", None)
     scores = {"val_loss": loss} if xe is None else {"val_loss": xe, "val_perplexity": perplexity(xe)}
@@ -100,11 +103,12 @@ def validate(parts: Parts, *, batches: int, stopped: Callable[[], bool]) -> dict
 
 
 def _prepare(parts: Parts, rows: Rows, stream: str, number: int) -> tuple[Prepared, Tensor]:
-    """What the objective makes of the rows, and their mask."""
+    """What the objective makes of the rows, packed if they are to be, and their mask."""
     generator = torch.Generator().manual_seed(random_stream(parts.config.seed, stream, number))
     ids, mask = torch.from_numpy(rows.ids), torch.from_numpy(rows.mask)
     prepared = parts.objective.prepare(ids, mask, generator)
-    return prepared, mask if prepared.mask is None else prepared.mask
+    mask = mask if prepared.mask is None else prepared.mask
+    return (prepared, mask) if rows.counts is None else packed(prepared, mask, rows.counts)
 
 
 def _micro_batches(parts: Parts, prepared: Prepared, mask: Tensor, *, size: int) -> Iterator[Batch]:
@@ -113,6 +117,7 @@ def _micro_batches(parts: Parts, prepared: Prepared, mask: Tensor, *, size: int)
     def there(tensor: Tensor) -> Tensor:
         return tensor.to(parts.hardware.device, non_blocking=True)
 
+    documents = prepared.documents
     for begin in range(0, len(mask), size):
         part = slice(begin, begin + size)
         width = int(mask[part].sum(1).max())
@@ -127,6 +132,7 @@ def _micro_batches(parts: Parts, prepared: Prepared, mask: Tensor, *, size: int)
                 targets=there(wanted[rows]),
                 by_token={name: there(value) for name, value in by_token.items()},
                 by_row={name: there(value[part]) for name, value in prepared.by_row.items()},
+                documents=None if documents is None else there(documents[part, :width]),
             )
 
 
@@ -134,6 +140,8 @@ def _predict(parts: Parts, batch: Batch, routing: Routing | None, inputs: Tensor
     """The model on a batch's rows, in the run's precision."""
     if routing is not None:
         options["routing"] = routing
+    if batch.documents is not None:
+        options["documents"] = batch.documents
     with parts.hardware.autocast():
         return parts.model(inputs, mask=batch.mask, **options)
 

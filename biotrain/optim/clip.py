@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from biotrain.optim.config import OptimConfig
+from biotrain.parallel import whole
 
 SMALLEST = 1e-3
 """Norm that a unit's weights are taken to have at least, so that those at 0 can learn."""
@@ -21,13 +22,13 @@ def clip_gradient(model: nn.Module, config: OptimConfig) -> Tensor:
     parameters = [p for _, p in named]
     limit = config.clip_norm
     if limit and config.clip_mode == "norm":
-        return nn.utils.clip_grad_norm_(parameters, limit)
+        return whole(nn.utils.clip_grad_norm_(parameters, limit))
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if limit and config.clip_mode == "value":
         nn.utils.clip_grad_value_(parameters, limit)
     elif limit:
         adaptive_clip([p for name, p in named if not name.startswith("head.")], limit)
-    return norm
+    return whole(norm)
 
 
 @torch.no_grad()

@@ -170,7 +170,8 @@ def test_a_whole_run(tiny_config: Make, capsys: pytest.CaptureFixture[str]) -> N
     training = [line for line in log if "loss" in line]
     assert [line["step"] for line in training] == [1, *range(3, 61, 3)]
     assert set(training[0]) == {"step", "epoch", "tokens", "loss", "xe", "perplexity", "lr", "grad_norm",
-                                "seconds", "tokens_per_s", "mfu"}  # fmt: skip
+                                "seconds", "tokens_per_s", "mfu", "memory_bytes"}  # fmt: skip
+    assert all(line["memory_bytes"] > 2**20 for line in training)
     assert [line["step"] for line in log if "val_loss" in line] == [0, 20, 40, 60]
     assert log[-1]["whole_split"] and log[-1]["val_loss"] == result["val_loss"]
     assert training[-1]["tokens"] == result["tokens"] and training[-1]["loss"] == result["train_loss"]

@@ -1,0 +1,134 @@
+"""The model of several processes: DistributedDataParallel or fully_shard around it, and its tensors whole.
+
+torch's modules for it are imported where they are used: they take as long to load as the rest of torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from biodata.errors import ConfigError
+from biotrain.distributed import Team
+from biotrain.lanes import Lanes, Losses
+from biotrain.models import ModelConfig, build_model
+
+if TYPE_CHECKING:
+    from biotrain.layers.transformer import Transformer
+
+SHARDED_OPTIMIZERS = ("adamw", "lion", "muon")
+"""Optimizers whose arithmetic torch has for tensors in parts (2.13 lacks it for fused SGD and Adafactor)."""
+
+
+class _Part(nn.Module):
+    """A part of a micro-batch as a module's forward pass, around which DDP prepares its reduction."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, part: Callable[[], Losses]) -> Losses:
+        return part()
+
+
+class Processes(Lanes):
+    """Parts of a micro-batch computed side by side, one by each process.
+
+    Args:
+        team: of the processes.
+        model: `fsdp`: sharded already; `ddp`: the bare model.
+    """
+
+    def __init__(self, team: Team, model: nn.Module) -> None:
+        super().__init__()
+        self.count, self.team, self._weight = team.size, team, 1.0
+        self._ddp: Any = None
+        if team.parallel == "ddp":
+            from torch.nn.parallel import DistributedDataParallel
+
+            self._ddp = DistributedDataParallel(_Part(model), broadcast_buffers=False,
+                                                gradient_as_bucket_view=True)  # fmt: skip
+
+    def backward(self, model: nn.Module, parts: Iterable[Callable[[], Losses]]) -> list[Tensor]:
+        """This process's parts of the step; gradients are added up over all in the last backward pass.
+
+        Returns:
+            One tensor, the `values` of all parts added up, the same in each process.
+        """
+        mine, found = list(self.team.dealt(parts)), []
+        for number, (part, weight) in enumerate(mine, 1):
+            last, self._weight = number == len(mine), weight
+            if self._ddp is None:
+                cast(Any, model).set_requires_gradient_sync(last)
+            with nullcontext() if last or self._ddp is None else self._ddp.no_sync():
+                losses = part() if self._ddp is None else self._ddp(part)
+                (losses.share * (weight * self.count)).backward()  # torch takes the mean over processes
+            found.append(losses.values.detach() * weight)
+        return [self.team.total(torch.stack(found).sum(0))] if found else []
+
+    def meet(self, values: Tensor) -> Tensor:
+        """Sum of `values` over the parts that the processes compute just now."""
+        return self.team.total(values * self._weight)
+
+
+def shard(model: nn.Module, team: Team, *, device: torch.device) -> None:
+    """Leaves in each process a part of every tensor; a block's are put together while it computes."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(device.type, (team.size,))
+    for name, blocks in model.named_modules():
+        if isinstance(blocks, nn.ModuleList) and name.rpartition(".")[2] == "blocks":
+            for block in blocks:
+                fully_shard(block, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+
+
+def check_sharded(*, optimizer: str, ema_on_cpu: bool) -> None:
+    """What tensors in parts do not go with.
+
+    Raises:
+        ConfigError: such a setting.
+    """
+    if optimizer not in SHARDED_OPTIMIZERS:
+        able = ", ".join(SHARDED_OPTIMIZERS)
+        raise ConfigError(f"parallel 'fsdp' goes with optim {able}, got {optimizer!r}")
+    if ema_on_cpu:
+        raise ConfigError("ema_on_cpu: parallel 'fsdp' shares the average out among the processes already")
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor put together in every process, all of which must ask; itself when it is whole."""
+    return cast(Any, tensor).full_tensor() if in_parts(tensor) else tensor
+
+
+def in_parts(tensor: Tensor) -> bool:
+    """Whether each process has a part of this tensor only (torch's `DTensor`)."""
+    return hasattr(tensor, "full_tensor")
+
+
+def cut_like(full: Tensor, own: Tensor) -> Tensor:
+    """`full` on the device of `own`, and this process's part of it if `own` is in parts."""
+    if not in_parts(own) or full.ndim == 0:
+        return full.to(own.device)
+    from torch.distributed.tensor import distribute_tensor
+
+    parts: Any = own
+    full = full.to(parts.to_local().device)
+    return distribute_tensor(full, parts.device_mesh, parts.placements, src_data_rank=None)
+
+
+def whole_model(model: Transformer, config: ModelConfig, *, team: Team) -> Transformer:
+    """The model itself; of one in parts a whole copy on the CPU in process 0, the others get theirs back."""
+    if team.parallel != "fsdp":
+        return model
+    state = {name: whole(value).cpu() for name, value in model.state_dict().items()}
+    if not team.first:
+        return model
+    copy = build_model(config, vocab_size=model.vocab_size)
+    copy.load_state_dict(state)
+    return copy
