@@ -21,9 +21,13 @@ from biodata.configs import from_dict
 from biodata.errors import ConfigError, DataError
 from biodata.files import atomic_path, read_json, write_json, write_text
 from biodata.tokenizers.special import BOS, EOS, PAD
+from biotrain.layers.pair import Pair
 from biotrain.layers.transformer import Transformer
 from biotrain.layout import from_hf, from_hf_config, native, to_hf, to_hf_config
 from biotrain.models import ModelConfig, build_model
+from biotrain.models.electra import pair_layouts
+from biotrain.mup import as_usual
+from biotrain.pair_layout import GENERATOR, generator_values, pair_files, read_pair
 
 CONFIG_FILE, WEIGHTS_FILE, OWN_FILE = "config.json", "model.safetensors", "biotrain.json"
 _OURS = {CONFIG_FILE, WEIGHTS_FILE, OWN_FILE, "generation_config.json", "README.md"}
@@ -48,15 +52,23 @@ def export_model(
     Raises:
         ConfigError: `tokenizer_dir` holds no `tokenizer.json`.
     """
-    config, out, metadata = model.config, Path(out), dict(metadata or {})
-    out.mkdir(parents=True, exist_ok=True)
+    weights, config = as_usual(model.state_dict(), model.config)
+    out, metadata = Path(out), dict(metadata or {})
     (out / CONFIG_FILE).unlink(missing_ok=True)
-    _copy_tokenizer(Path(tokenizer_dir), out)
-    with atomic_path(out / WEIGHTS_FILE) as part:
-        save_file(to_hf(model.state_dict(), config), part, metadata={"format": "pt"})
-    if native(config) is None:
-        source = Path(__file__).with_name(f"{config.architecture.modeling.module}.py")
-        write_text(out / source.name, source.read_text(encoding="utf-8"))
+    if isinstance(model, Pair):
+        files, layout = pair_files(model), pair_layouts(config)[0]
+    else:
+        files, layout = {Path(WEIGHTS_FILE): to_hf(weights, config)}, None
+    for folder in {out / name.parent for name in files}:
+        _copy_tokenizer(Path(tokenizer_dir), folder)
+        if native(config) is None:
+            source = Path(__file__).with_name(f"{config.architecture.modeling.module}.py")
+            write_text(folder / source.name, source.read_text(encoding="utf-8"))
+    for name, tensors in files.items():
+        with atomic_path(out / name) as part:
+            save_file(dict(tensors), part, metadata={"format": "pt"})
+    if isinstance(model, Pair):
+        write_json(out / GENERATOR / CONFIG_FILE, generator_values(model))
     if not config.bidirectional:
         ids = {"bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD}
         write_json(out / "generation_config.json", ids)
@@ -68,7 +80,7 @@ def export_model(
     }
     write_json(out / OWN_FILE, {**own, **metadata})
     write_text(out / "README.md", _card(config, own, metadata))
-    write_json(out / CONFIG_FILE, to_hf_config(config, model.vocab_size))
+    write_json(out / CONFIG_FILE, to_hf_config(config, model.vocab_size, layout=layout))
     return out
 
 
@@ -91,7 +103,11 @@ def load_model(path: Path) -> Transformer:
         raise DataError("no model.safetensors there", where=folder, hint="pickled weights are never read")
     model = build_model(config, vocab_size=vocab_size)
     try:
-        model.load_state_dict(from_hf(_read_tensors(weights), model.state_dict(), config))
+        if isinstance(model, Pair):
+            state = read_pair(model, lambda name: _read_tensors(folder / name))
+        else:
+            state = from_hf(_read_tensors(weights), model.state_dict(), config)
+        model.load_state_dict(state)
     except DataError as error:
         raise DataError(str(error), where=weights) from None
     return model.eval()
@@ -121,6 +137,8 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise DataError("no such file", where=path)
     try:
         return load_file(path)
     except (SafetensorError, ValueError) as error:
@@ -129,6 +147,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _copy_tokenizer(source: Path, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
     if not (source / "tokenizer.json").is_file():
         raise ConfigError(f"no tokenizer.json in {source} (make one with `seqloom tokenizer train`)")
     for file in sorted(source.iterdir()):
@@ -146,22 +165,27 @@ def _whole_config(config: ModelConfig, values: Mapping[str, Any], own: Path) -> 
     return whole if all(values.get(key) == value for key, value in expected.items()) else config
 
 
+_KINDS = {
+    "causal": ("Causal language model", "pipeline_tag: text-generation", "AutoModelForCausalLM"),
+    "masked": ("Masked language model", "pipeline_tag: fill-mask", "AutoModelForMaskedLM"),
+    "pair": ("Discriminator (its generator is in `generator/`)", "pipeline_tag: feature-extraction",
+             "AutoModelForPreTraining"),
+}  # fmt: skip
+"""Title, line of the card's header and Auto class."""
+
+
 def _card(config: ModelConfig, own: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
-    task, auto = (
-        ("fill-mask", "AutoModelForMaskedLM")
-        if config.bidirectional
-        else ("text-generation", "AutoModelForCausalLM")
-    )
+    kind, task, auto = _KINDS["pair" if config.pair else "masked" if config.bidirectional else "causal"]
     trust = "" if native(config) else ", trust_remote_code=True"
     shape = "\n".join(f"| {key} | {value} |" for key, value in own["model"].items())
     made = json.dumps(dict(metadata), indent=2, ensure_ascii=False, default=str)
     return f"""---
 library_name: transformers
-pipeline_tag: {task}
+{task}
 tags: [biology, seqloom]
 ---
 
-# {"Masked" if config.bidirectional else "Causal"} language model of biological sequences
+# {kind} of biological sequences
 
 Trained with seqloom {own["seqloom"]}; {own["parameters"]:,} parameters, {own["vocab_size"]} tokens.
 

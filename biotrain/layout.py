@@ -29,38 +29,56 @@ def native(config: ModelConfig) -> HfLayout | None:
     return layout if layout is not None and layout.fits(config) else None
 
 
-def stored(name: str, config: ModelConfig) -> Stored:
+def stored(name: str, config: ModelConfig, layout: HfLayout | None = None) -> Stored:
     """Where a parameter of ours stands in the file.
+
+    Args:
+        name: ours.
+        config: shape.
+        layout: of the file; `None` = the configuration's.
 
     >>> stored("blocks.3.attention.qkv.bias", ModelConfig(name="gpt2")).names
     ('transformer.h.3.attn.c_attn.bias',)
     """
-    layout = native(config)
+    layout = layout or native(config)
     if layout is None:
         return Stored((name if name.startswith("head.") else f"model.{name}",))
     return layout.stored(name, config)
 
 
-def to_hf(state: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
-    """Our weights under transformers' names; a tied output layer is left out."""
+def to_hf(
+    state: Mapping[str, Tensor], config: ModelConfig, *, layout: HfLayout | None = None
+) -> dict[str, Tensor]:
+    """Our weights under transformers' names; a tied output layer is left out.
+
+    Args:
+        state: ours.
+        config: shape.
+        layout: of the file; `None` = the configuration's.
+    """
+    layout = layout or native(config)
     tensors: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if name == "head.weight" and config.tie_embeddings:
             continue
-        place, tensor = stored(name, config), tensor.detach().cpu()
+        place, tensor = stored(name, config, layout), tensor.detach().cpu()
         tensor = tensor.t() if place.turned else tensor
         pieces = tensor.flatten(0, -2).split(place.rows) if place.rows and tensor.ndim > 1 else [tensor]
         if place.rows and tensor.ndim == 1:
             pieces = tensor.split(place.rows)
         tensors |= {key: piece.contiguous().clone() for key, piece in zip(place.names, pieces)}
-    if layout := native(config):
+    if layout is not None:
         tensors |= {key: torch.zeros(shape) for key, shape in layout.zeros(config).items()}
         tensors |= {key: tensors[other].clone() for key, other in layout.copies(config).items()}
     return tensors
 
 
 def from_hf(
-    tensors: Mapping[str, Tensor], like: Mapping[str, Tensor], config: ModelConfig
+    tensors: Mapping[str, Tensor],
+    like: Mapping[str, Tensor],
+    config: ModelConfig,
+    *,
+    layout: HfLayout | None = None,
 ) -> dict[str, Tensor]:
     """Weights under transformers' names back under ours, in float32.
 
@@ -68,28 +86,32 @@ def from_hf(
         tensors: what the file holds.
         like: the state of a model of this configuration; gives names and shapes.
         config: shape.
+        layout: of the file; `None` = the configuration's.
 
     Raises:
         DataError: a tensor is missing, left over, or of another shape.
     """
+    layout = layout or native(config)
     names = [n for n in like if n != "head.weight" or not config.tie_embeddings]
-    places = {name: stored(name, config) for name in names}
-    _check_left_over(tensors, places, config)
+    places = {name: stored(name, config, layout) for name in names}
+    _check_left_over(tensors, places, config, layout)
     state = {name: _join(tensors, places[name], like[name]) for name in names}
-    if (layout := native(config)) and "positions.weight" in state:
+    if layout is not None and "positions.weight" in state:
         for key in layout.zeros(config):  # BERT's segment 0 is added everywhere
             if key in tensors:
                 state["positions.weight"] = state["positions.weight"] + tensors[key][:1].float()
-    if config.tie_embeddings:
+    if config.tie_embeddings and "head.weight" in like:
         state["head.weight"] = state["tokens.weight"]
     return state
 
 
 def _check_left_over(
-    tensors: Mapping[str, Tensor], places: Mapping[str, Stored], config: ModelConfig
+    tensors: Mapping[str, Tensor],
+    places: Mapping[str, Stored],
+    config: ModelConfig,
+    layout: HfLayout | None,
 ) -> None:
     known = {key for place in places.values() for key in place.names}
-    layout = native(config)
     if layout is not None:
         known.update(layout.zeros(config), layout.copies(config), layout.unread)
     if extra := sorted(set(tensors) - known):
@@ -112,8 +134,8 @@ def _join(tensors: Mapping[str, Tensor], place: Stored, like: Tensor) -> Tensor:
     return (whole.t() if place.turned else whole).reshape(like.shape).contiguous()
 
 
-def to_hf_config(config: ModelConfig, vocab_size: int) -> dict[str, Any]:
-    """The `config.json` of a model."""
+def to_hf_config(config: ModelConfig, vocab_size: int, *, layout: HfLayout | None = None) -> dict[str, Any]:
+    """The `config.json` of a model, of the configuration's layout unless another is given."""
     common = {
         "vocab_size": vocab_size,
         "tie_word_embeddings": config.tie_embeddings,
@@ -126,7 +148,7 @@ def to_hf_config(config: ModelConfig, vocab_size: int) -> dict[str, Any]:
     }
     if config.bidirectional:
         common["mask_token_id"] = MASK
-    if layout := native(config):
+    if layout := layout or native(config):
         return {"model_type": layout.model_type, **layout.config(config), **layout.fixed, **common}
     return {**_own_config(config), **common}
 
@@ -164,7 +186,7 @@ def _native_config(name: str, layout: HfLayout, values: Mapping[str, Any], where
         init_std=values.get("initializer_range", 0.02),
         **layout.read(values),
     )
-    if values.get("head_dim", config.head_width) not in (None, config.head_width):
+    if config.heads and values.get("head_dim", config.head_width) not in (None, config.head_width):
         hint = f"only {config.head_width}, hidden_size / num_attention_heads, is"
         raise DataError(f"head_dim {values['head_dim']!r} is not supported", where=where, hint=hint)
     return config

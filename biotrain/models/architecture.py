@@ -6,7 +6,7 @@ Each file beside this one that states an `ARCHITECTURE` is an entry of `MODELS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -108,7 +108,7 @@ class HfLayout:
     """
 
     model_type: str
-    auto: Literal["AutoModelForCausalLM", "AutoModelForMaskedLM"]
+    auto: Literal["AutoModelForCausalLM", "AutoModelForMaskedLM", "AutoModelForPreTraining"]
     fits: Callable[[ModelConfig], bool]
     stored: Callable[[str, ModelConfig], Stored]
     config: Callable[[ModelConfig], dict[str, Any]]
@@ -138,6 +138,7 @@ class Architecture:
             no mask of T x T is made, and `Scene` has what other layers need instead.
         directions: allowed values of `bidirectional`.
         settle: fields that it fills in by rules of its own; refuses what cannot be.
+        of_tokens: fills in what depends on the vocabulary's tokens, or refuses them.
         objectives: the only ones it learns by; none = all that suit its direction.
     """
 
@@ -155,6 +156,7 @@ class Architecture:
     packs: bool = True
     objectives: tuple[str, ...] = ()
     settle: Callable[[ModelConfig], dict[str, Any]] = lambda config: {}
+    of_tokens: Callable[[ModelConfig, Sequence[str]], ModelConfig] = lambda config, tokens: config
 
     def build(self, config: ModelConfig, vocab_size: int) -> Transformer:
         """The module, with weights that are not drawn yet."""
