@@ -62,8 +62,8 @@ def export_model(
     for folder in {out / name.parent for name in files}:
         _copy_tokenizer(Path(tokenizer_dir), folder)
         if native(config) is None:
-            source = Path(__file__).with_name(f"{config.architecture.modeling.module}.py")
-            write_text(folder / source.name, source.read_text(encoding="utf-8"))
+            for source in sorted(Path(__file__).parent.glob(f"{config.architecture.modeling.module}*.py")):
+                write_text(folder / source.name, source.read_text(encoding="utf-8"))
     for name, tensors in files.items():
         with atomic_path(out / name) as part:
             save_file(dict(tensors), part, metadata={"format": "pt"})
@@ -168,6 +168,7 @@ def _whole_config(config: ModelConfig, values: Mapping[str, Any], own: Path) -> 
 _KINDS = {
     "causal": ("Causal language model", "pipeline_tag: text-generation", "AutoModelForCausalLM"),
     "masked": ("Masked language model", "pipeline_tag: fill-mask", "AutoModelForMaskedLM"),
+    "pictures": ("Diffusion model of pictures", "pipeline_tag: unconditional-image-generation", "AutoModel"),
     "pair": ("Discriminator (its generator is in `generator/`)", "pipeline_tag: feature-extraction",
              "AutoModelForPreTraining"),
 }  # fmt: skip
@@ -175,7 +176,8 @@ _KINDS = {
 
 
 def _card(config: ModelConfig, own: Mapping[str, Any], metadata: Mapping[str, Any]) -> str:
-    kind, task, auto = _KINDS["pair" if config.pair else "masked" if config.bidirectional else "causal"]
+    group = "pair" if config.pair else "pictures" if config.image else None
+    kind, task, auto = _KINDS[group or ("masked" if config.bidirectional else "causal")]
     trust = "" if native(config) else ", trust_remote_code=True"
     shape = "\n".join(f"| {key} | {value} |" for key, value in own["model"].items())
     made = json.dumps(dict(metadata), indent=2, ensure_ascii=False, default=str)

@@ -1,4 +1,4 @@
-"""Writes new sequences of a causal model as FASTA.
+"""Writes new sequences of a causal or diffusion model as FASTA, and pictures as arrays.
 
 Every sequence has random numbers of its own, drawn from (seed, its index), one per position. So a sequence
 does not depend on the batch it was made in, up to float rounding, nor on how many are asked for.
@@ -9,7 +9,7 @@ Shapes: B sequences under way, T positions, V vocabulary.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from biodata.color_square import square_letters
 from biodata.errors import ConfigError, DataError
 from biodata.files import sha256_file
 from biodata.io.fasta import write_fasta
-from biodata.progress import progress
+from biodata.progress import progress, say
 from biodata.tokenizers import Tokenizer, load_tokenizer
 from biodata.tokenizers.special import BOS, EOS, SPECIAL_TOKENS
-from biotrain.export import WEIGHTS_FILE, load_model, model_folder
+from biotrain.diffusion.image_model import DitImage
+from biotrain.diffusion.notes import read_note
+from biotrain.diffusion.paint import STEPS, check_pictures, pictures, write_pictures
+from biotrain.diffusion.sampling import DiffusionSampler
+from biotrain.export import OWN_FILE, WEIGHTS_FILE, load_model, model_folder
 from biotrain.generate_config import GenerateConfig
 from biotrain.layers.cache import Cache, States
 from biotrain.layers.transformer import Transformer
 
-_NEVER = [i for i in range(len(SPECIAL_TOKENS)) if i != EOS]
+NEVER = [i for i in range(len(SPECIAL_TOKENS)) if i != EOS]
 
 
 def generate(config: GenerateConfig) -> dict[str, Any]:
@@ -42,22 +47,30 @@ def generate(config: GenerateConfig) -> dict[str, Any]:
         `path`, `n` sequences, `tokens_per_s` generated.
 
     Raises:
-        ConfigError: a masked model, or a prompt or length that does not fit.
+        ConfigError: a model that does not generate, or a prompt, length or option that does not fit.
         DataError: the model or tokenizer cannot be read.
     """
     folder = model_folder(config.run)
     model = load_model(folder)
-    if not model.causal:
-        raise ConfigError(f"{config.run} is a masked model; generating needs a causal one (objective 'clm')")
+    if isinstance(model, DitImage):
+        return _paint(config, folder, model)
+    note = read_note(folder / OWN_FILE)
+    _check(config, model, note)
     tokenizer = load_tokenizer(folder)
     if tokenizer.vocab_size != model.vocab_size:
         sizes = f"the tokenizer has {tokenizer.vocab_size} tokens, the model {model.vocab_size}"
         raise DataError(
             sizes, where=folder, hint="export the model again with the tokenizer it was trained with"
         )
-    prompt = _encode_prompt(config, tokenizer)
+    prompt = encode_prompt(config, tokenizer)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    sampler = _Sampler(model.to(device), config, prompt, _limit(config, model, len(prompt)))
+    limit = length_limit(config, model, len(prompt))
+    if model.causal:
+        sampler = Sampler(model.to(device), config, prompt, limit)
+    else:
+        sampler = DiffusionSampler(
+            model.to(device), config, prompt=prompt, limit=limit, lengths=note["lengths"], choose=choose
+        )
     rows: list[list[int]] = []
     begin = time.perf_counter()
     with progress("generating", config.num) as advance, torch.inference_mode():
@@ -100,7 +113,7 @@ def choose(logits: Tensor, uniform: Tensor, *, temperature: float, top_k: int, t
     return torch.minimum(chosen, p.shape[-1] - 1 - (p.flip(-1) > 0).int().argmax(-1))
 
 
-class _Sampler:
+class Sampler:
     """Makes token rows; `limit` is the most tokens of a row, `<bos>` not counted."""
 
     def __init__(self, model: Transformer, config: GenerateConfig, prompt: list[int], limit: int) -> None:
@@ -109,9 +122,9 @@ class _Sampler:
     def batches(self) -> Iterator[list[list[int]]]:
         """Rows of ids from `<bos>` on, `<eos>` included where it came, in the order of their index."""
         for start in range(0, self.config.num, self.config.batch_size):
-            yield self._batch(range(start, min(start + self.config.batch_size, self.config.num)))
+            yield self.rows(range(start, min(start + self.config.batch_size, self.config.num)))
 
-    def _batch(self, indices: range) -> list[list[int]]:
+    def rows(self, indices: range) -> list[list[int]]:
         model, head = self.model, [BOS, *self.prompt]
         device = model.tokens.weight.device
         noise = torch.from_numpy(np.stack([self._noise(index) for index in indices])).to(device)
@@ -135,7 +148,7 @@ class _Sampler:
 
     def _next(self, inputs: Tensor, cache: Cache | States, uniform: Tensor, *, is_first: bool) -> Tensor:
         logits = self.model.logits(self.model.hidden(inputs, cache=cache)[:, -1])
-        logits[:, _NEVER] = -torch.inf
+        logits[:, NEVER] = -torch.inf
         if is_first and not self.prompt:
             logits[:, EOS] = -torch.inf
         c = self.config
@@ -145,7 +158,49 @@ class _Sampler:
         return np.random.default_rng([self.config.seed, index]).random(self.limit)
 
 
-def _encode_prompt(config: GenerateConfig, tokenizer: Tokenizer) -> list[int]:
+def _check(config: GenerateConfig, model: Transformer, note: Mapping[str, Any]) -> None:
+    """Refuses models that do not generate, and options of other models."""
+    if not model.causal and "lengths" not in note:
+        raise ConfigError(
+            f"{config.run} is a masked model; generating needs a causal one (objective 'clm') or one "
+            "trained by objective 'masked_diffusion'"
+        )
+    if model.causal and config.steps:
+        raise ConfigError(f"generate steps is for diffusion models, {config.run} is causal: leave it out")
+    if config.fresh_noise:
+        raise ConfigError("generate fresh_noise is for pictures: leave it out")
+
+
+def _paint(config: GenerateConfig, folder: Path, model: DitImage) -> dict[str, Any]:
+    """Pictures as an array and a PNG, or squares read back as FASTA."""
+    check_pictures(model, config)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    batches, begin = [], time.perf_counter()
+    with progress("generating", config.num) as advance, torch.inference_mode():
+        for batch in pictures(model, config):
+            batches.append(batch)
+            advance(len(batch))
+    made, seconds = np.concatenate(batches), time.perf_counter() - begin
+    if config.out.suffix == ".npy":
+        sheet = write_pictures(config.out, made)
+        found = {"path": str(config.out), "n": len(made), "sheet": str(sheet)}
+        return {**found, "tokens_per_s": round(model.config.image.patches * len(made) / seconds, 1)}
+    texts = square_letters(made)
+    if empty := sum(not text for text in texts):
+        say(f"{empty} of {len(texts)} squares are white and give no sequence")
+    settings = f"steps={config.steps or STEPS} fresh_noise={str(config.fresh_noise).lower()}"
+    kept = [(number, text) for number, text in enumerate(texts, 1) if text]
+    write_fasta(
+        config.out,
+        [f"generated-{number:06d}" for number, _ in kept],
+        [text for _, text in kept],
+        descriptions=[f"{_made(config, folder)} {settings}"] * len(kept),
+    )
+    letters = sum(len(text) for text in texts)
+    return {"path": str(config.out), "n": len(kept), "tokens_per_s": round(letters / seconds, 1)}
+
+
+def encode_prompt(config: GenerateConfig, tokenizer: Tokenizer) -> list[int]:
     ids = tokenizer.encode(config.prompt, add_special_tokens=False) if config.prompt else []
     if any(i < len(SPECIAL_TOKENS) for i in ids):
         kind = tokenizer.kind
@@ -155,7 +210,7 @@ def _encode_prompt(config: GenerateConfig, tokenizer: Tokenizer) -> list[int]:
     return ids
 
 
-def _limit(config: GenerateConfig, model: Transformer, prompt: int) -> int:
+def length_limit(config: GenerateConfig, model: Transformer, prompt: int) -> int:
     """The most tokens of a row, `<bos>` not counted and `<eos>` counted."""
     room = model.config.context - 1
     limit = min(config.max_length, room) if config.max_length else room
@@ -167,13 +222,20 @@ def _limit(config: GenerateConfig, model: Transformer, prompt: int) -> int:
 
 
 def _write(config: GenerateConfig, folder: Path, tokenizer: Tokenizer, rows: list[list[int]]) -> None:
-    resolved = folder.resolve()
-    name = resolved.parent.name if resolved.name == "model" else resolved.name
-    made = f"model={name} sha256={sha256_file(folder / WEIGHTS_FILE)[:12]} seed={config.seed}"
+    made = _made(config, folder)
     settings = f"temperature={config.temperature:g} top_k={config.top_k} top_p={config.top_p:g}"
+    if config.steps:
+        settings += f" steps={config.steps}"
     write_fasta(
         config.out,
         [f"generated-{number:06d}" for number in range(1, len(rows) + 1)],
         [tokenizer.decode(row) for row in rows],
         descriptions=[f"{made} {settings} end={'eos' if row[-1] == EOS else 'length'}" for row in rows],
     )
+
+
+def _made(config: GenerateConfig, folder: Path) -> str:
+    """Which model and seed made it."""
+    resolved = folder.resolve()
+    name = resolved.parent.name if resolved.name == "model" else resolved.name
+    return f"model={name} sha256={sha256_file(folder / WEIGHTS_FILE)[:12]} seed={config.seed}"

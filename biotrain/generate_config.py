@@ -21,8 +21,10 @@ class GenerateConfig:
     biodata.errors.ConfigError: generate top_p must be over 0 and at most 1, got 0
     """
 
-    run: Path = field(metadata={"help": "run folder, or exported model folder, of a causal model"})
-    out: Path = field(metadata={"help": "FASTA file to write (.gz: compressed)"})
+    run: Path = field(
+        metadata={"help": "run folder, or exported model folder, of a causal or diffusion model"}
+    )
+    out: Path = field(metadata={"help": "FASTA file to write (.gz: compressed), or .npy for pictures"})
     num: int = field(default=100, metadata={"help": "number of sequences, 1 or more"})
     temperature: float = field(
         default=1.0, metadata={"help": "divides the logits; 0 = always the likeliest token, 1 = as trained"}
@@ -39,11 +41,18 @@ class GenerateConfig:
     )
     prompt: str = field(default="", metadata={"help": "sequence that all begin with"})
     batch_size: int = field(default=64, metadata={"help": "sequences made side by side, 1 or more"})
+    steps: int = field(
+        default=0,
+        metadata={"help": "diffusion: steps from noise to result; 0 = one for each token, for pictures 100"},
+    )
+    fresh_noise: bool = field(
+        default=False, metadata={"help": "pictures: add noise in every step (DDPM) instead of none (DDIM)"}
+    )
 
     def __post_init__(self) -> None:
         for name in ("num", "batch_size"):
             check_range(f"generate {name}", getattr(self, name), low=1)
-        for name in ("temperature", "top_k", "seed", "max_length"):
+        for name in ("temperature", "top_k", "seed", "max_length", "steps"):
             check_range(f"generate {name}", getattr(self, name), low=0)
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"generate top_p must be over 0 and at most 1, got {self.top_p!r}")

@@ -197,6 +197,8 @@ def _own_config(config: ModelConfig) -> dict[str, Any]:
     assert style is not None
     head = f"{prefix}ForMaskedLM" if config.bidirectional else f"{prefix}ForCausalLM"
     auto = "AutoModelForMaskedLM" if config.bidirectional else "AutoModelForCausalLM"
+    if config.image is not None:  # no vocabulary to give logits of
+        head, auto = f"{prefix}Model", "AutoModel"
     return {
         "architectures": [head],
         "model_type": kind,

@@ -26,6 +26,7 @@ from biotrain import rundir
 from biotrain.checkpoint import RunState, Trained, checkpoints, load_checkpoint, save_checkpoint
 from biotrain.config import TrainConfig, TrainPaths
 from biotrain.device import choose_hardware, using
+from biotrain.diffusion.notes import sampling_note
 from biotrain.distributed import joined
 from biotrain.estimate import dry_run
 from biotrain.export import export_model
@@ -146,6 +147,7 @@ class _Run:
     def _write(self, model: Transformer, scores: Mapping[str, float], paths: TrainPaths) -> dict[str, Any]:
         state = self.state
         made = {"step": state.step, "tokens": state.tokens, "inputs": state.inputs, **state.provenance}
+        made |= sampling_note(self.config, self.parts.train)
         export_model(model, paths.tokenizer, paths.out / rundir.MODEL, metadata=made)
         summary = {"run": str(paths.out), **summary_of(self.parts, state, scores)}
         write_json(paths.out / rundir.SUMMARY_FILE, summary)

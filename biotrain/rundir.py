@@ -126,13 +126,13 @@ def begin(config: TrainConfig, out: Path) -> None:
 
 
 def result(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a summary that `train` returns."""
-    return {name: summary[name] for name in FIELDS}
+    """The part of a summary that `train` returns; perplexity only where tokens are predicted."""
+    return {name: summary[name] for name in FIELDS if name in summary}
 
 
 def _same_config(config: TrainConfig, out: Path) -> None:
     where = out / CONFIG_FILE
-    before = _flat(to_dict(from_dict(TrainConfig, read_yaml(where), where=str(where))))
+    before = _flat(to_dict(from_dict(type(config), read_yaml(where), where=str(where))))
     now = _flat(to_dict(config))
     different = [key for key in now if before.get(key) != now[key] and key.split(".")[0] not in FREE]
     if not different or not (has_checkpoint(out) or (out / SUMMARY_FILE).exists()):

@@ -49,7 +49,13 @@ class ImageConfig:
     side: int = field(default=32, metadata={"help": "dit_image: pixels of a side, a multiple of patch"})
     patch: int = field(default=2, metadata={"help": "dit_image: pixels of a patch's side, 1 or more"})
 
+    tells: Literal["v", "eps"] = field(
+        default="v", metadata={"help": "dit_image: what it tells of a noisy picture, velocity v or noise eps"}
+    )
+
     def __post_init__(self) -> None:
+        if self.tells not in ("v", "eps"):
+            raise ConfigError(f"model tells is {self.tells!r}, allowed: v, eps")
         if self.picture not in ("fcgr", "color_square"):
             raise ConfigError(f"model picture is {self.picture!r}, allowed: fcgr, color_square")
         check_range("model side", self.side, low=2, high=1024)

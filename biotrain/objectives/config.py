@@ -45,7 +45,7 @@ _USED = {
     "text_to_sequence": ("text_weight",),
     "mlm": _MASKS,
     "masked_diffusion": ("draw",),
-    "image_diffusion": ("tells",),
+    "image_diffusion": (),
     "rtd": (*_MASKS, "rtd"),
 }
 """Objective to the fields that it reads; others must be left alone."""
@@ -111,9 +111,6 @@ class ObjectiveConfig:
             "help": "masked_diffusion: hide a number of tokens, or each by chance (MDLM; same mean, noisier)"
         },
     )
-    tells: Literal["v", "eps"] = field(
-        default="v", metadata={"help": "image_diffusion: the model tells the velocity v or the noise eps"}
-    )
 
     def __post_init__(self) -> None:
         used = _USED[OBJECTIVES.resolve(self.name)]
@@ -131,8 +128,6 @@ class ObjectiveConfig:
             )
         if self.draw not in ("count", "independent"):
             raise ConfigError(f"objective draw is {self.draw!r}, allowed: count, independent")
-        if self.tells not in ("v", "eps"):
-            raise ConfigError(f"objective tells is {self.tells!r}, allowed: v, eps")
         if self.span_length != 3.0 and self.masking_strategy != "span":
             raise ConfigError("objective span_length is of masking_strategy 'span' only: leave it out")
         check_range("objective span_length", self.span_length, low=1)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from biodata.errors import ConfigError
 from biodata.tokenizers.special import SPECIAL_TOKENS
-from biotrain.diffusion.gaussian import Kind, noised, wanted
+from biotrain.diffusion.gaussian import noised, wanted
 from biotrain.diffusion.pictures import draw
 from biotrain.diffusion.times import stratified
 from biotrain.models.config import ModelConfig
@@ -36,12 +36,10 @@ class ImageDiffusion(Prediction):
 
     Attributes:
         letters: [V] uint8, code of each token's letter, 4 = none of A, C, G, T.
-        tells: whether the model tells v or the noise.
-        image: which picture; the model's own, known once it is there.
+        image: which picture, and what is told of it; the model's own, known once it is there.
     """
 
     letters: np.ndarray
-    tells: Kind
     image: ImageConfig | None = None
     terms: ClassVar[Mapping[str, Term]] = MappingProxyType({"error": Term(per="rows")})
     predicts_tokens: ClassVar[bool] = False
@@ -72,9 +70,10 @@ class ImageDiffusion(Prediction):
 
     def losses(self, predict: Predict, loss: nn.Module, batch: Batch) -> Sums:
         """See `Objective.losses`; the configured loss has no part in it."""
+        assert self.image is not None, "attach comes first"
         x, noise, times = (batch.by_row[name] for name in ("picture", "noise", "time"))
         told = predict(noised(x, noise, times), times=times).float()
-        error = (told - wanted(x, noise, times, self.tells)).square().flatten(1).mean(1)
+        error = (told - wanted(x, noise, times, self.image.tells)).square().flatten(1).mean(1)
         return Sums(error.sum()[None], None)
 
 
@@ -98,4 +97,4 @@ def letter_codes(tokens: Sequence[str]) -> np.ndarray:
 
 def build(config: ObjectiveConfig, vocab_size: int, tokens: Sequence[str]) -> ImageDiffusion:
     """For a vocabulary of single nucleotides."""
-    return ImageDiffusion(letter_codes(tokens), config.tells)
+    return ImageDiffusion(letter_codes(tokens))
