@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from biodata.catalog import Catalog
 from biodata.errors import ConfigError
+from biotrain.models.based_config import BasedConfig
 from biotrain.models.diffusion_config import DitConfig, ImageConfig
 from biotrain.models.hyena_config import HyenaConfig
 from biotrain.models.pair_config import PairConfig
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 MODELS = Catalog(
     "model",
     {
+        "based": "biotrain.models.based:ARCHITECTURE",
         "bert": "biotrain.models.bert:ARCHITECTURE",
         "bimamba": "biotrain.models.bimamba:ARCHITECTURE",
         "caduceus": "biotrain.models.caduceus:ARCHITECTURE",
@@ -132,6 +134,7 @@ class ModelConfig:
     )  # fmt: skip
     moe: MoEConfig | None = field(default=None, metadata={"help": "experts of model moe"})
     hyena: HyenaConfig | None = field(default=None, metadata={"help": "filters of model hyena"})
+    based: BasedConfig | None = field(default=None, metadata={"help": "kinds of layers of model based"})
     ssm: SsmConfig | None = field(
         default=None, metadata={"help": "state-space layers of mamba, mamba2, bimamba and caduceus"}
     )
@@ -243,13 +246,13 @@ class ModelConfig:
             if self.head_width % 2:
                 shape = f"width {self.width} / heads {self.heads}"
                 raise ConfigError(f"position 'rope' needs heads of even width, got {shape}")
-        if self.position == "none" and self.bidirectional:
+        if self.position == "none" and self.bidirectional and self.architecture.attends:
             raise ConfigError(
                 "position 'none' needs a causal model: one that sees both sides would not know the order"
             )
 
 
-_GROUPS = {"moe": MoEConfig, "hyena": HyenaConfig, "ssm": SsmConfig, "pair": PairConfig,
+_GROUPS = {"moe": MoEConfig, "hyena": HyenaConfig, "based": BasedConfig, "ssm": SsmConfig, "pair": PairConfig,
            "dit": DitConfig, "image": ImageConfig}  # fmt: skip
 """Options of single models: a field of `ModelConfig` to its class."""
 
