@@ -1,9 +1,9 @@
 """State-space model written by seqloom; needs torch and transformers, nothing of seqloom.
 
-This file lies beside the weights. Load with `AutoModelForCausalLM` or `AutoModelForMaskedLM`, as the
-config's `auto_map` says, by `.from_pretrained(folder, trust_remote_code=True)`, or `AutoModel` for hidden
-states. The scans are plain loops over time: right, not fast. The attention mask leaves padding out; pad on
-the right for scoring and embedding, on the left for generating.
+This file and `modeling_ssm_layers.py` lie beside the weights. Load with `AutoModelForCausalLM` or
+`AutoModelForMaskedLM`, as the config's `auto_map` says, or `AutoModel` for hidden states, by
+`.from_pretrained(folder, trust_remote_code=True)`. The attention mask leaves padding out; pad on the right
+for scoring and embedding, on the left for generating.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,8 @@ from torch.nn import functional as F
 from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import MaskedLMOutput
 from transformers.utils.generic import ModelOutput
+
+from .modeling_ssm_layers import SeqloomSsmBlock, SeqloomSsmTwoBlocks
 
 USUAL = ("num_hidden_layers", "hidden_size", "intermediate_size", "max_position_embeddings",
          "mask_token_id")  # fmt: skip
@@ -54,104 +56,6 @@ class SeqloomSsmOutput(ModelOutput):
     hidden_states: tuple | None = None
 
 
-def causal_conv(x, weight, bias, memory):
-    taps, tokens = weight.shape[2], x.shape[1]
-    before = x.new_zeros(len(x), taps - 1, x.shape[2]) if memory is None else memory.get("conv")
-    before = x.new_zeros(len(x), taps - 1, x.shape[2]) if before is None else before
-    padded = torch.cat((before, x), 1)
-    if memory is not None:
-        memory["conv"] = padded[:, tokens:]
-    y = bias
-    for tap in range(taps):
-        y = torch.addcmul(y, padded[:, tap : tap + tokens], weight[:, 0, tap])
-    return y
-
-
-class SeqloomSsmCore(nn.Module):
-    """Mamba-1: convolution, selective scan, gate."""
-
-    def __init__(self, shape):
-        super().__init__()
-        ssm = shape["ssm"]
-        channels, states = ssm["expand"] * shape["width"], ssm["state_size"]
-        self.sizes = (ssm["dt_rank"], states, states)
-        self.conv_weight = nn.Parameter(torch.empty(channels, 1, ssm["conv_taps"]))
-        self.conv_bias = nn.Parameter(torch.empty(channels))
-        self.x_proj = nn.Linear(channels, sum(self.sizes), bias=False)
-        self.dt_proj = nn.Linear(ssm["dt_rank"], channels)
-        self.A_log = nn.Parameter(torch.empty(channels, states))
-        self.D = nn.Parameter(torch.empty(channels))
-
-    def forward(self, x, gate, real, memory):
-        u = F.silu(causal_conv(x * real, self.conv_weight, self.conv_bias, memory))
-        rank, b, c = self.x_proj(u).split(self.sizes, -1)
-        dt = F.softplus(self.dt_proj(rank).float()) * real
-        u, a = u.float(), -self.A_log.float().exp()
-        state = None if memory is None else memory.get("state")
-        state = u.new_zeros(len(u), *a.shape) if state is None else state
-        out = []
-        steps = (t.unbind(1) for t in (dt[..., None], (dt * u)[..., None], b.float(), c.float()))
-        for step, inner, row, column in zip(*steps):
-            state = (step * a).exp() * state + inner * row[:, None]
-            out.append((state @ column[..., None])[..., 0])
-        if memory is not None:
-            memory["state"] = state
-        return ((torch.stack(out, 1) + u * self.D) * F.silu(gate.float())).to(x.dtype)
-
-
-class SeqloomSsmMixer(nn.Module):
-    """Mamba-1 between its projections."""
-
-    def __init__(self, shape):
-        super().__init__()
-        channels = shape["ssm"]["expand"] * shape["width"]
-        self.in_proj = nn.Linear(shape["width"], 2 * channels, bias=False)
-        self.core = SeqloomSsmCore(shape)
-        self.out = nn.Linear(channels, shape["width"], bias=False)
-
-    def forward(self, x, real, memory):
-        inner, gate = self.in_proj(x).chunk(2, -1)
-        return self.out(self.core(inner, gate, real, memory))
-
-
-class SeqloomSsmFeedForward(nn.Module):
-    def __init__(self, shape):
-        super().__init__()
-        self.gate_up = nn.Linear(shape["width"], 2 * shape["ffn"], bias=False)
-        self.down = nn.Linear(shape["ffn"], shape["width"], bias=False)
-
-    def forward(self, x):
-        gate, up = self.gate_up(x).chunk(2, -1)
-        return self.down(F.silu(gate) * up)
-
-
-class SeqloomSsmBlock(nn.Module):
-    """A mixer, and a feed-forward layer where the model has one."""
-
-    def __init__(self, shape):
-        super().__init__()
-        self.norm1 = nn.RMSNorm(shape["width"], eps=shape["norm_eps"])
-        self.mixer = MIXERS[shape["name"]](shape)
-        if shape["ffn"]:
-            self.norm2 = nn.RMSNorm(shape["width"], eps=shape["norm_eps"])
-            self.mlp = SeqloomSsmFeedForward(shape)
-        self.has_mlp, self.dropout = bool(shape["ffn"]), nn.Dropout(shape["dropout"])
-
-    def forward(self, x, real, memory):
-        stream, added = self.parts(x, real, memory)
-        return stream + added
-
-    def parts(self, x, real, memory):
-        added = self.dropout(self.mixer(self.norm1(x), real, memory))
-        if not self.has_mlp:
-            return x, added
-        x = x + added
-        return x, self.dropout(self.mlp(self.norm2(x)))
-
-
-MIXERS = {"mamba": SeqloomSsmMixer}
-
-
 class SeqloomSsmPreTrainedModel(PreTrainedModel):
     config_class = SeqloomSsmConfig
     base_model_prefix = "model"
@@ -178,7 +82,11 @@ class SeqloomSsmModel(SeqloomSsmPreTrainedModel):
         self.tokens = nn.Embedding(config.vocab_size, shape["width"])
         if shape["position"] == "learned":
             self.positions = nn.Embedding(shape["context"], shape["width"])
-        self.blocks = nn.ModuleList(SeqloomSsmBlock(shape) for _ in range(shape["layers"]))
+        block = SeqloomSsmTwoBlocks if shape["name"] == "bimamba" else SeqloomSsmBlock
+        self.blocks = nn.ModuleList(block(shape) for _ in range(shape["layers"]))
+        if shape["name"] == "bimamba":
+            self.gate = nn.Linear(2 * shape["width"], 1)
+        self.both_strands = bool(shape["ssm"]["equivariant"])
         self.norm = nn.RMSNorm(shape["width"], eps=shape["norm_eps"])
         self.post_init()
 
@@ -190,6 +98,12 @@ class SeqloomSsmModel(SeqloomSsmPreTrainedModel):
 
     def forward(self, input_ids, attention_mask=None, cache_params=None, use_cache=None,
                 output_hidden_states=None, return_dict=None, **kwargs):  # fmt: skip
+        if self.both_strands and attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        if self.both_strands:
+            other = torch.tensor(self.config.seqloom["ssm"]["complement"], device=input_ids.device)[input_ids]
+            input_ids = torch.cat((input_ids, other.flip(1)))
+            attention_mask = torch.cat((attention_mask, attention_mask.flip(1)))
         if use_cache and cache_params is None and not self.config.seqloom["bidirectional"]:
             cache_params = SeqloomSsmCache(self.config.seqloom["layers"])
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.long()
@@ -203,6 +117,9 @@ class SeqloomSsmModel(SeqloomSsmPreTrainedModel):
             memory = None if cache_params is None else cache_params.layers[layer]
             states.append(block(states[-1], real, memory))
         states[-1] = self.norm(states[-1])
+        if self.both_strands:
+            pairs = [state.chunk(2) for state in states]
+            states = [torch.cat((here, there.flip(1)), -1) for here, there in pairs]
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         output = SeqloomSsmOutput(last_hidden_state=states[-1], cache_params=cache_params,
                                   hidden_states=tuple(states) if wanted else None)  # fmt: skip
@@ -212,6 +129,8 @@ class SeqloomSsmModel(SeqloomSsmPreTrainedModel):
         x = self.tokens(ids)
         if self.config.seqloom["position"] == "learned":
             x = x + self.positions(places)
+        if self.config.seqloom["name"] == "bimamba":
+            x = x * F.linear(x, self.gate.weight[:, : x.shape[-1]], self.gate.bias).sigmoid()
         return F.dropout(x, self.config.seqloom["dropout"], self.training)
 
 
@@ -233,7 +152,11 @@ class SeqloomSsmLM(SeqloomSsmPreTrainedModel):
         self.post_init()
 
     def logits(self, x):
-        return F.linear(x, self.model.tokens.weight if self.head.weight is None else self.head.weight)
+        weight = self.model.tokens.weight if self.head.weight is None else self.head.weight
+        if not self.model.both_strands:
+            return F.linear(x, weight)
+        here, there = (F.linear(part, weight) for part in x.chunk(2, -1))
+        return here + there[..., self.config.seqloom["ssm"]["complement"]]
 
 
 class SeqloomSsmForMaskedLM(SeqloomSsmLM):

@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +19,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from biodata.alphabet import reverse_complement
 from biodata.errors import DataError, FetchError
 from biodata.fetch.config import FetchConfig
 from biodata.fetch.fetch import fetch
@@ -35,6 +37,8 @@ from bioeval.metrics.protocol import Metric
 from bioeval.metrics.sequence_set import SequenceSet
 from bioeval.protocols import Part, Probe
 from bioeval.tasks.loader import read_task
+from biotrain.layers.pair import Pair
+from biotrain.layers.transformer import Transformer
 from biotrain.models import MODELS, ModelConfig, build_model
 from biotrain.models.size import count_parameters
 from biotrain.objectives import IGNORE, Objective
@@ -46,11 +50,22 @@ from .archive_server import ArchiveServer, Cut, Status, WholeFile
 FIRST = len(SPECIAL_TOKENS)
 
 
+def dna_tokens(size: int) -> list[str]:
+    """A vocabulary of short DNA words that has the reverse complement of each."""
+    tokens = list(SPECIAL_TOKENS)
+    for word in ("".join(letters) for k in (1, 2, 3) for letters in product("ACGT", repeat=k)):
+        new = {word, reverse_complement(word)} - set(tokens)
+        tokens += sorted(new) if len(tokens) + len(new) <= size else []
+    assert len(tokens) == size
+    return tokens
+
+
 def check_model(name: str, *, bidirectional: bool, vocab_size: int = 20) -> None:
     """Shapes, padding and packing invariance, causality as declared, gradients everywhere also in bf16, the
     closed-form size; what its own loop of generation reads piece by piece is what it reads at once."""
     shape = {"heads": 2} if "heads" in MODELS.load(name).takes else {}
     config = ModelConfig(name=name, bidirectional=bidirectional, layers=2, width=16, context=12, **shape)
+    config = config.architecture.of_tokens(config, dna_tokens(vocab_size))
     model = build_model(config, vocab_size=vocab_size, seed=3)
     generator = torch.Generator().manual_seed(0)
     _wake(model, generator)
@@ -58,7 +73,7 @@ def check_model(name: str, *, bidirectional: bool, vocab_size: int = 20) -> None
     ids[:, 2] = MASK
     mask = torch.ones_like(ids, dtype=torch.bool)
     logits = model(ids, mask=mask)
-    assert logits.shape == (3, 10, vocab_size)
+    assert logits.shape == ((3, 10) if isinstance(model, Pair) else (3, 10, vocab_size))
     padded = torch.cat([ids, torch.full((3, 2), PAD)], dim=1)
     real = torch.arange(12)[None, :] < 10
     torch.testing.assert_close(model(padded, mask=real.expand(3, 12))[:, :10], logits)
@@ -77,11 +92,20 @@ def check_model(name: str, *, bidirectional: bool, vocab_size: int = 20) -> None
     for precision in (torch.float32, torch.bfloat16):
         model.zero_grad()
         with torch.autocast("cpu", precision, enabled=precision == torch.bfloat16):
-            model(ids, mask=mask).float().square().mean().backward()
+            _every_output(model, ids, mask).float().square().mean().backward()
         bad = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
         assert bad == []
     built = sum(p.numel() for p in model.parameters())
     assert count_parameters(config, vocab_size=vocab_size)["total"] == built
+
+
+def _every_output(model: Transformer, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Logits; of a pair those of all its parts."""
+    if not isinstance(model, Pair):
+        return model(ids, mask=mask)
+    found = model(ids, mask=mask, rows=mask, noise=torch.full((mask.numel(),), 0.5))
+    parts = (found.generated, found.verdicts, found.corrected)
+    return torch.cat([part.flatten() for part in parts if part is not None])
 
 
 def _wake(model: torch.nn.Module, generator: torch.Generator) -> None:

@@ -100,6 +100,32 @@ class MambaMixer(nn.Module):
         self.core.init_weights(generator)
 
 
+class TwoWayMixer(nn.Module):
+    """out(core(in(x)) + another core(in(x)) read from the end): Caduceus's layer."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        ssm = ssm_of(config)
+        channels = ssm.expand * config.width
+        self.layers = config.layers * (2 if config.ffn else 1)
+        self.in_proj = nn.Linear(config.width, 2 * channels, bias=False)
+        self.ahead = SelectiveCore(config.width, ssm)
+        self.back = SelectiveCore(config.width, ssm)
+        self.out = nn.Linear(channels, config.width, bias=False)
+
+    def forward(self, x: Tensor, flow: Flow) -> Tensor:
+        """[B, T, D] to [B, T, D]."""
+        inner, gate = linear(x, self.in_proj).chunk(2, -1)
+        turned = self.back(inner.flip(1), gate.flip(1), flow.turned()).flip(1)
+        return linear(self.ahead(inner, gate, flow) + turned, self.out)
+
+    def init_weights(self, generator: torch.Generator) -> None:
+        """As `MambaMixer`."""
+        draw_projections(self.in_proj, self.out, self.layers, generator)
+        self.ahead.init_weights(generator)
+        self.back.init_weights(generator)
+
+
 class SsmBlock(nn.Module):
     """x + mixer(norm(x)); then x + feed-forward(norm(x)) where the model has one (HELM)."""
 

@@ -75,7 +75,7 @@ class Modeling(NamedTuple):
     """The file that computes a model in transformers where that has no class for it.
 
     Attributes:
-        module: a file of biotrain, written beside the weights.
+        module: a file of biotrain, written beside the weights with those whose names go on from it.
         prefix: of its classes `Config`, `Model`, `ForCausalLM` and `ForMaskedLM`.
         model_type: in `config.json`; starts with `seqloom`.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from biodata.errors import ConfigError
 from biotrain.models.architecture import Modeling, Size
 from biotrain.ranges import check_range
 
@@ -36,8 +37,21 @@ class SsmConfig:
         metadata={"help": "mamba, bimamba, caduceus: rank of the step length; 0 = a 16th of the width"},
     )
 
+    head_channels: int = field(
+        default=0,
+        metadata={"help": "mamba2: channels of a head, which share a decay; 0 = 64 at most"},
+    )
+    equivariant: bool | None = field(
+        default=None,
+        metadata={"help": "caduceus: read both strands, needs a DNA vocabulary; false = any vocabulary"},
+    )
+    complement: tuple[int, ...] = field(
+        default=(),
+        metadata={"help": "caduceus: id of each token's reverse complement; filled in from the tokenizer"},
+    )
+
     def __post_init__(self) -> None:
-        for name in ("state_size", "dt_rank"):
+        for name in ("state_size", "dt_rank", "head_channels"):
             check_range(f"model {name}", getattr(self, name), low=0)
         for name in ("conv_taps", "expand"):
             check_range(f"model {name}", getattr(self, name), low=1)
@@ -49,8 +63,25 @@ def ssm_of(config: ModelConfig) -> SsmConfig:
     return config.ssm
 
 
+def refuse_others(config: ModelConfig, owners: dict[str, str]) -> None:
+    """Refuses options that belong to other models.
+
+    Args:
+        config: whose options are looked at.
+        owners: names of fields of `SsmConfig` that do nothing in this model, and whose they are.
+
+    Raises:
+        ConfigError: one is given.
+    """
+    for name, owner in owners.items():
+        if getattr(ssm_of(config), name) not in (0, None, ()):
+            raise ConfigError(f"model {config.name!r} has no option {name} (others have: {owner})")
+
+
 def settle_mamba(config: ModelConfig) -> dict[str, Any]:
     """Mamba-1's rules: 16 states, rank ceil(width / 16)."""
+    strands = {} if config.name == "caduceus" else {"equivariant": "caduceus", "complement": "caduceus"}
+    refuse_others(config, {"head_channels": "mamba2", **strands})
     ssm = ssm_of(config)
     rank = ssm.dt_rank or -(-config.width // 16)
     return {"ssm": replace(ssm, state_size=ssm.state_size or 16, dt_rank=rank)}

@@ -11,13 +11,18 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from biodata.codon import CODONS
 from biodata.errors import ConfigError, DataError
+from biodata.tokenizers.special import SPECIAL_TOKENS
 from biotrain.export import export_model, load_model
 from biotrain.layers.transformer import Transformer
 from biotrain.models import MODELS, ModelConfig, MoEConfig, build_model
+from biotrain.models.caduceus import complement_ids
+from biotrain.models.ssm_config import SsmConfig
 
 transformers = pytest.importorskip("transformers")
 VOCAB = 70
+COMPLEMENT = complement_ids((*SPECIAL_TOKENS, *CODONS))
 
 
 @pytest.fixture
@@ -71,6 +76,7 @@ NATIVE = {
     "llama": ("llama", {"kv_heads": 2, "rope_base": 500_000.0}, "LlamaForCausalLM"),
     "moe": ("moe", {"kv_heads": 2, "moe": MoEConfig(experts=4)}, "MixtralForCausalLM"),
     "mamba": ("mamba", {"ffn": 0}, "MambaForCausalLM"),
+    "mamba2": ("mamba2", {"ffn": 0, "ssm": SsmConfig(state_size=8, head_channels=16)}, "Mamba2ForCausalLM"),
 }
 OWN = {
     "gpt2-bidirectional": ("gpt2", {"bidirectional": True}),
@@ -85,6 +91,11 @@ OWN = {
     "hyena": ("hyena", {}),
     "hyena-both-sides": ("hyena", {"position": "learned", "bidirectional": True}),
     "mamba-helm": ("mamba", {"position": "learned"}),
+    "mamba2-mlp": ("mamba2", {"ssm": SsmConfig(state_size=8)}),
+    "bimamba": ("bimamba", {"position": "learned"}),
+    "bimamba-plain": ("bimamba", {"ffn": 0}),
+    "caduceus": ("caduceus", {"ffn": 0, "ssm": SsmConfig(complement=COMPLEMENT)}),
+    "caduceus-one-strand": ("caduceus", {"ssm": SsmConfig(equivariant=False)}),
 }
 CASES = {**{key: value[:2] for key, value in NATIVE.items()}, **OWN}
 
@@ -128,7 +139,8 @@ def test_modeling_file_has_our_logits(tokenizer_dir: Path, tmp_path: Path, case:
 
 
 @pytest.mark.parametrize("case", ["gpt2", "llama", "moe", "mamba", "gpt2-alibi", "moe-learned",
-                                  "bert-alibi-causal", "mamba-helm", "hyena"])  # fmt: skip
+                                  "bert-alibi-causal", "mamba-helm", "mamba2", "mamba2-mlp",
+                                  "hyena"])  # fmt: skip
 def test_transformers_generates_what_we_would(tokenizer_dir: Path, tmp_path: Path, case: str) -> None:
     """Greedy, with their cache, for two prompts of unequal length padded on the left."""
     model = trained(CASES[case][0], **CASES[case][1])
@@ -174,6 +186,18 @@ def foreign() -> dict[str, tuple[type, object]]:
         "bert": (t.BertForMaskedLM, t.BertConfig(**common)),
         "llama": (t.LlamaForCausalLM, t.LlamaConfig(**common, **rope)),
         "mixtral": (t.MixtralForCausalLM, t.MixtralConfig(**common, **rope, num_local_experts=3)),
+        "mamba2": (
+            t.Mamba2ForCausalLM,
+            t.Mamba2Config(
+                vocab_size=VOCAB,
+                hidden_size=32,
+                num_hidden_layers=2,
+                state_size=8,
+                num_heads=4,
+                head_dim=16,
+                n_groups=1,
+            ),
+        ),
         "mamba": (
             t.MambaForCausalLM,
             t.MambaConfig(
@@ -183,7 +207,7 @@ def foreign() -> dict[str, tuple[type, object]]:
     }
 
 
-@pytest.mark.parametrize("name", ["gpt2", "bert", "llama", "mixtral", "mamba"])
+@pytest.mark.parametrize("name", ["gpt2", "bert", "llama", "mixtral", "mamba", "mamba2"])
 def test_reads_what_transformers_wrote(tmp_path: Path, name: str) -> None:
     kind, shape = foreign()[name]
     torch.manual_seed(0)
