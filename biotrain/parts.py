@@ -148,8 +148,9 @@ def _lanes(config: TrainConfig, hardware: Hardware) -> Lanes:
     if hardware.device.type != "cpu" or config.compile:  # compiling is no work for several threads
         return Lanes()
     shape = config.model
+    drawing = (shape.pair.generator_dropout or 0.0) if shape.pair else 0.0
     return lanes_for(threads=hardware.threads, rows=config.batch_size, tokens=config.window,
-                     width=shape.width, dropout=shape.dropout)  # fmt: skip
+                     width=shape.width, dropout=max(shape.dropout, drawing))  # fmt: skip
 
 
 def random_stream(seed: int, name: str, number: int) -> int:

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from biodata.errors import ConfigError
+from biotrain.layers.attention import Attention
 
 
 def checkpoint_blocks(model: nn.Module) -> None:
@@ -29,7 +30,7 @@ def compile_blocks(model: nn.Module, *, backend: str = "inductor") -> None:
     """Compiles each block, for any number of tokens; the blocks, being alike, share the compiled code.
 
     Args:
-        model: with a list of modules `blocks`.
+        model: with lists of modules `blocks`.
         backend: of torch.compile.
 
     Raises:
@@ -39,6 +40,9 @@ def compile_blocks(model: nn.Module, *, backend: str = "inductor") -> None:
     compiler = os.environ.get("CXX", "g++")
     if on_cpu and shutil.which(compiler) is None:
         raise ConfigError(f"compile needs a C++ compiler on the CPU, {compiler!r} is not there: leave it out")
+    for layer in model.modules():
+        if isinstance(layer, Attention):  # the documents of every batch have lengths of their own
+            layer.apart = torch.compiler.disable(layer.apart)
     for block in _blocks(model):
         block.compile(dynamic=True, backend=backend)
 
@@ -49,7 +53,7 @@ def _again(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return checkpoint(forward, *args, use_reentrant=False, **kwargs)
 
 
-def _blocks(model: nn.Module) -> nn.ModuleList:
-    blocks = model.get_submodule("blocks")
-    assert isinstance(blocks, nn.ModuleList)
-    return blocks
+def _blocks(model: nn.Module) -> list[nn.Module]:
+    """Of a pair those of both models."""
+    lists = (m for name, m in model.named_modules() if name.rpartition(".")[2] == "blocks")
+    return [block for blocks in lists for block in blocks.children()]

@@ -9,7 +9,6 @@ import gzip
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +18,6 @@ import pyarrow as pa
 import pytest
 import torch
 
-from biodata.alphabet import reverse_complement
 from biodata.errors import DataError, FetchError
 from biodata.fetch.config import FetchConfig
 from biodata.fetch.fetch import fetch
@@ -46,18 +44,9 @@ from biotrain.optim import OptimConfig, build_optimizer
 from biotrain.optim.groups import set_learning_rate
 
 from .archive_server import ArchiveServer, Cut, Status, WholeFile
+from .vocabularies import dna_tokens
 
 FIRST = len(SPECIAL_TOKENS)
-
-
-def dna_tokens(size: int) -> list[str]:
-    """A vocabulary of short DNA words that has the reverse complement of each."""
-    tokens = list(SPECIAL_TOKENS)
-    for word in ("".join(letters) for k in (1, 2, 3) for letters in product("ACGT", repeat=k)):
-        new = {word, reverse_complement(word)} - set(tokens)
-        tokens += sorted(new) if len(tokens) + len(new) <= size else []
-    assert len(tokens) == size
-    return tokens
 
 
 def check_model(name: str, *, bidirectional: bool, vocab_size: int = 20) -> None:

@@ -39,7 +39,7 @@ def meta_parameters(config: ModelConfig, vocab_size: int) -> int:
 def test_every_recipe_is_valid() -> None:
     names = recipe_names()
     assert {f"helm-{m}-{s}" for m in ("gpt2", "bert") for s in HELM} <= set(names)
-    assert {f"moe-{s}" for s in MOE} <= set(names)
+    assert {f"moe-{s}" for s in MOE} | {"metro-base"} <= set(names)
     for name in names:
         config_of(name)
     assert len(names) == len(list((files("seqloom_cli") / "recipes").iterdir()))
@@ -98,3 +98,11 @@ def test_closed_form_equals_the_built_model(name: str, changes: dict[str, Any]) 
     config = ModelConfig(name=name, layers=2, width=24, heads=2, context=9, **changes)
     model = build_model(config, vocab_size=13)
     assert count_parameters(config, vocab_size=13)["total"] == sum(p.numel() for p in model.parameters())
+
+
+def test_metro_base() -> None:
+    """Discriminator and generator of METRO-T0's base, 12 and 4 layers of 768, and what is around them."""
+    config, d, vocab = config_of("metro-base"), 768, 70
+    around = vocab * d + 512 * d + 2 * d + (d * d + d) + (d + 1) + (d * d + d + 2 * d + vocab) + vocab
+    by_hand = (12 + 4) * (12 * d * d + 13 * d) + around
+    assert count_parameters(config, vocab_size=vocab)["total"] == by_hand == meta_parameters(config, vocab)

@@ -13,8 +13,7 @@ from biodata.errors import ConfigError
 from biotrain.layers.positions import alibi_bias, alibi_slopes, places_in_documents, rope_table, rotate
 from biotrain.layers.transformer import Transformer
 from biotrain.models import MODELS, ModelConfig, MoEConfig, build_model
-
-from ..contracts import dna_tokens
+from tests.vocabularies import dna_tokens
 
 LANGUAGE = [name for name in MODELS if not MODELS.load(name).takes & {"image", "pair"}]
 """Models that give logits over the vocabulary; the others have tests of their own."""
