@@ -52,7 +52,7 @@ def growths(model: nn.Module) -> dict[str, Growth]:
     if not isinstance(config, ModelConfig) or not config.mup_base_width:
         return {}
     with torch.device("meta"):
-        base = config.architecture.build(config.mup_base(), model.get_submodule("tokens").num_embeddings)
+        base = config.architecture.build(config.mup_base(), model.get_parameter("tokens.weight").shape[0])
     narrow = dict(base.named_parameters())
     found = {}
     for name, p in model.named_parameters():

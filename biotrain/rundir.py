@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from biodata.configs import from_dict, read_yaml, to_dict, write_yaml
-from biodata.errors import ConfigError, SeqloomError
+from biodata.errors import ConfigError, DataError, SeqloomError
 from biodata.files import fingerprint, read_json, sha256_file
 from biotrain.config import TrainConfig
+from biotrain.finetune_config import FinetuneConfig
 
 CONFIG_FILE = "config.yaml"
 SUMMARY_FILE = "summary.json"
 LOCK_FILE = ".lock"
 CHECKPOINTS = "checkpoints"
 MODEL = "model"
+
+RunConfig = TrainConfig | FinetuneConfig
 
 FREE = ("data", "tokenizer", "out", "resume", "threads", "keep_checkpoints", "checkpoint_every", "vocab_size",
         "parallel")  # fmt: skip
@@ -82,17 +85,18 @@ def provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {"exclusion": manifest.get("exclusion") or {"enabled": False}}
 
 
-def finished(config: TrainConfig, out: Path) -> dict[str, Any] | None:
+def finished(config: RunConfig, out: Path) -> dict[str, Any] | None:
     """The summary of a run that has ended, if `out` holds one.
 
     Raises:
         ConfigError: it was another run, or one that has not ended and `config.resume` is off.
+        DataError: a damaged summary.
     """
     if not (out / CONFIG_FILE).exists():
         return None
     _same_config(config, out)
     if (out / SUMMARY_FILE).exists():
-        return {**read_json(out / SUMMARY_FILE), "run": str(out)}
+        return {**_summary(out / SUMMARY_FILE), "run": str(out)}
     if has_checkpoint(out) and not config.resume:
         raise ConfigError(f"{out} holds a run that has not ended: give --resume, or choose another --out")
     return None
@@ -120,7 +124,7 @@ def has_checkpoint(out: Path) -> bool:
     return any((out / CHECKPOINTS).glob("step-*"))
 
 
-def begin(config: TrainConfig, out: Path) -> None:
+def begin(config: RunConfig, out: Path) -> None:
     """Writes `config.yaml`, after everything that can fail for a wrong setting."""
     write_yaml(out / CONFIG_FILE, to_dict(config))
 
@@ -130,7 +134,19 @@ def result(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {name: summary[name] for name in FIELDS if name in summary}
 
 
-def _same_config(config: TrainConfig, out: Path) -> None:
+def _summary(path: Path) -> dict[str, Any]:
+    try:
+        summary = dict(read_json(path))
+        missing = [name for name in (*FIELDS, "inputs") if name not in summary]
+    except (ValueError, TypeError) as error:
+        missing, summary = [str(error)], {}
+    if missing:
+        hint = "delete it and give --resume: it is written again"
+        raise DataError(f"not the summary of a run ({missing[0]})", where=path, hint=hint)
+    return summary
+
+
+def _same_config(config: RunConfig, out: Path) -> None:
     where = out / CONFIG_FILE
     before = _flat(to_dict(from_dict(type(config), read_yaml(where), where=str(where))))
     now = _flat(to_dict(config))
