@@ -5,7 +5,7 @@ Shapes: B rows, T tokens, K channels, S pixels of a side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar
@@ -41,7 +41,7 @@ class ImageDiffusion(Prediction):
 
     letters: np.ndarray
     image: ImageConfig | None = None
-    terms: ClassVar[Mapping[str, Term]] = MappingProxyType({"error": Term(per="rows")})
+    terms = MappingProxyType({"error": Term(per="rows")})
     predicts_tokens: ClassVar[bool] = False
 
     def attach(self, model: nn.Module) -> None:

@@ -13,10 +13,9 @@ Shapes: B rows, T tokens, N hidden tokens, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +48,7 @@ class MaskedDiffusion(Prediction):
     """
 
     draw: str = "count"
-    terms: ClassVar[Mapping[str, Term]] = MappingProxyType({"bound": Term(per="counted")})
+    terms = MappingProxyType({"bound": Term(per="counted")})
 
     def prepare(self, ids: Tensor, mask: Tensor, generator: torch.Generator) -> Prepared:
         """See `Objective.prepare`; by token, `weight` of its cross-entropy and whether it is `counted`.
