@@ -1,8 +1,8 @@
 """Based in plain PyTorch, written from its published formulas the way its released code computes them.
 
 Only for timing beside ours: the feature map expanded to 1 + 16 + 256 numbers, all pairs of tokens by them
-(the `quadratic` form), `Conv1d` over the transposed sequence. The window needs a CUDA kernel there; here it is
-masked attention over all keys.
+(the `quadratic` form), `Conv1d` over the transposed sequence. The window needs a CUDA kernel there; here it
+is masked attention over all keys.
 
 Shapes: B sequences, L places, D width, H heads.
 """

@@ -17,6 +17,7 @@ from biodata.tokenizers.special import SPECIAL_TOKENS
 from biotrain.export import export_model, load_model
 from biotrain.layers.transformer import Transformer
 from biotrain.models import MODELS, ModelConfig, MoEConfig, build_model
+from biotrain.models.based_config import BasedConfig
 from biotrain.models.caduceus import complement_ids
 from biotrain.models.ssm_config import SsmConfig
 
@@ -88,6 +89,15 @@ OWN = {
     "llama-alibi": ("llama", {"position": "alibi", "kv_heads": 2}),
     "moe-bidirectional": ("moe", {"bidirectional": True, "moe": MoEConfig(experts=3)}),
     "moe-learned": ("moe", {"position": "learned"}),
+    "based": ("based", {}),
+    "based-windows": (
+        "based",
+        {"based": BasedConfig(linear_layers=(1,), window_layers=(0,), attention_window=4)},
+    ),
+    "based-both-sides": (
+        "based",
+        {"based": BasedConfig(window_layers=(1,)), "position": "rope", "bidirectional": True},
+    ),
     "hyena": ("hyena", {}),
     "hyena-both-sides": ("hyena", {"position": "learned", "bidirectional": True}),
     "mamba-helm": ("mamba", {"position": "learned"}),
@@ -140,7 +150,7 @@ def test_modeling_file_has_our_logits(tokenizer_dir: Path, tmp_path: Path, case:
 
 @pytest.mark.parametrize("case", ["gpt2", "llama", "moe", "mamba", "gpt2-alibi", "moe-learned",
                                   "bert-alibi-causal", "mamba-helm", "mamba2", "mamba2-mlp",
-                                  "hyena"])  # fmt: skip
+                                  "hyena", "based", "based-windows"])  # fmt: skip
 def test_transformers_generates_what_we_would(tokenizer_dir: Path, tmp_path: Path, case: str) -> None:
     """Greedy, with their cache, for two prompts of unequal length padded on the left."""
     model = trained(CASES[case][0], **CASES[case][1])

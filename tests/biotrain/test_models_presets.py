@@ -25,8 +25,8 @@ MOE = {  # (layers, width, heads, kv_heads, experts, ffn), millions of parameter
 }
 
 
-def config_of(recipe: str) -> ModelConfig:
-    values = read_recipe(recipe, [])
+def config_of(recipe: str, *changes: str) -> ModelConfig:
+    values = read_recipe(recipe, list(changes))
     return check_recipe(values, Places.under(Path("run")), where=recipe).train.model
 
 
@@ -106,3 +106,65 @@ def test_metro_base() -> None:
     around = vocab * d + 512 * d + 2 * d + (d * d + d) + (d + 1) + (d * d + d + 2 * d + vocab) + vocab
     by_hand = (12 + 4) * (12 * d * d + 13 * d) + around
     assert count_parameters(config, vocab_size=vocab)["total"] == by_hand == meta_parameters(config, vocab)
+
+
+HYENA = {"20m": (12, 384), "50m": (7, 768), "100m": (14, 768), "150m": (12, 1024)}
+BASED = {  # layers, width, millions; 310m is the published 360M without its text vocabulary
+    "14m": (9, 384, 14.3),
+    "31m": (11, 512, 31.8),
+    "70m": (11, 768, 71.4),
+    "160m": (14, 1024, 159.0),
+    "310m": (27, 1024, 311.1),
+}
+TRANSFORMER = {  # layers, width, inner width, millions
+    "14m": (8, 384, 1024, 14.2),
+    "31m": (10, 512, 1344, 31.1),
+    "70m": (10, 768, 2048, 70.8),
+    "160m": (13, 1024, 2688, 161.9),
+    "310m": (25, 1024, 2688, 311.4),
+}
+
+
+@pytest.mark.parametrize("size", HYENA)
+def test_helm_hyena(size: str) -> None:
+    """A filter of 3 features, 64 wide; the mixer of the 50M model has HELM's 2,430,144 parameters."""
+    layers, d = HYENA[size]
+    config = config_of(f"helm-hyena-{size}")
+    network = (3 * 64 + 64) + 2 * (64 * 64 + 64) + 64 * d + 64
+    mixer = (4 * d * d + 4 * d) + 3 * d * 4 + d + network
+    assert d != 768 or mixer == 2_430_144
+    by_hand = layers * (mixer + 8 * d * d + 5 * d + 4 * d) + 2 * d + (2 * 70 + 444) * d
+    assert count_parameters(config, vocab_size=70)["total"] == by_hand == meta_parameters(config, 70)
+    assert by_hand / 1e6 == pytest.approx(float(size[:-1]), rel=0.1)
+
+
+@pytest.mark.parametrize(("size", "published"), [("tiny", 436_096), ("medium", 6_550_528)])
+def test_hyenadna(size: str, published: int) -> None:
+    config = config_of(f"hyenadna-{size}")
+    assert count_parameters(config, vocab_size=16)["total"] == published == meta_parameters(config, 16)
+
+
+@pytest.mark.parametrize("size", BASED)
+def test_based(size: str) -> None:
+    layers, d, millions = BASED[size]
+    config = config_of(f"based-{size}")
+    assert config.based is not None
+    linear = len(config.based.linear_layers)
+    assert linear == len(config.based.window_layers) == (layers + 1) // 5
+    mixers = linear * (2 * d * d + 2 * d * d // 4) + linear * 4 * d * d
+    mixers += (layers - 2 * linear) * (6 * d * d + 3 * 2 * d)
+    by_hand = mixers + layers * (6 * d * d + 2 * d) + d + 16 * d
+    assert count_parameters(config, vocab_size=16)["total"] == by_hand == meta_parameters(config, 16)
+    assert by_hand / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+@pytest.mark.parametrize("size", TRANSFORMER)
+def test_transformer_of_any_context(size: str) -> None:
+    layers, d, f, millions = TRANSFORMER[size]
+    by_hand = layers * (4 * d * d + 3 * d * f + 2 * d) + d + 16 * d
+    for context in (64, 256, 1024, 4096):
+        config = config_of(f"transformer-{size}", f"train.model.context={context}")
+        assert config.context == context
+        assert count_parameters(config, vocab_size=16)["total"] == by_hand
+    assert meta_parameters(config, 16) == by_hand
+    assert by_hand / 1e6 == pytest.approx(millions, abs=0.05)
