@@ -17,7 +17,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -147,11 +147,14 @@ def check_checkpoint(path: Path) -> RunState:
         DataError: the first file that is not as it was written.
     """
     where = path / "state.json"
+    if not path.is_dir():
+        raise DataError("not a checkpoint's folder", where=path)
     try:
         content = read_json(where)
         if content["format"] != FORMAT:
             raise DataError(f"checkpoint format {content['format']!r}, known is {FORMAT}", where=where)
         state = RunState(**content["state"])
+        _check_types(state)
         files = {str(name): dict(expected) for name, expected in content["files"].items()}
     except FileNotFoundError:
         raise DataError("no such file", where=where) from None
@@ -168,6 +171,14 @@ def check_checkpoint(path: Path) -> RunState:
         if _sum(path / name) != expected:
             raise DataError("truncated or altered since it was written", where=path / name)
     return state
+
+
+def _check_types(state: RunState) -> None:
+    """Raises TypeError where a field holds something else than a state does."""
+    for item in fields(RunState):
+        value, usual = getattr(state, item.name), getattr(RunState(), item.name)
+        if not isinstance(value, (int, float) if isinstance(usual, float) else type(usual)):
+            raise TypeError(f"{item.name} is {value!r}")
 
 
 def _begin(part: Path, target: Path) -> bool:

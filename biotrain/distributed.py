@@ -155,7 +155,7 @@ def joined(parallel: str, *, device: str) -> Iterator[Team]:
         LostProcessError: another process has ended.
     """
     team = _found(parallel)
-    if team.parallel == "none":
+    if team.parallel == "none" or dist.is_initialized():  # by a caller, who also ends it
         yield team
         return
     gpu = team.device(device).startswith("cuda") or (device == "auto" and torch.cuda.is_available())

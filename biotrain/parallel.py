@@ -50,7 +50,7 @@ class Processes(Lanes):
         if team.parallel == "ddp":
             from torch.nn.parallel import DistributedDataParallel
 
-            self._ddp = DistributedDataParallel(_Part(model), broadcast_buffers=False,
+            self._ddp = DistributedDataParallel(_Part(model), forward_sync_buffers=False,
                                                 gradient_as_bucket_view=True)  # fmt: skip
 
     def backward(self, model: nn.Module, parts: Iterable[Callable[[], Losses]]) -> list[Tensor]:

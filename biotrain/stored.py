@@ -49,6 +49,7 @@ class Stored:
         self.shapes = shard_shapes(self.shards) if self.shards.is_dir() else {
             key: value.shape for key, value in self.tensors.items()
         }  # fmt: skip
+        self.types = {key: value.dtype for key, value in self.tensors.items()}
 
     @torch.no_grad()
     def copy_to(self, own: Mapping[str, Tensor]) -> None:
@@ -63,12 +64,12 @@ def restore(own: Mapping[str, Tensor], stored: Stored) -> None:
     """Fills tensors with those of the same names.
 
     Raises:
-        DataError: names or shapes differ.
+        DataError: names, shapes or types differ.
     """
     different = sorted(own.keys() ^ stored.shapes.keys())
-    different += [
-        name for name in own.keys() & stored.shapes.keys() if own[name].shape != stored.shapes[name]
-    ]
+    both = sorted(own.keys() & stored.shapes.keys())
+    different += [name for name in both if own[name].shape != stored.shapes[name]]
+    different += [name for name in both if stored.types.get(name, own[name].dtype) != own[name].dtype]
     if different:
         raise DataError(f"of another model: tensor {different[0]!r} does not fit", where=stored.where)
     stored.copy_to(own)
@@ -78,7 +79,7 @@ def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, stored
     """Gives an optimizer the states of a checkpoint.
 
     Raises:
-        DataError: a state of an unknown parameter, or of another shape.
+        DataError: a state of an unknown parameter, or of another shape, or one that is missing.
     """
     parameters, own = dict(model.named_parameters()), {}
     for key, shape in stored.shapes.items():
@@ -88,6 +89,15 @@ def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, stored
         like = parameters[name].detach()
         own[key] = torch.zeros_like(like) if shape == like.shape else torch.zeros(shape, device=like.device)
         optimizer.state[parameters[name]][kind] = own[key]
+    names = {parameter: name for name, parameter in parameters.items()}
+    for group in optimizer.param_groups:  # those of a kind have the same states; one never trained has none
+        known: dict[int, set[str]] = {}
+        for p in group["params"]:
+            kinds = set(optimizer.state.get(p, ()))
+            missing = known.setdefault(p.ndim, kinds) ^ kinds if kinds else ()
+            for kind in sorted(missing):
+                what = f"of another model: {kind!r} is not there for all like {names[p]!r}"
+                raise DataError(what, where=stored.where)
     stored.copy_to(own)
 
 

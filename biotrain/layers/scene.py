@@ -14,6 +14,7 @@ from biotrain.layers.cache import Cache, States
 from biotrain.layers.documents import Documents, find_documents
 from biotrain.layers.positions import Rope, alibi_bias, places_in_documents, rope_table
 from biotrain.layers.routing import Routing
+from biotrain.layers.spans import Spans, find_spans
 from biotrain.models.config import ModelConfig
 
 
@@ -30,6 +31,7 @@ class Scene(NamedTuple):
         real: [B, T], True at real tokens; `None` when there is no padding.
         documents: of packed rows, for layers other than attention (`Architecture.attends`).
         states: what such layers remember of what came before.
+        spans: where packed documents lie, for attention within each; then `bias` is not needed.
     """
 
     places: Tensor
@@ -41,6 +43,7 @@ class Scene(NamedTuple):
     real: Tensor | None
     documents: Documents | None = None
     states: States | None = None
+    spans: Spans | None = None
 
 
 def make_scene(
@@ -66,6 +69,10 @@ def make_scene(
         causal = not config.bidirectional
         return Scene(places, causal, None, rope, None, routing, mask, documents=apart, states=states)
     assert not isinstance(cache, States)
+    if documents is not None and cache is None:
+        spans = find_spans(config, documents, mask)
+        if spans is not None:
+            return Scene(places, spans.causal, None, rope, None, routing, mask, spans=spans)
     is_causal, bias = not config.bidirectional, None
     if is_causal and (documents is not None or config.position == "alibi" or start):
         is_causal, bias = False, _future(start, ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -11,11 +12,13 @@ from typing import Any
 import typer
 
 from biodata.errors import SeqloomError
-from biodata.progress import say
+from biodata.progress import say, speaks
 
 
 def show(result: Mapping[str, Any], *, as_json: bool) -> None:
-    """Prints a result: one JSON object, or aligned lines for people."""
+    """Prints a result: one JSON object, or aligned lines for people; of several processes the first one."""
+    if not speaks():
+        return
     if as_json:
         print(json.dumps(result, ensure_ascii=False, default=str, allow_nan=False))
         return
@@ -41,6 +44,8 @@ def one_line_errors(run: Callable[..., None]) -> Callable[..., None]:
         try:
             run(*args, **kwargs)
         except SeqloomError as error:
+            if not speaks() and type(error) is SeqloomError:  # what the first process may not know
+                print(f"error in process {os.environ['RANK']}: {error}", file=sys.stderr, flush=True)
             _fail(str(error), error.exit_code)
         except KeyboardInterrupt:
             _fail("interrupted; the same command goes on where it stopped", 130)

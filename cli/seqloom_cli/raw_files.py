@@ -74,7 +74,9 @@ class TrainCommand(TrainConfig):
     """
 
     files: FilesConfig = field(default_factory=FilesConfig, metadata={"help": "sequences, no dataset yet"})
-    num_devices: int = field(default=1, metadata={"help": "devices of each machine, one process each"})
+    num_devices: int = field(
+        default=0, metadata={"help": "devices of each machine, one process each; 0 = as torchrun started them"}
+    )
     num_nodes: int = field(default=1, metadata={"help": "machines"})
 
     def __post_init__(self) -> None:
@@ -82,7 +84,7 @@ class TrainCommand(TrainConfig):
         if self.files.train_file and self.data is not None:
             raise ConfigError("data and train_file are two ways to give the same: give one of them")
         wanted, running = self.num_devices * self.num_nodes, int(os.environ.get("WORLD_SIZE", "1"))
-        if wanted != running:
+        if self.num_devices and wanted != running:
             raise ConfigError(
                 f"num_devices {self.num_devices} x num_nodes {self.num_nodes} = {wanted} processes, "
                 f"{running} running: start as many by torchrun"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from biodata.errors import DataError, SeqloomError
 from biotrain.checkpoint import (
@@ -164,3 +164,58 @@ def test_a_disk_that_refuses(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").write_text("in the way")
     with pytest.raises(SeqloomError, match=r"cannot write checkpoint .*step-1: "):
         save(tmp_path / "checkpoints", 1)
+
+
+def write_state(folder: Path, **changes: object) -> None:
+    """Changes `state.json`, whose checksums are made to fit the files."""
+    from biotrain.checkpoint import _sum
+
+    content = json.loads((folder / "state.json").read_text())
+    content["files"] = {name: _sum(folder / name) for name in content["files"]}
+    content["state"] |= changes
+    (folder / "state.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"step": "3"}, "step is '3'"),
+        ({"sums": None}, "sums is None"),
+        ({"train_seconds": [1]}, r"train_seconds is \[1\]"),
+    ],
+)
+def test_a_state_of_the_wrong_types(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    save(tmp_path, 1)
+    write_state(tmp_path / "step-1", **changes)
+    with pytest.raises(DataError, match=rf"state\.json: not the state of a checkpoint \({message}\)"):
+        check_checkpoint(tmp_path / "step-1")
+
+
+def test_files_that_no_checkpoint_has(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    state = json.loads((tmp_path / "step-1" / "state.json").read_text())
+    for files in ({"model.safetensors": {}}, {**state["files"], "../../secrets": {"size": 1, "crc32": 1}}):
+        (tmp_path / "step-1" / "state.json").write_text(json.dumps({**state, "files": files}))
+        with pytest.raises(DataError, match="not the state of a checkpoint"):
+            check_checkpoint(tmp_path / "step-1")
+    (tmp_path / "step-2").write_text("a file")
+    with pytest.raises(DataError, match="step-2: not a checkpoint's folder"):
+        check_checkpoint(tmp_path / "step-2")
+
+
+@pytest.mark.parametrize("change", ["missing", "kind", "integers"])
+def test_tensors_that_fit_only_almost(tmp_path: Path, change: str) -> None:
+    """Entered in state.json with the right checksums, as no accident would."""
+    save(tmp_path, 1)
+    name = "optimizer.safetensors" if change == "kind" else "model.safetensors"
+    path = tmp_path / "step-1" / name
+    tensors = load_file(path)
+    if change == "integers":
+        tensors["norm.bias"] = torch.zeros(8, dtype=torch.int64)
+    else:
+        del tensors["exp_avg_sq/norm.bias" if change == "kind" else "norm.bias"]
+    save_file(tensors, path)
+    write_state(tmp_path / "step-1")
+    expected = "'exp_avg_sq' is not there for all like" if change == "kind" else r"tensor 'norm\.bias'"
+    with pytest.raises(DataError, match=f"{name}: of another model: {expected}"):
+        load_checkpoint(tmp_path / "step-1", Trained(*trained(0)))
