@@ -39,8 +39,10 @@ def taylor_features(x: Tensor) -> Tensor:
     width = x.shape[-1]
     x = x * width**-0.25
     first, second = torch.triu_indices(width, width, device=x.device)
-    weight = x.new_ones(len(first)).masked_fill(first == second, math.sqrt(0.5))
-    return torch.cat((torch.ones_like(x[..., :1]), x, x[..., first] * x[..., second] * weight), -1)
+    # products with these, as the backward pass of x[..., first] adds up number by number
+    one, other = F.one_hot(torch.stack((first, second)), width).to(x.dtype)
+    one = one * x.new_ones(len(first), 1).masked_fill((first == second)[:, None], math.sqrt(0.5))
+    return torch.cat((torch.ones_like(x[..., :1]), x, (x @ one.t()) * (x @ other.t())), -1)
 
 
 def taylor_attention(q: Tensor, k: Tensor, v: Tensor, *, real: Tensor | None, causal: bool) -> Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +13,16 @@ import torch
 from torch.nn import functional as F
 
 from biodata.errors import ConfigError
+from biodata.io.fasta import read_fasta
+from biodata.tokenizers import load_tokenizer
+from biodata.tokenizers.special import BOS, EOS
+from biotrain.config import TrainConfig
+from biotrain.export import load_model
+from biotrain.generate import GenerateConfig, generate
 from biotrain.layers import kernels, linear_attention
 from biotrain.layers.linear_attention import taylor_attention, taylor_features, taylor_step
 from biotrain.layers.window_attention import window_attention
+from biotrain.loop import train
 from biotrain.models import ModelConfig, build_model, count_parameters
 from biotrain.models.based import based_of, kind_of
 from biotrain.models.based_config import BasedConfig
@@ -249,3 +258,23 @@ def test_overfits_eight_sequences(name: str, bidirectional: bool) -> None:
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.25  # ln 14 = 2.64 at the start; causal at best 0.18, as first tokens are a guess
+
+
+@pytest.mark.parametrize("name", ["based", "hyena"])
+def test_trains_and_generates_what_the_slow_way_would(
+    name: str, tiny_config: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    config = tiny_config(model=ModelConfig(name=name, layers=3, width=16, context=32), max_steps=3, pack=True)
+    assert math.isfinite(train(config)["val_loss"])
+    out = tmp_path / "new.fasta"
+    generate(GenerateConfig(run=config.out, out=out, num=3, temperature=0, max_length=20, batch_size=2))
+    model, tokenizer = load_model(config.out), load_tokenizer(config.tokenizer)
+    ids = [BOS]
+    for step in range(20):
+        logits = model(torch.tensor([ids]))[0, -1]
+        logits[[token for token in range(6) if token != EOS or step == 0]] = -torch.inf
+        ids.append(int(logits.argmax()))
+        if ids[-1] == EOS:
+            break
+    made = [row["sequence"] for batch in read_fasta(out) for row in batch.to_pylist()]
+    assert made == [tokenizer.decode(ids)] * 3
