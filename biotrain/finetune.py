@@ -25,10 +25,11 @@ from biodata.progress import say
 from biodata.tokenizers import Tokenizer, load_tokenizer
 from biotrain import rundir
 from biotrain.checkpoint import RunState, Trained, checkpoints, load_checkpoint, save_checkpoint
+from biotrain.conditions import condition_of
 from biotrain.device import Hardware, choose_hardware, using
 from biotrain.export import OWN_FILE, WEIGHTS_FILE, export_model, load_model, model_folder
 from biotrain.finetune_config import FinetuneConfig
-from biotrain.generate import Sampler, encode_prompt, length_limit
+from biotrain.generate import Sampler, length_limit
 from biotrain.generate_config import GenerateConfig
 from biotrain.grpo import Rollouts, advantages, log_probabilities, token_losses
 from biotrain.interrupt import StopRequest
@@ -67,7 +68,7 @@ def finetune(config: FinetuneConfig, reward: Reward) -> dict[str, Any]:
     folder = model_folder(config.run)
     inputs = {"model": sha256_file(folder / WEIGHTS_FILE)}
     with rundir.locked(config.out):
-        if (summary := rundir.finished(config, config.out)) is not None:
+        if (summary := rundir.finished(config, config.out, fields=FIELDS)) is not None:
             rundir.same_inputs(inputs, summary["inputs"], config.out)
             return {name: summary[name] for name in FIELDS}
         hardware = choose_hardware(device=config.device, precision="fp32", threads=config.threads)
@@ -100,10 +101,10 @@ class _Finetuning:
         drawing = GenerateConfig(run=config.run, out=config.out, num=config.sequences, seed=config.seed,
                                  batch_size=config.batch_size, max_length=config.max_length,
                                  prompt=config.prompt)  # fmt: skip
-        prompt = encode_prompt(drawing, self.tokenizer)
-        self.given = 1 + len(prompt)
-        limit = length_limit(drawing, self.model, len(prompt))
-        self.sampler = Sampler(self.model, drawing, prompt, limit)
+        condition = condition_of(drawing, self.tokenizer, folder / OWN_FILE)
+        self.given = 1 + len(condition.ids)
+        limit = length_limit(drawing, self.model, len(condition.ids))
+        self.sampler = Sampler(self.model, drawing, condition, limit)
 
     def start(self, inputs: dict[str, str]) -> RunState:
         """The newest checkpoint's state with its weights loaded, or the beginning."""
@@ -225,7 +226,7 @@ class _Finetuning:
         config = self.config
         start = read_json(self.folder / OWN_FILE) if (self.folder / OWN_FILE).is_file() else {}
         made = {"step": state.step, "inputs": state.inputs, "reward": config.reward}
-        made |= {name: start[name] for name in ("exclusion",) if name in start}
+        made |= {name: start[name] for name in ("exclusion", "objective") if name in start}
         export_model(self.model, self.folder, config.out / rundir.MODEL, metadata=made)
         summary = {
             "run": str(config.out),

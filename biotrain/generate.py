@@ -22,8 +22,9 @@ from biodata.errors import ConfigError, DataError
 from biodata.files import sha256_file
 from biodata.io.fasta import write_fasta
 from biodata.progress import progress, say
-from biodata.tokenizers import Tokenizer, load_tokenizer
+from biodata.tokenizers import load_tokenizer
 from biodata.tokenizers.special import BOS, EOS, SPECIAL_TOKENS
+from biotrain.conditions import Condition, condition_of
 from biotrain.diffusion.image_model import DitImage
 from biotrain.diffusion.notes import read_note
 from biotrain.diffusion.paint import STEPS, check_pictures, pictures, write_pictures
@@ -62,11 +63,12 @@ def generate(config: GenerateConfig) -> dict[str, Any]:
         raise DataError(
             sizes, where=folder, hint="export the model again with the tokenizer it was trained with"
         )
-    prompt = encode_prompt(config, tokenizer)
+    condition = condition_of(config, tokenizer, folder / OWN_FILE)
+    prompt = condition.ids
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     limit = length_limit(config, model, len(prompt))
     if model.causal:
-        sampler = Sampler(model.to(device), config, prompt, limit)
+        sampler = Sampler(model.to(device), config, condition, limit)
     else:
         sampler = DiffusionSampler(
             model.to(device), config, prompt=prompt, limit=limit, lengths=note["lengths"], choose=choose
@@ -78,7 +80,7 @@ def generate(config: GenerateConfig) -> dict[str, Any]:
             rows.extend(batch)
             advance(len(batch))
     seconds = time.perf_counter() - begin
-    _write(config, folder, tokenizer, rows)
+    _write(config, folder, rows, texts=[condition.written(row, tokenizer) for row in rows])
     made = sum(len(row) - 1 - len(prompt) for row in rows)
     return {"path": str(config.out), "n": len(rows), "tokens_per_s": round(made / seconds, 1)}
 
@@ -116,8 +118,10 @@ def choose(logits: Tensor, uniform: Tensor, *, temperature: float, top_k: int, t
 class Sampler:
     """Makes token rows; `limit` is the most tokens of a row, `<bos>` not counted."""
 
-    def __init__(self, model: Transformer, config: GenerateConfig, prompt: list[int], limit: int) -> None:
-        self.model, self.config, self.prompt, self.limit = model, config, prompt, limit
+    def __init__(self, model: Transformer, config: GenerateConfig, condition: Condition, limit: int) -> None:
+        self.model, self.config, self.limit = model, config, limit
+        self.prompt, self.never = condition.ids, [*NEVER, *condition.banned]
+        self.not_first = list(condition.not_first)
 
     def batches(self) -> Iterator[list[list[int]]]:
         """Rows of ids from `<bos>` on, `<eos>` included where it came, in the order of their index."""
@@ -148,9 +152,9 @@ class Sampler:
 
     def _next(self, inputs: Tensor, cache: Cache | States, uniform: Tensor, *, is_first: bool) -> Tensor:
         logits = self.model.logits(self.model.hidden(inputs, cache=cache)[:, -1])
-        logits[:, NEVER] = -torch.inf
-        if is_first and not self.prompt:
-            logits[:, EOS] = -torch.inf
+        logits[:, self.never] = -torch.inf
+        if is_first:
+            logits[:, self.not_first] = -torch.inf
         c = self.config
         return choose(logits, uniform, temperature=c.temperature, top_k=c.top_k, top_p=c.top_p)
 
@@ -165,6 +169,8 @@ def _check(config: GenerateConfig, model: Transformer, note: Mapping[str, Any]) 
             f"{config.run} is a masked model; generating needs a causal one (objective 'clm') or one "
             "trained by objective 'masked_diffusion'"
         )
+    if not model.causal and (config.suffix or config.text):
+        raise ConfigError(f"generate suffix and text are for causal models, {config.run} sees both sides")
     if model.causal and config.steps:
         raise ConfigError(f"generate steps is for diffusion models, {config.run} is causal: leave it out")
     if config.fresh_noise:
@@ -184,7 +190,7 @@ def _paint(config: GenerateConfig, folder: Path, model: DitImage) -> dict[str, A
     if config.out.suffix == ".npy":
         sheet = write_pictures(config.out, made)
         found = {"path": str(config.out), "n": len(made), "sheet": str(sheet)}
-        return {**found, "tokens_per_s": round(model.config.image.patches * len(made) / seconds, 1)}
+        return {**found, "tokens_per_s": round(model.image.patches * len(made) / seconds, 1)}
     texts = square_letters(made)
     if empty := sum(not text for text in texts):
         say(f"{empty} of {len(texts)} squares are white and give no sequence")
@@ -200,16 +206,6 @@ def _paint(config: GenerateConfig, folder: Path, model: DitImage) -> dict[str, A
     return {"path": str(config.out), "n": len(kept), "tokens_per_s": round(letters / seconds, 1)}
 
 
-def encode_prompt(config: GenerateConfig, tokenizer: Tokenizer) -> list[int]:
-    ids = tokenizer.encode(config.prompt, add_special_tokens=False) if config.prompt else []
-    if any(i < len(SPECIAL_TOKENS) for i in ids):
-        kind = tokenizer.kind
-        raise ConfigError(
-            f"generate prompt {config.prompt!r} is not made of whole tokens of tokenizer {kind!r}"
-        )
-    return ids
-
-
 def length_limit(config: GenerateConfig, model: Transformer, prompt: int) -> int:
     """The most tokens of a row, `<bos>` not counted and `<eos>` counted."""
     room = model.config.context - 1
@@ -221,7 +217,7 @@ def length_limit(config: GenerateConfig, model: Transformer, prompt: int) -> int
     return limit
 
 
-def _write(config: GenerateConfig, folder: Path, tokenizer: Tokenizer, rows: list[list[int]]) -> None:
+def _write(config: GenerateConfig, folder: Path, rows: list[list[int]], *, texts: list[str]) -> None:
     made = _made(config, folder)
     settings = f"temperature={config.temperature:g} top_k={config.top_k} top_p={config.top_p:g}"
     if config.steps:
@@ -229,7 +225,7 @@ def _write(config: GenerateConfig, folder: Path, tokenizer: Tokenizer, rows: lis
     write_fasta(
         config.out,
         [f"generated-{number:06d}" for number in range(1, len(rows) + 1)],
-        [tokenizer.decode(row) for row in rows],
+        texts,
         descriptions=[f"{made} {settings} end={'eos' if row[-1] == EOS else 'length'}" for row in rows],
     )
 

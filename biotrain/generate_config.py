@@ -40,6 +40,12 @@ class GenerateConfig:
         metadata={"help": "most tokens of a sequence, prompt included; 0 = as many as the model can read"},
     )
     prompt: str = field(default="", metadata={"help": "sequence that all begin with"})
+    suffix: str = field(
+        default="", metadata={"help": "sequence that all end with, the gap after prompt being filled (fim)"}
+    )
+    text: str = field(
+        default="", metadata={"help": "what the sequences are to be, in words (text_to_sequence)"}
+    )
     batch_size: int = field(default=64, metadata={"help": "sequences made side by side, 1 or more"})
     steps: int = field(
         default=0,

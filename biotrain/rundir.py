@@ -5,7 +5,7 @@ config.yaml  training_log.jsonl  checkpoints/step-N/  model/  summary.json
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,8 +85,13 @@ def provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {"exclusion": manifest.get("exclusion") or {"enabled": False}}
 
 
-def finished(config: RunConfig, out: Path) -> dict[str, Any] | None:
+def finished(config: RunConfig, out: Path, *, fields: Sequence[str] = FIELDS) -> dict[str, Any] | None:
     """The summary of a run that has ended, if `out` holds one.
+
+    Args:
+        config: of the run to be.
+        out: run folder.
+        fields: what the summary must have.
 
     Raises:
         ConfigError: it was another run, or one that has not ended and `config.resume` is off.
@@ -96,7 +101,7 @@ def finished(config: RunConfig, out: Path) -> dict[str, Any] | None:
         return None
     _same_config(config, out)
     if (out / SUMMARY_FILE).exists():
-        return {**_summary(out / SUMMARY_FILE), "run": str(out)}
+        return {**_summary(out / SUMMARY_FILE, fields), "run": str(out)}
     if has_checkpoint(out) and not config.resume:
         raise ConfigError(f"{out} holds a run that has not ended: give --resume, or choose another --out")
     return None
@@ -134,10 +139,10 @@ def result(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {name: summary[name] for name in FIELDS if name in summary}
 
 
-def _summary(path: Path) -> dict[str, Any]:
+def _summary(path: Path, fields: Sequence[str]) -> dict[str, Any]:
     try:
         summary = dict(read_json(path))
-        missing = [name for name in (*FIELDS, "inputs") if name not in summary]
+        missing = [name for name in (*fields, "inputs") if name not in summary]
     except (ValueError, TypeError) as error:
         missing, summary = [str(error)], {}
     if missing:

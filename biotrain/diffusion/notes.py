@@ -17,16 +17,17 @@ _QUANTILES = 33
 
 
 def sampling_note(config: TrainConfig, train: Samples) -> dict[str, Any]:
-    """For the metadata of an export: lengths for masked diffusion.
+    """For the metadata of an export: the objective, and lengths for masked diffusion.
 
     A masked model fills a given number of places. So that new sequences are as long as those it learnt from,
     33 evenly spaced quantiles of their tokens, special ones not counted, are noted.
     """
+    note: dict[str, Any] = {"objective": config.objective.name}
     if config.objective.name == "masked_diffusion":
         length = np.maximum(train.length - 2, 1)
         marks = np.quantile(length, np.linspace(0, 1, _QUANTILES), method="nearest")
-        return {NOTE: {"lengths": [int(value) for value in marks]}}
-    return {}
+        note[NOTE] = {"lengths": [int(value) for value in marks]}
+    return note
 
 
 def read_note(own: Path) -> Mapping[str, Any]:

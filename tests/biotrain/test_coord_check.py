@@ -1,4 +1,4 @@
-"""The coordinate check: logits of the usual model grow with width, those of muP do not; the picture is drawn."""
+"""The coordinate check: logits of the usual model grow with width, those of muP do not; it is drawn too."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from biodata.errors import ConfigError
 from biodata.io.fasta import read_fasta, write_fasta
 from biodata.tokenizers import TokenizerConfig, train_tokenizer
 from biodata.tokenizers.special import BOS, EOS
+from biotrain.conditions import Condition
 from biotrain.export import export_model, load_model
 from biotrain.generate import GenerateConfig, Sampler, choose, generate
 from biotrain.models import ModelConfig, build_model
@@ -51,7 +52,8 @@ def records(path: Path) -> list[tuple[str, str, str]]:
 def ids_of(folder: Path, **settings: object) -> list[list[int]]:
     config = GenerateConfig(run=folder, out=Path("unused"), **settings)
     with torch.inference_mode():
-        return [row for batch in Sampler(load_model(folder), config, [], 39).batches() for row in batch]
+        sampler = Sampler(load_model(folder), config, Condition(ids=[], not_first=(EOS,)), 39)
+        return [row for batch in sampler.batches() for row in batch]
 
 
 def test_writes_codons_and_says_how(run, tmp_path: Path) -> None:
