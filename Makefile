@@ -17,6 +17,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (once; a few minutes on a fresh machine)"
 	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	@# what mup declares would bring torchvision; the tests compare with it and need none of that
+	@PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install --quiet --no-deps mup==1.0.0
 	@touch $(STAMP)
 
 demo: $(STAMP)  ## the whole way on the embedded sample; prints where the report is

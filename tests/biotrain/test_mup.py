@@ -1,5 +1,5 @@
-"""muP: rates, decays and initial sizes of the published table, those of `mup.MuAdamW` where that package
-is; an exported model computes the same."""
+"""muP: rates, decays and initial sizes of the published table and of `mup.MuAdamW`; an exported model computes
+the same."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mup
 import pytest
 import torch
 
@@ -54,8 +55,7 @@ def test_rates_are_those_of_the_table(name: str, tied: bool) -> None:
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])
 def test_rates_equal_the_package(name: str) -> None:
-    """`pip install --no-deps mup` (what it declares brings a second torch)."""
-    mup = pytest.importorskip("mup")
+    """`make` installs it without what it declares, which would bring a second torch."""
     config = config_of(name, width=96, ffn=160, tie_embeddings=False)
     model = build_model(config, vocab_size=VOCAB)
     base, delta = (
