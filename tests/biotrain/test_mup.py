@@ -1,5 +1,5 @@
-"""muP: rates, decays and initial sizes of the published table and of `mup.MuAdamW`; an exported model computes
-the same."""
+"""muP: rates, decays and initial sizes of the published table and of `mup.MuAdamW`; an exported model
+computes the same."""
 
 from __future__ import annotations
 
