@@ -86,7 +86,7 @@ class Team:
         return "" if self.size == 1 else f"{self.size} processes ({self.parallel}), each on "
 
     def any(self, flag: bool) -> bool:
-        """Whether it is so in any process."""
+        """Whether it is so in any process; all wait for each other."""
         return flag if self.size == 1 else bool(self.total(torch.tensor(float(flag))))
 
     def total(self, values: Tensor) -> Tensor:
@@ -129,13 +129,13 @@ class Team:
     @contextmanager
     def first_ahead(self) -> Iterator[None]:
         """The others enter this block when process 0 has left it, which may fill a cache for all."""
-        if self.size > 1 and not self.first:
-            dist.barrier()
+        if not self.first:
+            self.any(False)
         try:
             yield
         finally:
-            if self.size > 1 and self.first:
-                dist.barrier()
+            if self.first:
+                self.any(False)
 
 
 ALONE = Team()

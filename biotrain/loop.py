@@ -141,7 +141,7 @@ class _Run:
             with progress("validating", batches) as tick:
                 scores = self._validate(lambda: tick(1) or stop.asked, batches=0)
             with self._averaged():
-                model = whole_model(self.parts.model, self.config.model, team=self.parts.team)
+                model = whole_model(self.parts.model, self.parts.team)
                 return self.parts.team.from_first(lambda: self._write(model, scores, paths))
 
     def _write(self, model: Transformer, scores: Mapping[str, float], paths: TrainPaths) -> dict[str, Any]:

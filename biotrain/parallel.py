@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from biodata.errors import ConfigError
 from biotrain.distributed import Team
 from biotrain.lanes import Lanes, Losses
-from biotrain.models import ModelConfig, build_model
+from biotrain.models import build_model
 
 if TYPE_CHECKING:
     from biotrain.layers.transformer import Transformer
@@ -76,7 +76,13 @@ class Processes(Lanes):
 
 
 def shard(model: nn.Module, team: Team, *, device: torch.device) -> None:
-    """Leaves in each process a part of every tensor; a block's are put together while it computes."""
+    """Leaves in each process a part of every tensor; a block's are put together while it computes.
+
+    Args:
+        model: whole, the same in each process; what its modules named `blocks` hold is cut block by block.
+        team: of the processes.
+        device: of this one.
+    """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
@@ -122,13 +128,13 @@ def cut_like(full: Tensor, own: Tensor) -> Tensor:
     return distribute_tensor(full, parts.device_mesh, parts.placements, src_data_rank=None)
 
 
-def whole_model(model: Transformer, config: ModelConfig, *, team: Team) -> Transformer:
+def whole_model(model: Transformer, team: Team) -> Transformer:
     """The model itself; of one in parts a whole copy on the CPU in process 0, the others get theirs back."""
     if team.parallel != "fsdp":
         return model
     state = {name: whole(value).cpu() for name, value in model.state_dict().items()}
     if not team.first:
         return model
-    copy = build_model(config, vocab_size=model.vocab_size)
+    copy = build_model(model.config, vocab_size=model.vocab_size)
     copy.load_state_dict(state)
     return copy

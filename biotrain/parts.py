@@ -77,6 +77,7 @@ def build_parts(
         config: of the run.
         dataset: tables of train and validation.
         hardware: device and number type.
+        team: the processes of the run.
 
     Raises:
         DataError: an empty split, or one without usable sequences.

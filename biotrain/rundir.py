@@ -25,7 +25,7 @@ MODEL = "model"
 RunConfig = TrainConfig | FinetuneConfig
 
 FREE = ("data", "tokenizer", "out", "resume", "threads", "keep_checkpoints", "checkpoint_every", "vocab_size",
-        "parallel")  # fmt: skip
+        "parallel", "log")  # fmt: skip
 """Settings that a resumed run may change: places (the content is compared instead), and what leaves the
 weights as they are."""
 

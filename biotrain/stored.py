@@ -78,10 +78,16 @@ def restore(own: Mapping[str, Tensor], stored: Stored) -> None:
 def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, stored: Stored) -> None:
     """Gives an optimizer the states of a checkpoint.
 
+    Args:
+        model: whose parameters the optimizer has.
+        optimizer: of the same kind as when it was stored; states that it has are forgotten.
+        stored: its file.
+
     Raises:
         DataError: a state of an unknown parameter, or of another shape, or one that is missing.
     """
     parameters, own = dict(model.named_parameters()), {}
+    optimizer.state.clear()
     for key, shape in stored.shapes.items():
         kind, _, name = key.partition("/")
         if name not in parameters or not _fits(shape, parameters[name]):

@@ -64,7 +64,17 @@ def find_spans(config: ModelConfig, documents: Tensor, mask: Tensor | None) -> S
 
 
 def fused_in_spans(qkv: Tensor, spans: Spans, *, heads: int, dropout: float) -> Tensor:
-    """Causal attention on the CPU, [B, T, 3 H d] to [B, T, H d]: each document as a batch of one."""
+    """Causal attention on the CPU, each document as a batch of one.
+
+    Args:
+        qkv: [B, T, 3 H d].
+        spans: of the documents.
+        heads: H.
+        dropout: probability.
+
+    Returns:
+        [B, T, H d].
+    """
     parts = qkv.flatten(0, 1).split(spans.sizes)
     y = torch.cat([causal_attention(part[None], heads, dropout)[0] for part in parts])
     return y.view(*qkv.shape[:2], -1)

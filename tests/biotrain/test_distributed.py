@@ -11,23 +11,30 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
 
 from biodata.configs import to_dict, write_yaml
 from biodata.errors import ConfigError
 from biotrain import loop
 from biotrain.config import OptimConfig, TrainConfig
+from biotrain.device import choose_hardware
 from biotrain.distributed import ALONE, Team, joined
-from biotrain.loop import train
-from biotrain.models import MoEConfig
+from biotrain.loop import dry_run, train
+from biotrain.models import MODELS, ModelConfig, MoEConfig
+from biotrain.objectives import ObjectiveConfig
 from biotrain.parallel import check_sharded
+from biotrain.parts import build_parts
+from biotrain.step import train_step, validate
 from tests.biotrain.conftest import TINY
+from tests.biotrain.test_loop import Tables
 from tests.biotrain.two_processes import run
 
 Make = Callable[..., TrainConfig]
@@ -137,3 +144,59 @@ def test_what_parts_do_not_go_with() -> None:
         check_sharded(optimizer="sgd", ema_on_cpu=False)
     with pytest.raises(ConfigError, match="ema_on_cpu"):
         check_sharded(optimizer="lion", ema_on_cpu=True)
+
+
+@pytest.fixture
+def connected() -> Iterator[None]:
+    """A process group of this process alone."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_every_model_can_be_shared_out(tiny_config: Make, connected: None, name: str) -> None:
+    """Two steps under each engine are those without: DDP waits for every parameter, FSDP cuts each."""
+    config = tiny_config(model=small(name), objective=ObjectiveConfig(name=objective_of(name)), batch_size=4)
+    hardware = choose_hardware(device="cpu", precision="fp32", threads=1)
+    found = []
+    for parallel in ("none", "ddp", "fsdp"):
+        parts = build_parts(config, Tables(train=8, validation=4), hardware, team=Team(parallel=parallel))
+        rows = parts.train.rows(np.arange(4))
+        results = [train_step(parts, rows, step) for step in (1, 2)]
+        scores = validate(parts, batches=1, stopped=lambda: False)
+        assert scores is not None
+        found.append([*(r.loss.item() for r in results), results[1].grad_norm.item(), scores["val_loss"]])
+    assert found[1] == pytest.approx(found[0], rel=2e-5) and found[2] == pytest.approx(found[0], rel=2e-5)
+
+
+@pytest.mark.parametrize("optim", [{"clip_mode": "agc"}, {"clip_mode": "value"}, {"name": "lion"}])
+def test_clipping_and_steps_in_parts(tiny_config: Make, connected: None, optim: dict[str, Any]) -> None:
+    config = tiny_config(optim=OptimConfig(lr=1e-3, clip_norm=0.02, **optim), ema_decay=0.9)
+    hardware = choose_hardware(device="cpu", precision="fp32", threads=1)
+    found = []
+    for parallel in ("none", "fsdp"):
+        parts = build_parts(config, Tables(train=8, validation=4), hardware, team=Team(parallel=parallel))
+        results = [train_step(parts, parts.train.rows(np.arange(8)), step) for step in (1, 2, 3)]
+        found.append([value.item() for r in results for value in (r.loss, r.grad_norm)])
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_a_dry_run_of_every_model(name: str) -> None:
+    objective = ObjectiveConfig(name=objective_of(name))
+    plan = dry_run(TrainConfig(model=small(name), objective=objective, vocab_size=70, max_steps=7))
+    assert plan["steps"] == 7 and plan["tokens_per_step"] == 32 * 32
+    assert plan["memory_bytes"] > 16 * plan["parameters"]["total"] > 1000
+    assert plan["flops_per_token"] >= 6 * small(name).layers * small(name).width ** 2
+
+
+def small(name: str) -> ModelConfig:
+    heads = {"heads": 2} if "heads" in MODELS.load(name).takes else {}
+    return ModelConfig(name=name, layers=2, width=32, context=32, **heads)
+
+
+def objective_of(name: str) -> str:
+    """One that the model takes."""
+    architecture = MODELS.load(name)
+    return (*architecture.objectives, "mlm" if architecture.bidirectional else "clm")[0]
