@@ -11,21 +11,18 @@ from tokenizers import Tokenizer, models, trainers
 
 from biodata.errors import DataError
 from biodata.progress import progress
-from biodata.tokenizers.columns import chunks_of, join
 from biodata.tokenizers.corpus import Corpus
+from biodata.tokenizers.encoding import ByPortable
 from biodata.tokenizers.kinds import Kind
 from biodata.tokenizers.merges import MOST_TOKENS, learn_merges
 from biodata.tokenizers.portable import (
-    encode_portably,
     merges_of,
     normalizer,
     read_model,
     save_folder,
     tokens_by_id,
-    tokens_text,
     with_special_tokens,
 )
-from biodata.tokenizers.protocol import Encoded, SequenceColumn, id_type
 from biodata.tokenizers.special import SPECIAL_TOKENS, UNK
 from biodata.tokenizers.subword import LETTERS, alphabet_of, check_size, known_pieces, saved_alphabet
 
@@ -35,7 +32,7 @@ if TYPE_CHECKING:
 DEFAULT_SIZE = 4096
 
 
-class BpeTokenizer:
+class BpeTokenizer(ByPortable):
     """Pieces of sequences by byte-pair encoding (Sennrich et al. 2016, doi:10.18653/v1/P16-1162).
 
     Lower case is read as upper case and, in nucleotides, U as T. Every letter of the alphabet has a
@@ -68,24 +65,6 @@ class BpeTokenizer:
         portable = Tokenizer(model)
         portable.normalizer = normalizer(alphabet)
         self.portable = with_special_tokens(portable, SPECIAL_TOKENS)
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of tokens, special ones included."""
-        return len(self.tokens)
-
-    def encode(self, sequence: str, *, add_special_tokens: bool = True) -> list[int]:
-        """Ids of one sequence."""
-        return self.portable.encode(sequence, add_special_tokens=add_special_tokens).ids
-
-    def encode_column(self, column: SequenceColumn, *, add_special_tokens: bool = True) -> Encoded:
-        """Ids of a column (see `Tokenizer`)."""
-        parts = (encode_portably(self.portable, c, special=add_special_tokens) for c in chunks_of(column))
-        return join(parts, id_type(self.vocab_size))
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """The letters of ids, special tokens left out."""
-        return tokens_text(self.tokens, ids)
 
     def save(self, path: Path) -> None:
         """Writes the folder (see `Tokenizer`)."""

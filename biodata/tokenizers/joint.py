@@ -22,11 +22,10 @@ from tokenizers import (
 from biodata.alphabet import PROTEIN
 from biodata.errors import ConfigError, DataError
 from biodata.progress import progress
-from biodata.tokenizers.columns import chunks_of, join
 from biodata.tokenizers.corpus import Corpus
+from biodata.tokenizers.encoding import ByPortable
 from biodata.tokenizers.kinds import Kind
-from biodata.tokenizers.portable import encode_portably, merges_of, read_model, save_folder, tokens_of
-from biodata.tokenizers.protocol import Encoded, SequenceColumn, id_type
+from biodata.tokenizers.portable import merges_of, read_model, save_folder, tokens_of
 from biodata.tokenizers.rows import sampled_texts
 from biodata.tokenizers.special import BOS, EOS, SPECIAL_TOKENS, UNK
 
@@ -53,7 +52,7 @@ _TEXT_LETTERS = tuple(" \n" + ascii_lowercase + digits + punctuation)
 _WORDS = Regex(rf"[{DNA_MARK}{PROTEIN_MARK}].| ?\p{{L}}+| ?\p{{N}}| ?[^\s\p{{L}}\p{{N}}]+|\s+")
 
 
-class JointTokenizer:
+class JointTokenizer(ByPortable):
     """Byte-pair encoding of text, and one token for each letter of a sequence, in one vocabulary.
 
     What stands between `<dna>` and `</dna>` is read base by base (A, C, G, T, N; case is ignored and U is T),
@@ -85,20 +84,6 @@ class JointTokenizer:
             vocabulary, merges, unk_token=SPECIAL_TOKENS[UNK], byte_fallback=True, ignore_merges=True
         )
         self.portable = _portable(model)
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of tokens, special ones included."""
-        return len(self.tokens)
-
-    def encode(self, sequence: str, *, add_special_tokens: bool = True) -> list[int]:
-        """Ids of one string of text and sequences."""
-        return self.portable.encode(sequence, add_special_tokens=add_special_tokens).ids
-
-    def encode_column(self, column: SequenceColumn, *, add_special_tokens: bool = True) -> Encoded:
-        """Ids of a column (see `Tokenizer`)."""
-        parts = (encode_portably(self.portable, c, special=add_special_tokens) for c in chunks_of(column))
-        return join(parts, id_type(self.vocab_size))
 
     def decode(self, ids: Iterable[int]) -> str:
         """The string of ids with its boundaries, text in lower case; special tokens are left out."""

@@ -12,11 +12,12 @@ import pyarrow as pa
 
 from biodata.codon import CODONS
 from biodata.errors import ConfigError, DataError
-from biodata.tokenizers.columns import Layout, chunks_of, has_special_text, join, lay_out, one_byte_letters
+from biodata.tokenizers.columns import Layout, has_special_text, lay_out, one_byte_letters
+from biodata.tokenizers.encoding import InColumns
 from biodata.tokenizers.kinds import Kind, check_fixed, fixed_kind
 from biodata.tokenizers.overlap import portable_spaced, save_spaced_folder, unspaced
-from biodata.tokenizers.portable import encode_portably, portable_table, save_folder, tokens_text
-from biodata.tokenizers.protocol import Encoded, SequenceColumn, id_type
+from biodata.tokenizers.portable import encode_portably, portable_table, save_folder
+from biodata.tokenizers.protocol import Encoded, id_type
 from biodata.tokenizers.special import SPECIAL_TOKENS, UNK
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _INVALID = 0x80
 _LETTERS_PER_BYTE = 4
 
 
-class KmerTokenizer:
+class KmerTokenizer(InColumns):
     """All k-mers of A, C, G, T in alphabetical order from id 6.
 
     Reading starts at the first letter. Lower case is read as upper case and U as T, so `decode` writes T. A
@@ -73,22 +74,8 @@ class KmerTokenizer:
             else portable_table(self.tokens, alphabet=self.alphabet, width=k)
         )
 
-    @property
-    def vocab_size(self) -> int:
-        """Number of tokens, special ones included: 4^k + 6."""
-        return len(self.tokens)
-
-    def encode(self, sequence: str, *, add_special_tokens: bool = True) -> list[int]:
-        """Ids of one sequence."""
-        column = pa.array([sequence], pa.large_string())
-        return self.encode_column(column, add_special_tokens=add_special_tokens).ids.tolist()
-
-    def encode_column(self, column: SequenceColumn, *, add_special_tokens: bool = True) -> Encoded:
-        """Ids of a column (see `Tokenizer`)."""
-        parts = (self._encode_chunk(rows, add_special_tokens) for rows in chunks_of(column))
-        return join(parts, id_type(self.vocab_size))
-
-    def _encode_chunk(self, rows: pa.LargeStringArray, special: bool) -> Encoded:
+    def encode_chunk(self, rows: pa.LargeStringArray, *, special: bool) -> Encoded:
+        """Ids of a part of a column."""
         if not self.overlap and has_special_text(rows):
             return encode_portably(self.portable, rows, special=special)
         layout = lay_out(one_byte_letters(rows), k=self.k, stride=self.stride, special=special)
@@ -117,7 +104,7 @@ class KmerTokenizer:
         """
         if self.overlap:
             return unspaced(self.tokens, ids, stride=self.stride)
-        return tokens_text(self.tokens, ids)
+        return super().decode(ids)
 
     def save(self, path: Path) -> None:
         """Writes the folder (see `Tokenizer`)."""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from biodata.alphabet import PROTEIN
-from biodata.tokenizers.columns import chunks_of, has_special_text, join, lay_out, one_byte_letters
+from biodata.tokenizers.columns import has_special_text, lay_out, one_byte_letters
+from biodata.tokenizers.encoding import InColumns
 from biodata.tokenizers.kinds import fixed_kind
-from biodata.tokenizers.portable import encode_portably, portable_table, save_folder, tokens_text
-from biodata.tokenizers.protocol import Encoded, SequenceColumn, id_type
+from biodata.tokenizers.portable import encode_portably, portable_table, save_folder
+from biodata.tokenizers.protocol import Encoded
 from biodata.tokenizers.special import SPECIAL_TOKENS, UNK
 
 
-class LetterTokenizer:
+class LetterTokenizer(InColumns):
     """A token for each letter of an alphabet.
 
     Lower case is read as upper case. In nucleotides U is read as T, so `decode` writes T; N has its own
@@ -42,30 +42,12 @@ class LetterTokenizer:
         self.portable = portable_table(tokens, alphabet=alphabet, width=1)
         self._table = _byte_table(tokens, rna=alphabet == "dna")
 
-    @property
-    def vocab_size(self) -> int:
-        """Number of tokens, special ones included."""
-        return len(self.tokens)
-
-    def encode(self, sequence: str, *, add_special_tokens: bool = True) -> list[int]:
-        """Ids of one sequence."""
-        column = pa.array([sequence], pa.large_string())
-        return self.encode_column(column, add_special_tokens=add_special_tokens).ids.tolist()
-
-    def encode_column(self, column: SequenceColumn, *, add_special_tokens: bool = True) -> Encoded:
-        """Ids of a column (see `Tokenizer`)."""
-        parts = (self._encode_chunk(rows, add_special_tokens) for rows in chunks_of(column))
-        return join(parts, id_type(self.vocab_size))
-
-    def _encode_chunk(self, rows: pa.LargeStringArray, special: bool) -> Encoded:
+    def encode_chunk(self, rows: pa.LargeStringArray, *, special: bool) -> Encoded:
+        """Ids of a part of a column."""
         if has_special_text(rows):
             return encode_portably(self.portable, rows, special=special)
         layout = lay_out(one_byte_letters(rows), special=special)
         return layout.finish(np.frombuffer(bytearray(layout.letters.translate(self._table)), np.uint8))
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """The letters of ids, special and reserved tokens left out."""
-        return tokens_text(self.tokens, ids)
 
     def save(self, path: Path) -> None:
         """Writes the folder (see `Tokenizer`)."""

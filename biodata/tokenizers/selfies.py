@@ -13,17 +13,17 @@ import pyarrow as pa
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from biodata.errors import ConfigError, DataError
-from biodata.tokenizers.columns import chunks_of, has_special_text, join
+from biodata.tokenizers.columns import has_special_text
 from biodata.tokenizers.corpus import Corpus
+from biodata.tokenizers.encoding import InColumns
 from biodata.tokenizers.kinds import Kind
 from biodata.tokenizers.portable import (
     encode_portably,
     read_model,
     save_folder,
-    tokens_text,
     with_special_tokens,
 )
-from biodata.tokenizers.protocol import Encoded, SequenceColumn, id_type
+from biodata.tokenizers.protocol import Encoded
 from biodata.tokenizers.special import BOS, EOS, SPECIAL_TOKENS, UNK
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _PARTS = rf"{_SYMBOL}|[\s\S]"
 _PARTS_POLARS = rf"(?s){_SYMBOL}|."
 
 
-class SelfiesTokenizer:
+class SelfiesTokenizer(InColumns):
     """Molecules as SELFIES (Krenn et al. 2020, doi:10.1088/2632-2153/aba947), a token for each symbol.
 
     A symbol is what stands in brackets, or the `.` between fragments. Case is kept: `[C]` and `[c]` differ. A
@@ -61,22 +61,8 @@ class SelfiesTokenizer:
         self.portable = with_special_tokens(portable, SPECIAL_TOKENS)
         self._ids = vocabulary
 
-    @property
-    def vocab_size(self) -> int:
-        """Number of tokens, special ones included."""
-        return len(self.tokens)
-
-    def encode(self, sequence: str, *, add_special_tokens: bool = True) -> list[int]:
-        """Ids of one molecule."""
-        column = pa.array([sequence], pa.large_string())
-        return self.encode_column(column, add_special_tokens=add_special_tokens).ids.tolist()
-
-    def encode_column(self, column: SequenceColumn, *, add_special_tokens: bool = True) -> Encoded:
-        """Ids of a column (see `Tokenizer`)."""
-        parts = (self._encode_chunk(rows, add_special_tokens) for rows in chunks_of(column))
-        return join(parts, id_type(self.vocab_size))
-
-    def _encode_chunk(self, rows: pa.LargeStringArray, special: bool) -> Encoded:
+    def encode_chunk(self, rows: pa.LargeStringArray, *, special: bool) -> Encoded:
+        """Ids of a part of a column."""
         if has_special_text(rows):
             return encode_portably(self.portable, rows, special=special)
         parts = pl.Series(values=rows, dtype=pl.String).str.extract_all(_PARTS_POLARS)
@@ -88,10 +74,6 @@ class SelfiesTokenizer:
             return Encoded(known, offsets)
         ids = np.insert(known, np.repeat(offsets, 2)[1:-1], np.tile([BOS, EOS], len(rows)))
         return Encoded(ids, offsets + 2 * np.arange(len(offsets)))
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """The symbols of ids, special tokens left out."""
-        return tokens_text(self.tokens, ids)
 
     def save(self, path: Path) -> None:
         """Writes the folder (see `Tokenizer`)."""

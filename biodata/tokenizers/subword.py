@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +11,14 @@ from tokenizers import Regex, Tokenizer, pre_tokenizers
 
 from biodata.alphabet import PROTEIN
 from biodata.errors import ConfigError, DataError
-from biodata.tokenizers.columns import chunks_of, join
 from biodata.tokenizers.corpus import Corpus, Sample
+from biodata.tokenizers.encoding import ByPortable
 from biodata.tokenizers.portable import (
-    encode_portably,
     normalizer,
     save_folder,
     tokens_by_id,
-    tokens_text,
     with_special_tokens,
 )
-from biodata.tokenizers.protocol import Encoded, SequenceColumn, id_type
 from biodata.tokenizers.special import SPECIAL_TOKENS
 
 if TYPE_CHECKING:
@@ -31,7 +28,7 @@ LETTERS: Mapping[str, str] = {"dna": "ACGT", "protein": PROTEIN.letters}
 """The letters that every vocabulary has, by alphabet."""
 
 
-class SubwordTokenizer:
+class SubwordTokenizer(ByPortable):
     """A tokenizer that is what its `tokenizer.json` does: pieces of sequences that were learnt from data.
 
     Lower case is read as upper case and, in nucleotides, U as T. Every letter of the alphabet has a token
@@ -55,24 +52,6 @@ class SubwordTokenizer:
         self.portable = with_special_tokens(portable, SPECIAL_TOKENS)
         self.tokens = tokens_by_id(portable.get_vocab())
         check_tokens(kind, alphabet, self.tokens)
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of tokens, special ones included."""
-        return len(self.tokens)
-
-    def encode(self, sequence: str, *, add_special_tokens: bool = True) -> list[int]:
-        """Ids of one sequence."""
-        return self.portable.encode(sequence, add_special_tokens=add_special_tokens).ids
-
-    def encode_column(self, column: SequenceColumn, *, add_special_tokens: bool = True) -> Encoded:
-        """Ids of a column (see `Tokenizer`)."""
-        parts = (encode_portably(self.portable, c, special=add_special_tokens) for c in chunks_of(column))
-        return join(parts, id_type(self.vocab_size))
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """The letters of ids, special tokens left out."""
-        return tokens_text(self.tokens, ids)
 
     def save(self, path: Path) -> None:
         """Writes the folder (see `Tokenizer`)."""
