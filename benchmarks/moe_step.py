@@ -13,26 +13,18 @@ contender lives in a process of its own and they take turns, one step each a rou
 
 from __future__ import annotations
 
-import argparse
-import json
-import multiprocessing
-import platform
-import statistics
-import time
-from collections.abc import Callable
 from functools import partial
-from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
+
+from paired import Step, compare, options, save
 
 BATCH, LENGTH, VOCAB = 16, 256, 128
 SHAPE: dict[str, Any] = {"layers": 4, "width": 256, "heads": 4, "kv_heads": 2, "ffn": 512}
 EXPERTS, TOP_K = 4, 2
 CONTENDERS = ("seqloom", "seqloom plain", "mixtral grouped_mm", "mixtral loop")
-WARM_UP = 3
 
 
-def make_ours() -> Callable[[], float]:
+def make_ours() -> Step:
     """Our step: lanes, losses and optimizer as the training loop has them."""
     import torch
     from torch.nn import functional as F
@@ -69,7 +61,7 @@ def make_ours() -> Callable[[], float]:
     return step
 
 
-def make_theirs(experts: str, *, compiled: bool) -> Callable[[], float]:
+def make_theirs(experts: str, *, compiled: bool) -> Step:
     """transformers' step."""
     import torch
     import transformers
@@ -98,7 +90,7 @@ def make_theirs(experts: str, *, compiled: bool) -> Callable[[], float]:
     return step
 
 
-def make(name: str) -> Callable[[], float]:
+def make(name: str) -> Step:
     """The step of a contender; building ours asks the C library to keep freed memory."""
     from contextlib import nullcontext
 
@@ -125,83 +117,13 @@ def token_ids() -> Any:
     return torch.randint(6, VOCAB, (BATCH, LENGTH), generator=torch.Generator().manual_seed(0))
 
 
-def serve(name: str, threads: int, clock: str, pipe: Connection) -> None:
-    """A contender's process: one timed step per message until `None` comes."""
-    import torch
-
-    torch.set_num_threads(threads)
-    step = make(name)
-    for _ in range(WARM_UP):
-        step()
-    pipe.send("ready")
-    read = time.perf_counter if clock == "wall" else time.process_time
-    while pipe.recv() is not None:
-        start = read()
-        loss = step()
-        pipe.send({"seconds": read() - start, "loss": loss})
-
-
-def run(names: list[str], arguments: argparse.Namespace) -> list[dict[str, dict[str, float]]]:
-    """Rounds in which processes take turns."""
-    context = multiprocessing.get_context("spawn")
-    pipes: dict[str, Any] = {}
-    for name in names:
-        pipes[name], theirs = context.Pipe()
-        values = (name, arguments.threads, arguments.clock, theirs)
-        context.Process(target=serve, args=values, daemon=True).start()
-        theirs.close()
-        pipes[name].recv()
-    rounds = []
-    for number in range(arguments.rounds):
-        order = names if number % 2 == 0 else names[::-1]
-        rounds.append({name: ask(pipes[name]) for name in order})
-    for pipe in pipes.values():
-        pipe.send(None)
-    return rounds
-
-
-def ask(pipe: Any) -> dict[str, float]:
-    """One step of a process."""
-    pipe.send("step")
-    return pipe.recv()
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Median, least and most."""
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: CPU seconds / threads")
+    parser = options(__doc__)
     parser.add_argument("--compile", action="store_true", help="with transformers compiled")
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     names = [*CONTENDERS, *(["mixtral compiled"] if arguments.compile else [])]
-    rounds = run(names, arguments)
-    tokens = BATCH * LENGTH * (arguments.threads if arguments.clock == "cpu" else 1)
-    speeds = {name: [tokens / r[name]["seconds"] for r in rounds] for name in names}
-    ratios = {
-        f"seqloom / {name}": spread([a / b for a, b in zip(speeds["seqloom"], speeds[name])])
-        for name in names[1:]
-    }
-    print(f"{arguments.rounds} rounds, {arguments.threads} threads, {arguments.clock} clock\n")
-    print("| contender | tokens/s median | min | max |\n|---|---|---|---|")
-    for name in names:
-        s = spread(speeds[name])
-        print(f"| {name} | {s['median']:.0f} | {s['min']:.0f} | {s['max']:.0f} |")
-    print("\n| ratio of speeds | median | min | max |\n|---|---|---|---|")
-    for name, s in ratios.items():
-        print(f"| {name} | {s['median']:.3f} | {s['min']:.3f} | {s['max']:.3f} |")
-    if arguments.json:
-        about = {"machine": platform.processor() or platform.machine(), "settings": vars(arguments)}
-        speeds_said = {name: spread(values) for name, values in speeds.items()}
-        result = {**about, "tokens_per_s": speeds_said, "ratios": ratios, "rounds": rounds}
-        arguments.json.write_text(json.dumps(result, indent=2, default=str) + "\n", encoding="utf-8")
+    print(f"{arguments.rounds} rounds, {arguments.threads} threads, {arguments.clock} clock")
+    save(compare(make, names, arguments, tokens=BATCH * LENGTH), arguments.json)
 
 
 if __name__ == "__main__":

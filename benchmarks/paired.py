@@ -25,28 +25,31 @@ def options(about: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: CPU seconds / threads")
+    parser.add_argument("--warm-up", type=int, default=WARM_UP, help="steps of each before the rounds")
     parser.add_argument("--json", type=Path)
     return parser
 
 
 def compare(
-    make: Callable[[str], Step], names: Sequence[str], arguments: argparse.Namespace, *, tokens: int
-) -> dict[str, Any]:
+    make: Callable[[str], Step], names: Sequence[str], arguments: argparse.Namespace, *, tokens: int,
+    pairs: Sequence[tuple[str, str]] = (),
+) -> dict[str, Any]:  # fmt: skip
     """Times the steps, prints the tables and returns what `--json` keeps.
 
     Args:
         make: builds the step of a contender, in its own process; a function of a module.
-        names: contenders; ratios are the first's speed over the others'.
+        names: contenders.
         arguments: of `options`.
         tokens: of a step.
+        pairs: contenders whose ratio of speeds is wanted; by default the first's over each of the others'.
     """
     rounds = _run(make, names, arguments)
     counted = tokens * (arguments.threads if arguments.clock == "cpu" else 1)
     speeds = {name: [counted / r[name]["seconds"] for r in rounds] for name in names}
-    first = names[0]
     ratios = {
-        f"{first} / {name}": spread([a / b for a, b in zip(speeds[first], speeds[name])])
-        for name in names[1:]
+        f"{one} / {other}": spread([a / b for a, b in zip(speeds[one], speeds[other])])
+        for one, other in pairs or [(names[0], name) for name in names[1:]]
+        if one in names and other in names
     }
     said = {name: spread(values) for name, values in speeds.items()}
     _print_table("contender | tokens/s median", said, digits=0)
@@ -72,7 +75,7 @@ def _serve(make: Callable[[str], Step], name: str, arguments: argparse.Namespace
 
     torch.set_num_threads(arguments.threads)
     step = make(name)
-    for _ in range(WARM_UP):
+    for _ in range(arguments.warm_up):
         step()
     pipe.send("ready")
     read = time.perf_counter if arguments.clock == "wall" else time.process_time
