@@ -1,4 +1,4 @@
-"""The layer between attention layers: GELU, SwiGLU, or SwiGLU experts behind a router.
+"""The layer between attention layers: GELU, SwiGLU, GeGLU, or SwiGLU experts behind a router.
 
 Shapes: N tokens, D width, F inner width, E experts, k of them per token.
 """
@@ -43,6 +43,20 @@ class SwiGLU(nn.Module):
         return linear(swiglu(linear(x, self.gate_up)), self.down)
 
 
+class GeGLU(nn.Module):
+    """down(gelu(gate(x)) * up(x)); `gate_up` holds both, the gate first."""
+
+    def __init__(self, config: ModelConfig, *, bias: bool) -> None:
+        super().__init__()
+        self.gate_up = nn.Linear(config.width, 2 * config.ffn, bias=bias)
+        self.down = nn.Linear(config.ffn, config.width, bias=bias)
+
+    def forward(self, x: Tensor, scene: Scene) -> Tensor:
+        """[B, T, D] to [B, T, D]."""
+        gate, up = linear(x, self.gate_up).chunk(2, -1)
+        return linear(F.gelu(gate) * up, self.down)
+
+
 class Experts(nn.Module):
     """Each token goes through the k experts of its largest router logits; their outputs are added with the
     softmax over these k as weights. The router computes in float32 whatever the precision around it."""
@@ -66,13 +80,15 @@ class Experts(nn.Module):
         return expert_layers(rows, chosen, weights, self.gate_up, self.down).view_as(x)
 
 
-def build_feed_forward(config: ModelConfig) -> Gelu | SwiGLU | Experts:
+def build_feed_forward(config: ModelConfig) -> Gelu | SwiGLU | GeGLU | Experts:
     """The layer of the architecture's style."""
     style = config.architecture.style
     assert style is not None
     if style.feed_forward == "experts":
         assert config.moe is not None
         return Experts(config, config.moe)
+    if style.feed_forward == "geglu":
+        return GeGLU(config, bias=style.bias)
     if style.feed_forward == "swiglu":
         return SwiGLU(config, bias=style.bias)
     return Gelu(config, bias=style.bias, tanh=style.feed_forward == "gelu_tanh")

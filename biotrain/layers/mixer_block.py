@@ -79,5 +79,6 @@ def mix_apart(x: Tensor, scene: Scene, mix: Callable[[Tensor, Tensor | None], Te
 
 def make_norm(config: ModelConfig, style: Style) -> nn.Module:
     """The norm of the architecture's style."""
-    kind = nn.LayerNorm if style.norm == "layer" else nn.RMSNorm
-    return kind(config.width, eps=config.norm_eps)
+    if style.norm == "rms":
+        return nn.RMSNorm(config.width, eps=config.norm_eps)
+    return nn.LayerNorm(config.width, eps=config.norm_eps, bias=style.norm == "layer")

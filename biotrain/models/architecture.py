@@ -44,16 +44,17 @@ class Style:
     """How a transformer's block is made.
 
     Attributes:
-        norm: LayerNorm with bias, or RMSNorm (arXiv:1910.07467) without.
+        norm: LayerNorm with or without bias, or RMSNorm (arXiv:1910.07467) without.
         bias: whether linear layers have one.
-        feed_forward: `gelu` (exact), `gelu_tanh`, `swiglu` (arXiv:2002.05202), `experts` (SwiGLU ones).
+        feed_forward: `gelu` (exact), `gelu_tanh`, `swiglu` or `geglu` (arXiv:2002.05202), `experts`
+            (SwiGLU ones).
         post_norm: norms after each sum and after the embedding, and a head that transforms (BERT),
             instead of before each layer and at the end.
     """
 
-    norm: Literal["layer", "rms"]
+    norm: Literal["layer", "layer_unbiased", "rms"]
     bias: bool
-    feed_forward: Literal["gelu", "gelu_tanh", "swiglu", "experts"]
+    feed_forward: Literal["gelu", "gelu_tanh", "swiglu", "geglu", "experts"]
     post_norm: bool = False
 
 
@@ -120,6 +121,12 @@ class HfLayout:
     tied: bool = True
 
 
+def kept_by_transformer(config: ModelConfig) -> int:
+    """Numbers of a token and layer that a transformer keeps for the backward pass: 8 d, and twice the inner
+    width of each expert visited."""
+    return 8 * config.width + 2 * config.ffn * (config.moe.top_k if config.moe else 1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
     """An entry of `MODELS`.
@@ -138,6 +145,7 @@ class Architecture:
             no mask of T x T is made, and `Scene` has what other layers need instead.
         directions: allowed values of `bidirectional`.
         settle: fields that it fills in by rules of its own; refuses what cannot be.
+        kept: numbers of a token and layer that the backward pass needs, about.
         of_tokens: fills in what depends on the vocabulary's tokens, or refuses them.
         objectives: the only ones it learns by; none = all that suit its direction.
     """
@@ -156,6 +164,7 @@ class Architecture:
     packs: bool = True
     objectives: tuple[str, ...] = ()
     settle: Callable[[ModelConfig], dict[str, Any]] = lambda config: {}
+    kept: Callable[[ModelConfig], int] = kept_by_transformer
     of_tokens: Callable[[ModelConfig, Sequence[str]], ModelConfig] = lambda config, tokens: config
 
     def build(self, config: ModelConfig, vocab_size: int) -> Transformer:

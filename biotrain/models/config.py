@@ -10,6 +10,7 @@ from biodata.errors import ConfigError
 from biotrain.models.based_config import BasedConfig
 from biotrain.models.diffusion_config import DitConfig, ImageConfig
 from biotrain.models.hyena_config import HyenaConfig
+from biotrain.models.modern_config import ModernConfig
 from biotrain.models.pair_config import PairConfig
 from biotrain.models.ssm_config import SsmConfig
 from biotrain.ranges import check_range
@@ -33,6 +34,7 @@ MODELS = Catalog(
         "mamba": "biotrain.models.mamba:ARCHITECTURE",
         "mamba2": "biotrain.models.mamba2:ARCHITECTURE",
         "metro": "biotrain.models.metro:ARCHITECTURE",
+        "modernbert": "biotrain.models.modernbert:ARCHITECTURE",
         "moe": "biotrain.models.moe:ARCHITECTURE",
     },
     aliases={"mixtral": "moe"},
@@ -92,9 +94,7 @@ class ModelConfig:
     biodata.errors.ConfigError: model 'gpt2' has no option kv_heads (llama, moe have)
     """
 
-    name: str = field(
-        default="gpt2", metadata={"help": "gpt2, bert, llama (RMSNorm, RoPE, GQA, SwiGLU) or moe (Mixtral)"}
-    )
+    name: str = field(default="gpt2", metadata={"help": f"architecture: {', '.join(MODELS)}"})
     bidirectional: bool | None = field(
         default=None, metadata={"help": "see both sides, for mlm; none = as usual: bert yes, the others no"}
     )
@@ -139,6 +139,7 @@ class ModelConfig:
         default=None, metadata={"help": "state-space layers of mamba, mamba2, bimamba and caduceus"}
     )
 
+    modern: ModernConfig | None = field(default=None, metadata={"help": "attention of modernbert"})
     pair: PairConfig | None = field(default=None, metadata={"help": "generator of electra and metro"})
     dit: DitConfig | None = field(default=None, metadata={"help": "how noise steers model dit"})
     image: ImageConfig | None = field(default=None, metadata={"help": "pictures of model dit_image"})
@@ -253,7 +254,7 @@ class ModelConfig:
 
 
 _GROUPS = {"moe": MoEConfig, "hyena": HyenaConfig, "based": BasedConfig, "ssm": SsmConfig, "pair": PairConfig,
-           "dit": DitConfig, "image": ImageConfig}  # fmt: skip
+           "modern": ModernConfig, "dit": DitConfig, "image": ImageConfig}  # fmt: skip
 """Options of single models: a field of `ModelConfig` to its class."""
 
 _OPTIONAL = {

@@ -13,7 +13,14 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-from biotrain.models.architecture import Architecture, HfLayout, Modeling, Stored, Style
+from biotrain.models.architecture import (
+    Architecture,
+    HfLayout,
+    Modeling,
+    Stored,
+    Style,
+    kept_by_transformer,
+)
 from biotrain.models.config import ModelConfig
 from biotrain.models.pair_config import PairConfig, complete_pair, generator_shape, pair_size
 
@@ -140,6 +147,12 @@ def generator_config(config: ModelConfig) -> ModelConfig:
     return replace(shape, name="electra", pair=PairConfig(embedding_width=width))
 
 
+def kept_by_pair(config: ModelConfig) -> int:
+    """Of a layer of the discriminator, with its share of the generator."""
+    shape = generator_shape(config)
+    return kept_by_transformer(config) + kept_by_transformer(shape) * shape.layers // config.layers
+
+
 def _settle(config: ModelConfig) -> dict[str, Any]:
     return complete_pair(config, width=config.width // 4, layers=config.layers, dropout=config.dropout)
 
@@ -156,5 +169,6 @@ ARCHITECTURE = Architecture(
     hf=DISCRIMINATOR,
     modeling=OWN,
     objectives=("rtd",),
+    kept=kept_by_pair,
     settle=_settle,
 )

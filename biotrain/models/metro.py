@@ -12,7 +12,7 @@ from typing import Any
 from biodata.errors import ConfigError
 from biotrain.models.architecture import Architecture
 from biotrain.models.config import ModelConfig
-from biotrain.models.electra import DISCRIMINATOR, OWN, PAIR_POSITIONS, PAIR_STYLE
+from biotrain.models.electra import DISCRIMINATOR, OWN, PAIR_POSITIONS, PAIR_STYLE, kept_by_pair
 from biotrain.models.pair_config import complete_pair, pair_size
 
 
@@ -39,5 +39,6 @@ ARCHITECTURE = Architecture(
     hf=DISCRIMINATOR,
     modeling=OWN,
     objectives=("rtd",),
+    kept=kept_by_pair,
     settle=_settle,
 )
