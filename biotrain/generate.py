@@ -207,7 +207,16 @@ def _paint(config: GenerateConfig, folder: Path, model: DitImage) -> dict[str, A
 
 
 def length_limit(config: GenerateConfig, model: Transformer, prompt: int) -> int:
-    """The most tokens of a row, `<bos>` not counted and `<eos>` counted."""
+    """The most tokens of a row, `<bos>` not counted and `<eos>` counted.
+
+    Args:
+        config: its `max_length`.
+        model: whose context is the limit.
+        prompt: tokens that are given.
+
+    Raises:
+        ConfigError: more than the model can read, or no room after the prompt.
+    """
     room = model.config.context - 1
     limit = min(config.max_length, room) if config.max_length else room
     if config.max_length > room:

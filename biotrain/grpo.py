@@ -86,7 +86,13 @@ class Rollouts:
 
     @classmethod
     def of(cls, rows: list[list[int]], *, given: int, device: torch.device) -> Rollouts:
-        """Pads rows of ids."""
+        """Pads rows of ids.
+
+        Args:
+            rows: each from `<bos>` on.
+            given: tokens at the beginning that were not drawn.
+            device: where the tensors are to be.
+        """
         lengths = torch.tensor([len(row) for row in rows])
         ids = torch.full((len(rows), int(lengths.max())), PAD)
         for row, tokens in zip(ids, rows):

@@ -111,6 +111,11 @@ def sliced_wasserstein(first: Tensor, second: Tensor, *, directions: int = 50) -
     and the absolute differences summed; the mean over directions of the half circle is the distance
     (Carriere, Cuturi and Oudot 2017, arXiv:1706.03358, definition 3.1).
 
+    Args:
+        first: [P, 2].
+        second: [Q, 2].
+        directions: how many, evenly spaced.
+
     >>> one = torch.tensor([[0.0, 1.0]])
     >>> sliced_wasserstein(one, one).item(), round(sliced_wasserstein(one, torch.zeros(0, 2)).item(), 4)
     (0.0, 0.4502)
