@@ -9,6 +9,7 @@ from biodata.schema import SPLITS
 
 _WAYS = {
     "LinClust": ("LinClust", "clusters"),
+    "k-mer sketches": ("Sketches of k-mers", "clusters"),
     "random": ("A random split", "units (single rows, or rows that must not part)"),
     "group": ("The values named", "groups"),
     "taxon": ("The names of organisms", "taxa"),
@@ -26,7 +27,7 @@ def explain_repair(repair: Mapping[str, Any], *, identity: float, coverage: floa
     """
     alike = f"at least {identity:.0%} identical over at least {coverage:.0%} of both sequences"
     plain = repair["plain_split"]
-    how, units = _WAYS.get(repair.get("split_by", "LinClust"), _WAYS["LinClust"])
+    how, units = _WAYS[repair.get("split_by", "LinClust")]
     sentences = [
         f"{how} put {rows:,} rows into {repair['clusters_before']:,} {units}, but a split by them "
         f"alone would have left {plain['leaking_rows']:,} of {plain['held_out_rows']:,} held-out rows "

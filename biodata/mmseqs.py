@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -25,11 +24,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biodata import supervise
-from biodata.errors import ConfigError, DataError, MissingExtraError, SeqloomError
+from biodata.errors import ConfigError, MissingExtraError, SeqloomError
+from biodata.similarity.tokens import token_letters
 
 NUCLEOTIDES = ("dna", "rna")
-_TOKEN = re.compile(r"\[[^\]]*\]|.")
-_MOST_TOKENS = 220  # one byte each, the limit of edlib
 _CHUNK_LETTERS = 64 << 20
 _FULL_BELOW = 1 << 20  # bytes; MMseqs2 names no reason when it cannot write
 _ILLEGAL_INSTRUCTION = (-4, 132)
@@ -75,7 +73,7 @@ def normalised(sequences: pa.ChunkedArray | pa.Array, *, alphabet: str) -> pa.Ch
     ['ACGT']
     """
     if alphabet == "selfies":
-        return _token_letters(sequences)
+        return token_letters(sequences)
     column = pc.call_function("ascii_upper", [pc.cast(sequences, pa.large_string())])
     if alphabet in NUCLEOTIDES:
         column = pc.call_function("replace_substring", [column], pc.ReplaceSubstringOptions("U", "T"))
@@ -110,16 +108,6 @@ def available_threads(threads: int) -> int:
         return threads
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def _token_letters(sequences: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray:
-    tokens = [_TOKEN.findall(text) for text in sequences.to_pylist()]
-    known = sorted(set().union(*tokens)) if tokens else []
-    if len(known) > _MOST_TOKENS:
-        raise DataError(f"{len(known)} different SELFIES tokens, at most {_MOST_TOKENS} can be compared")
-    letter = {token: chr(33 + at) for at, token in enumerate(known)}
-    texts = ["".join(letter[token] for token in row) for row in tokens]
-    return pa.chunked_array([pa.array(texts, pa.large_string())])
 
 
 def _locate() -> Path:

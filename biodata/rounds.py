@@ -108,17 +108,20 @@ def open_rows(
         executor: where shards are worked on, None for this process.
 
     Raises:
-        DataError: none, or of several alphabets.
+        DataError: fewer than splits asked for, or of several alphabets.
     """
     from biodata.large.rows import LargeRows
 
-    if not stages or not sum(pq.read_metadata(path).num_rows for path in stages):
-        raise DataError("no row is left after reading and cleaning")
-    letters, found = 0, set()
+    letters, rows, found = 0, 0, set()
     for path in stages:
         table = pq.read_table(path, columns=["length", "alphabet"])
-        letters += int(table["length"].to_numpy().sum())
+        letters, rows = letters + int(table["length"].to_numpy().sum()), rows + len(table)
         found |= set(table["alphabet"].unique().to_pylist())
+    if not rows:
+        raise DataError("no row is left after reading and cleaning")
+    if rows < (wanted := sum(share > 0 for share in config.fractions)):
+        raise DataError(f"{rows} rows are left after reading and cleaning, too few for {wanted} splits",
+                        hint="give more sequences, or ask for one: split.fractions 1,0,0")  # fmt: skip
     if len(found) > 1:
         raise DataError(
             f"rows of several alphabets: {', '.join(sorted(found))}", hint="build one dataset of each"

@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
 from biodata.alphabet import get_alphabet, reverse_complement
 from biodata.errors import DataError
 from biodata.io.fasta import read_fasta
 from biodata.mmseqs import NUCLEOTIDES, available_threads, create_database, normalised, run_mmseqs
+from biodata.similarity.alignments import ALIGNMENT_FORMAT, read_alignments
 from biodata.similarity.pairwise import EPSILON
 from biodata.similarity.search import lengths_of
 
@@ -29,7 +29,6 @@ PIECE, STEP = 10_000, 5_000
 SHORT = {"protein": 32, "dna": 100, "rna": 100}
 """Length below which a sequence is compared by containment."""
 _SEED = {"protein": 8, "dna": 20, "rna": 20}  # shorter rows say too little to be compared
-_COLUMNS = ("query", "target", "nident", "alnlen", "qstart", "qend", "qlen", "tstart", "tend", "tlen")
 
 
 class Denied(NamedTuple):
@@ -115,7 +114,7 @@ def _search(
         create_database("q", pieces, rows=np.arange(len(pieces)), alphabet=alphabet, folder=folder)
         create_database("t", targets, rows=np.arange(len(targets)), alphabet=alphabet, folder=folder)
         run_mmseqs(["search", "q", "t", "hits", "tmp", *options, *cores], folder=folder)
-        run_mmseqs(["convertalis", "q", "t", "hits", "hits.tsv", "--format-output", ",".join(_COLUMNS),
+        run_mmseqs(["convertalis", "q", "t", "hits", "hits.tsv", "--format-output", ALIGNMENT_FORMAT,
                     "--search-type", kind, *cores], folder=folder)  # fmt: skip
         return _read(folder / "hits.tsv")
     finally:
@@ -123,20 +122,9 @@ def _search(
 
 
 def _read(path: Path) -> dict[str, npt.NDArray[np.float64]]:
-    if path.stat().st_size == 0:
-        return dict.fromkeys(("query", "target", "identity", "cover"), np.zeros(0))
-    table = pyarrow.csv.read_csv(
-        path,
-        read_options=pyarrow.csv.ReadOptions(column_names=list(_COLUMNS)),
-        parse_options=pyarrow.csv.ParseOptions(delimiter="\t"),
-        convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, pa.int64())),
-    )
-    column = {name: table[name].to_numpy() for name in _COLUMNS}
-    of_query = (np.abs(column["qend"] - column["qstart"]) + 1) / column["qlen"]
-    of_target = (np.abs(column["tend"] - column["tstart"]) + 1) / column["tlen"]
-    cover = np.where(column["qlen"] <= column["tlen"], of_query, of_target)
-    identity = column["nident"] / np.maximum(column["alnlen"], 1)
-    return {"query": column["query"], "target": column["target"], "identity": identity, "cover": cover}
+    found = read_alignments(path)
+    return {"query": found.query, "target": found.target, "identity": found.identity,
+            "cover": np.where(found.query_is_longer, found.target_cover, found.query_cover)}  # fmt: skip
 
 
 def _contained(sequences: pa.ChunkedArray, denied: Denied, alphabet: str) -> dict[int, str]:

@@ -31,16 +31,7 @@ def to_selfies(batch: pa.RecordBatch, *, log: RuleLog) -> pa.RecordBatch:
     >>> to_selfies(rows, log=log)["sequence"].to_pylist(), log.as_dict()["dropped"]
     (['[C][=O]'], {'no-selfies': 1})
     """
-    library = require("selfies", extra="molecules")
-    texts, problems = [], []
-    for smiles in batch["sequence"].to_pylist():
-        try:
-            bare = smiles.strip()
-            texts.append((library.encoder(bare) or "") if bare else "")
-            problems.append("")
-        except library.EncoderError as error:
-            texts.append("")
-            problems.append(f"{_reason(error)}: {smiles[:80]}")
+    texts, problems = smiles_to_selfies(batch["sequence"].to_pylist())
     broken = pa.array([bool(problem) for problem in problems], pa.bool_())
     empty = pa.array([not text and not problem for text, problem in zip(texts, problems)], pa.bool_())
     for rule, rows in (("no-selfies", broken), ("empty", empty)):
@@ -50,6 +41,28 @@ def to_selfies(batch: pa.RecordBatch, *, log: RuleLog) -> pa.RecordBatch:
     keep = pa.array([bool(text) for text in texts], pa.bool_())
     rows = _with(batch, "labels", _with_smiles(batch))
     return _with(rows, "sequence", pa.array(texts, pa.large_string())).filter(keep)
+
+
+def smiles_to_selfies(smiles: list[str]) -> tuple[list[str], list[str]]:
+    """SELFIES of molecules, empty where there is none, and why: the library's reason and the molecule.
+
+    Raises:
+        MissingExtraError: the library `selfies` is not installed.
+
+    >>> smiles_to_selfies(["C=O", "C(C"])
+    (['[C][=O]', ''], ['', 'failed to parse input: C(C'])
+    """
+    library = require("selfies", extra="molecules")
+    texts, problems = [], []
+    for text in smiles:
+        try:
+            bare = text.strip()
+            texts.append((library.encoder(bare) or "") if bare else "")
+            problems.append("")
+        except library.EncoderError as error:
+            texts.append("")
+            problems.append(f"{_reason(error)}: {text[:80]}")
+    return texts, problems
 
 
 def check_selfies(batch: pa.RecordBatch, *, log: RuleLog) -> pa.RecordBatch:

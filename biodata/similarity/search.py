@@ -16,13 +16,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
 from biodata.errors import ConfigError
 from biodata.mmseqs import NUCLEOTIDES, available_threads, create_database, run_mmseqs
-
-_COLUMNS = ("query", "target", "nident", "alnlen", "qstart", "qend", "qlen", "tstart", "tend", "tlen")
-
+from biodata.similarity.alignments import ALIGNMENT_FORMAT, read_alignments
 
 # Alignment is quadratic in length: rows of more letters are compared by `biodata.similarity.sketch`.
 LONG = 32_768
@@ -140,7 +137,7 @@ def search(
         arguments = ["search", "q", target, "hits", "tmp", *_options(settings, alphabet, longest)]
         command = run_mmseqs([*arguments, "--threads", str(available_threads(threads))], folder=folder)
         run_mmseqs(
-            ["convertalis", "q", target, "hits", "hits.tsv", "--format-output", ",".join(_COLUMNS),
+            ["convertalis", "q", target, "hits", "hits.tsv", "--format-output", ALIGNMENT_FORMAT,
              "--search-type", _search_type(alphabet), "-v", "1",
              "--threads", str(available_threads(threads))], folder=folder,
         )  # fmt: skip
@@ -194,23 +191,12 @@ def _options(settings: SearchSettings, alphabet: str, longest: int) -> list[str]
 
 
 def _read_hits(path: Path, settings: SearchSettings) -> Hits:
-    if path.stat().st_size == 0:
-        return NO_HITS
-    table = pyarrow.csv.read_csv(
-        path,
-        read_options=pyarrow.csv.ReadOptions(column_names=list(_COLUMNS)),
-        parse_options=pyarrow.csv.ParseOptions(delimiter="\t"),
-        convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, pa.int64())),
-    )
-    column = {name: table[name].to_numpy() for name in _COLUMNS}
-    identity = column["nident"] / np.maximum(column["alnlen"], 1)
-    # A hit on the reverse strand has its query or target positions exchanged.
-    query_cover = (np.abs(column["qend"] - column["qstart"]) + 1) / column["qlen"]
-    target_cover = (np.abs(column["tend"] - column["tstart"]) + 1) / column["tlen"]
-    covered = query_cover if settings.cover == "query" else np.minimum(query_cover, target_cover)
-    enough = covered >= settings.coverage
-    hits = Hits(column["query"], column["target"], identity)
-    return _unique(select(hits, enough & (hits.query != hits.target)))
+    found = read_alignments(path)
+    least = found.query_cover
+    if settings.cover == "both":
+        least = np.minimum(least, found.target_cover)
+    hits = Hits(found.query, found.target, found.identity)
+    return _unique(select(hits, (least >= settings.coverage) & (hits.query != hits.target)))
 
 
 def _unique(hits: Hits) -> Hits:

@@ -21,6 +21,8 @@ from biodata.alphabet import reverse_complement
 from biodata.similarity.pairwise import EPSILON, most_edits, windows_of
 from biodata.similarity.search import NO_HITS, Hits, audit_settings, lengths_of, search, select
 from biodata.similarity.short import short_below
+from biodata.similarity.tokens import token_letters
+from biodata.splits.exact import ExactSettings, exact_check
 
 PIECE = 4096
 """Longer test rows are looked for in pieces of this many letters."""
@@ -93,6 +95,25 @@ def contained(tests: list[str], records: pa.ChunkedArray, how: ContainedSettings
         parts.append(_decided(found, tests, texts, how))
     hits = Hits(*(np.concatenate(columns) for columns in zip(*parts)))
     return Hits(hits.query, owner[hits.target], hits.identity)
+
+
+def alike_molecules(tests: list[str], records: pa.ChunkedArray, how: ContainedSettings) -> Hits:
+    """Pairs of a test molecule and a record that are alike as wholes, every pair decided by edit distance.
+
+    A part says nothing of a molecule (ethanol is in nearly all), so coverage is that of both.
+
+    Args:
+        tests: SELFIES, none empty.
+        records: SELFIES, none empty.
+        how: least identity of the tokens, and least coverage.
+    """
+    asked = pa.array(tests, pa.large_string())
+    texts = [text for part in (asked, records) for text in token_letters(part, of=asked).to_pylist()]
+    split = np.repeat(np.array([2, 0], np.int8), [len(tests), len(records)])
+    settings = ExactSettings(identity=how.identity, coverage=how.coverage, both_strands=False, q=3,
+                             effort=math.inf, seed=how.seed)  # fmt: skip
+    found = exact_check(texts, split, settings).hits
+    return Hits(found.query, found.target - len(tests), found.identity)
 
 
 def infix_identity(short: str, long: str, how: ContainedSettings) -> float:

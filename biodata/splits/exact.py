@@ -8,6 +8,7 @@ a seeded sample of the held-out rows, until a stated effort is spent.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,7 +32,8 @@ class ExactSettings:
     """What counts as alike, and how much is compared.
 
     Attributes:
-        effort: nominal seconds of one core; decides how many rows are sampled, whatever the machine's speed.
+        effort: nominal seconds of one core; decides how many rows are sampled, whatever the machine's speed;
+            infinite for all.
     """
 
     identity: float
@@ -61,6 +63,8 @@ def exact_check(texts: list[str], split: np.ndarray, settings: ExactSettings) ->
     held_out = np.flatnonzero(split > 0)
     order = np.random.default_rng(settings.seed).permutation(held_out)
     lengths = np.array([len(text) for text in texts], np.int64)
+    if math.isinf(settings.effort):  # no sample: rows of one length need the same few targets
+        order = held_out[np.argsort(lengths[held_out], kind="stable")]
     by_length = np.argsort(lengths, kind="stable")
     found: list[tuple[int, int, float]] = []
     pairs, spent, done = 0, 0.0, 0

@@ -24,6 +24,7 @@ from biodata.similarity.molecules import similar_molecules
 from biodata.similarity.pairwise import EPSILON
 from biodata.similarity.search import Hits, merge_hits, select
 from biodata.splits.audit import held_out_rows
+from biodata.splits.columns import codes_of
 from biodata.splits.config import SplitConfig
 from biodata.splits.repair import Groups, join_clusters, join_labels, rows_to_purge
 from biodata.splits.ways import SPLITTERS, Rows, Units, kept_together
@@ -206,7 +207,17 @@ def _together(units: Units, rows: Rows, config: SplitConfig) -> Units:
     sizes = np.bincount(kept)
     info = units.info | {"clusters": _count(labels), "largest_cluster": _largest(labels),
                          "rows_kept_together": int(sizes[sizes > 1].sum())}  # fmt: skip
+    if alone := _without_partner(rows):
+        info["chains_without_partner"] = alone
     return replace(units, labels=labels, place=place, info=info)
+
+
+def _without_partner(rows: Rows) -> int:
+    """Chains of a pair whose other chain is not there, for example because it equals an earlier row."""
+    if "pair" not in rows.columns:
+        return 0
+    codes = codes_of(rows.columns, ["pair"], len(rows.sequences))
+    return int((np.bincount(codes[codes >= 0]) == 1).sum())
 
 
 def _decide(split: Split, config: SplitConfig) -> Split:

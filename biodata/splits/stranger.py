@@ -10,12 +10,14 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from biodata.alphabet import get_alphabet
+from biodata.curate.molecules import smiles_to_selfies
 from biodata.errors import DataError
 from biodata.io.streams import open_binary
 from biodata.mmseqs import normalised
 from biodata.schema import SPLITS
 
 SEQUENCE_COLUMNS = ("sequence", "seq", "cds", "sequences")
+SMILES_COLUMNS = ("smiles", "canonical_smiles")
 SPLIT_COLUMNS = ("split", "set", "partition", "subset")
 ID_COLUMNS = ("id", "name", "accession", "sequence_id", "gene_id")
 _SPLIT_NAMES = {
@@ -25,11 +27,17 @@ _SPLIT_NAMES = {
 _KINDS = (".csv", ".tsv", ".parquet", ".csv.gz", ".tsv.gz", ".csv.bz2", ".csv.zst", ".tsv.bz2", ".tsv.zst")
 
 
-def is_table(path: Path) -> bool:
+def sequence_columns(alphabet: str) -> tuple[str, ...]:
+    """Names that a column of sequences may have; of molecules SELFIES come before SMILES."""
+    molecules = ("selfies", *SMILES_COLUMNS) if alphabet == "selfies" else ()
+    return (*molecules, *SEQUENCE_COLUMNS)
+
+
+def is_table(path: Path, alphabet: str) -> bool:
     """Whether the name is that of a table with a sequence column."""
     if not path.name.lower().endswith(_KINDS):
         return False
-    return named_column(read_table(path), SEQUENCE_COLUMNS) is not None
+    return named_column(read_table(path), sequence_columns(alphabet)) is not None
 
 
 def tables_in(path: Path) -> list[Path]:
@@ -61,8 +69,14 @@ def named_column(table: pa.Table, names: tuple[str, ...]) -> str | None:
     return next((lower[name] for name in names if name in lower), None)
 
 
-def read_rows(path: Path, part: str) -> tuple[list[str], pa.ChunkedArray]:
-    """Ids and sequences of one split of a table; of all rows if it has no split column."""
+def read_rows(path: Path, part: str, *, alphabet: str) -> tuple[list[str], pa.ChunkedArray]:
+    """Ids and sequences of one split of a table; of all rows if it has no split column.
+
+    Args:
+        path: CSV, TSV or Parquet.
+        part: train, validation or test.
+        alphabet: selfies: a column `smiles` is turned into SELFIES, empty where there are none.
+    """
     table = read_table(path)
     if split := named_column(table, SPLIT_COLUMNS):
         names = [_SPLIT_NAMES.get(str(value).strip().lower()) for value in table[split].to_pylist()]
@@ -71,8 +85,7 @@ def read_rows(path: Path, part: str) -> tuple[list[str], pa.ChunkedArray]:
             raise DataError(f"no row of the split {part!r}", where=path)
     name = named_column(table, ID_COLUMNS)
     ids = [str(x) for x in table[name].to_pylist()] if name else [f"row {n + 1}" for n in range(len(table))]
-    sequences = table[_needed(table, SEQUENCE_COLUMNS, "sequence", path)].cast(pa.large_string())
-    return ids, sequences.fill_null("")
+    return ids, _sequences(table, path, alphabet)[0]
 
 
 def read_split(path: Path, alphabet: str) -> tuple[pa.ChunkedArray, np.ndarray, list[str]]:
@@ -81,9 +94,10 @@ def read_split(path: Path, alphabet: str) -> tuple[pa.ChunkedArray, np.ndarray, 
         raise DataError("a folder without manifest.json", where=path,
                         hint=f"name one file, for example {tables_in(path)[0].name}")  # fmt: skip
     table = read_table(path)
-    sequence = _needed(table, SEQUENCE_COLUMNS, "sequence", path)
+    written, reasons = _sequences(table, path, alphabet)
     split = _needed(table, SPLIT_COLUMNS, "split", path)
-    texts = normalised(table[sequence].cast(pa.large_string()), alphabet=alphabet).to_pylist()
+    # molecules stay as they are written: their tokens become letters where they are compared
+    texts = (written if alphabet == "selfies" else normalised(written, alphabet=alphabet)).to_pylist()
     parts = [str(value).strip().lower() for value in table[split].to_pylist()]
     # Compared as DNA where it is RNA: `normalised` has made every U a T.
     letters = get_alphabet("dna" if alphabet == "rna" else alphabet)
@@ -97,6 +111,8 @@ def read_split(path: Path, alphabet: str) -> tuple[pa.ChunkedArray, np.ndarray, 
         first = texts[invalid[0]]
         wrong = "".join(sorted(letters.invalid_symbols(first)))[:10] if first else ""
         what = f"symbols {wrong!r} outside {alphabet}" if wrong else "no sequence"
+        if why := reasons.get(invalid[0]):
+            what = f"SMILES without SELFIES ({why})"
         problems.append(f"{len(invalid)} rows with {what}, the first is data row {invalid[0] + 1}")
     bad = set(invalid)
     kept = [at for at, part in enumerate(parts) if part in _SPLIT_NAMES and at not in bad]
@@ -104,6 +120,17 @@ def read_split(path: Path, alphabet: str) -> tuple[pa.ChunkedArray, np.ndarray, 
         raise DataError(f"no row has both a valid {alphabet} sequence and a known split", where=path)
     numbers = np.array([SPLITS.index(_SPLIT_NAMES[parts[at]]) for at in kept], np.int8)
     return pa.chunked_array([pa.array([texts[at] for at in kept], pa.large_string())]), numbers, problems
+
+
+def _sequences(table: pa.Table, path: Path, alphabet: str) -> tuple[pa.ChunkedArray, dict[int, str]]:
+    """The sequences of a table, empty for none, and why rows of SMILES have none."""
+    name = _needed(table, sequence_columns(alphabet), "sequence", path)
+    column = table[name].cast(pa.large_string()).fill_null("")
+    if alphabet != "selfies" or name.lower() not in SMILES_COLUMNS:
+        return column, {}
+    texts, problems = smiles_to_selfies(column.to_pylist())
+    reasons = {row: problem for row, problem in enumerate(problems) if problem}
+    return pa.chunked_array([pa.array(texts, pa.large_string())]), reasons
 
 
 def _needed(table: pa.Table, names: tuple[str, ...], what: str, path: Path) -> str:

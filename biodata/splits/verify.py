@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from biodata.alphabet import get_alphabet
+from biodata.alphabet import ALPHABETS, get_alphabet
 from biodata.dataset import MANIFEST, Dataset, is_dataset, open_dataset
 from biodata.errors import ConfigError, DataError
 from biodata.files import fingerprint, sha256_file
@@ -31,7 +31,8 @@ def verify_dataset(
     """Checks a dataset folder, or a table with a sequence and a split column, and audits its split.
 
     A folder of ours is checked against its manifest: files, checksums of rows, counts, splits, clusters. Of a
-    stranger's CSV, TSV or Parquet (plain, .gz, .bz2, .zst) only rows and split can be checked.
+    stranger's CSV, TSV or Parquet (plain, .gz, .bz2, .zst) only rows and split can be checked; its molecules
+    may be SELFIES or SMILES.
 
     Args:
         identity: least identity of a leak; that of the manifest, else 0.9.
@@ -54,7 +55,7 @@ def verify_dataset(
         return _verify_ours(open_dataset(path), identity, coverage, alphabet, threads, effort)
     if alphabet is None:
         raise ConfigError(
-            f"{path} is no seqloom dataset: say what it holds with alphabet dna, rna or protein"
+            f"{path} is no seqloom dataset: say what it holds with alphabet {', '.join(ALPHABETS)}"
         )
     get_alphabet(alphabet)
     sequences, split, problems = read_split(path, alphabet)
@@ -77,10 +78,10 @@ def _verify_ours(
     table = pa.concat_tables([dataset.table(name, _CHECKED) for name in SPLITS])
     found = list(_row_problems(dataset, table, own))
     split = np.array([SPLITS.index(name) for name in SPLITS for _ in range(dataset.splits[name])], np.int8)
-    audited = manifest.get("audit", {})
+    audited, made = manifest.get("audit", {}), manifest.get("split_config", {})
     settings = AuditSettings(
         identity=identity or audited.get("identity", 0.9), coverage=coverage or audited.get("coverage", 0.8),
-        effort=effort, seed=manifest.get("split_config", {}).get("seed", 0), threads=threads,
+        effort=effort, seed=made.get("seed", 0), threads=threads, tanimoto=made.get("tanimoto", 0.0),
     )  # fmt: skip
     return _verdict(found, table["sequence"], split, own, settings)
 
@@ -94,7 +95,8 @@ def _verdict(
     texts = normalised(sequences, alphabet=alphabet)
     problems = [*problems, *_copy_problems(texts, split)]
     with tempfile.TemporaryDirectory(prefix="seqloom-verify-") as folder:
-        found = audit(texts, split, alphabet=alphabet, settings=settings, workdir=Path(folder))
+        found = audit(texts, split, alphabet=alphabet, settings=settings, workdir=Path(folder),
+                      selfies=sequences if alphabet == "selfies" else None)  # fmt: skip
     problems += _leak_problems(found, split)
     near = nearness(texts, split, alphabet=alphabet)
     return {"ok": not problems, "problems": problems, "audit": found.as_dict(), "near": near}

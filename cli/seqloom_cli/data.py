@@ -52,7 +52,7 @@ add_command(
 def verify(
     path: Annotated[Path, typer.Argument(help="dataset folder, CSV or Parquet", metavar="DIR")],
     alphabet: Annotated[
-        str | None, typer.Option(help="dna, rna or protein; needed for a CSV or Parquet file")
+        str | None, typer.Option(help="dna, rna, protein or selfies; needed for a CSV or Parquet file")
     ] = None,
     identity: Annotated[
         float | None, typer.Option(help="0 to 1; default: the dataset's own, else 0.9")

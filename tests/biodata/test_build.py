@@ -213,8 +213,16 @@ def test_two_builds_in_one_folder_and_control_c(tmp_path: Path, monkeypatch: pyt
 
 def test_too_few_clusters_say_so(tmp_path: Path) -> None:
     path = tmp_path / "x.fa"
+    path.write_text("".join(f">{at}\n{'ACGTTGCA' * 30}{'C' * at}\n" for at in range(3)))
+    with pytest.raises(DataError, match="3 rows form 1 clusters of similar sequences, too few for 3 splits"):
+        build_dataset(config(path, repair="merge"), tmp_path / "out")
+
+
+def test_fewer_rows_than_splits_say_so_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.fa"
     path.write_text(">a\n" + "ACGTTGCA" * 30 + "\n>b\n" + "GGATCCTA" * 30 + "\n")
-    with pytest.raises(DataError, match="2 rows form 2 clusters of similar sequences, too few for 3 splits"):
+    monkeypatch.setattr(rounds, "split_rows", None)  # not reached
+    with pytest.raises(DataError, match="2 rows are left after reading and cleaning, too few for 3 splits"):
         build_dataset(config(path), tmp_path / "out")
 
 

@@ -1,6 +1,7 @@
 import csv
 import gzip
 import random
+import re
 from pathlib import Path
 
 import edlib
@@ -88,8 +89,61 @@ def test_one_line_for_what_cannot_be_compared(tmp_path: Path) -> None:
     fasta = write_fasta(tmp_path / "a.fa", ["ACGT" * 30], "a")
     with pytest.raises(ConfigError, match="say what they hold with alphabet"):
         audit_against(fasta, fasta)
-    with pytest.raises(ConfigError, match="alphabet is 'selfies'"):
-        audit_against(fasta, fasta, alphabet="selfies")
+    with pytest.raises(
+        ConfigError, match="alphabet is 'nucleotide', allowed for two sets: dna, rna, protein"
+    ):
+        audit_against(fasta, fasta, alphabet="nucleotide")
     (tmp_path / "x.csv").write_text("sequence,split\nACGT,train\n")
     with pytest.raises(DataError, match="no row of the split 'test'"):
         audit_against(tmp_path / "x.csv", fasta, alphabet="dna")
+
+
+def test_molecules_are_compared_as_wholes_whatever_they_are_written_in(tmp_path: Path) -> None:
+    chain = "[C][C][O][C][N][C][C][S][C][F]"
+    train = [chain, chain.replace("[F]", "[Cl]") * 2, "[C][=O]"]
+    tests = [chain.replace("[S]", "[P]"), "[C][C][O]", "[I][I][I][I]"]
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "a.csv").write_text(
+        "id,selfies\n" + "".join(f"m{i},{t}\n" for i, t in enumerate(train))
+    )
+    (tmp_path / "test.csv").write_text("name,SELFIES\n" + "".join(f"t{i},{t}\n" for i, t in enumerate(tests)))
+    listing = tmp_path / "pairs.parquet"
+    found = audit_against(tmp_path / "test.csv", tmp_path / "train", alphabet="selfies", listing=listing)
+    assert found["problems"] == ["1 of 3 test rows (33.3%) are at least 90% identical to a training molecule"]
+    assert pq.read_table(listing).to_pylist() == [{"test_id": "t0", "train_id": "m0", "identity": 0.9}]
+    (tmp_path / "test.smi").write_text("CCO ethanol\nCCCCCCCCCC decane\n")
+    (tmp_path / "train.csv").write_text("smiles,split\nOCC,train\nCCO,train\nC(C,train\nCCO,test\n")
+    found = audit_against(tmp_path / "test.smi", tmp_path / "train.csv", alphabet="selfies")["audit"]
+    assert (found["leaking_rows"], found["identical_rows"], found["test_rows"]) == (1, 1, 2)
+    assert (found["train_rows"], found["train_rows_empty"]) == (3, 1)
+
+
+def test_every_pair_of_real_molecules(real_data: Path, tmp_path: Path) -> None:
+    selfies = pytest.importorskip("selfies", reason="selfies is not installed: pip install selfies")
+    with gzip.open(real_data / "smiles" / "selfies_esol.csv.gz", "rt") as handle:
+        smiles = [row["smiles"].strip() for row in csv.DictReader(handle)]
+    smiles = [text for text in smiles if "N" not in text and "P" not in text][:400]
+    tokens = [list(selfies.split_selfies(selfies.encoder(text))) for text in smiles]
+    train, tests = tokens[:300], tokens[300:]
+    expected = 0
+    for test in tests:  # edlib aligns lists of tokens as they are
+        expected += any(edlib_identity(test, other) >= 0.8 - 1e-9 for other in train)
+    paths = []
+    for name, part in (("train", smiles[:300]), ("test", smiles[300:])):
+        paths.append(tmp_path / f"{name}.csv")
+        paths[-1].write_text("smiles\n" + "\n".join(part) + "\n")
+    found = audit_against(paths[1], paths[0], alphabet="selfies", identity=0.8)
+    assert found["audit"]["leaking_rows"] == expected > 5
+    assert found["audit"]["exact"]["pairs"] == 300 * 100
+
+
+def edlib_identity(a: list[str], b: list[str]) -> float:
+    """Matches / columns of the shorter inside the longer, 0 below 0.8 of the longer."""
+    short, long = sorted((a, b), key=len)
+    if not short:
+        return 0.0
+    letter = {token: chr(40 + at) for at, token in enumerate(sorted({*a, *b}))}
+    found = edlib.align(*("".join(map(letter.__getitem__, x)) for x in (short, long)), mode="HW", task="path")
+    counts = {kind: sum(map(int, re.findall(rf"(\d+){kind}", found["cigar"]))) for kind in "=XID"}
+    columns = sum(counts.values())
+    return counts["="] / columns if columns - counts["I"] >= 0.8 * len(long) - 1e-9 else 0.0

@@ -148,4 +148,6 @@ def test_the_explanation_has_the_figures() -> None:
         "60 from train, 40 from test",
     ):
         assert figure in text
-    assert "Nothing" not in text
+    assert "Nothing" not in text and text.startswith("LinClust put 2,344 rows")
+    text = explain_repair(repair | {"split_by": "k-mer sketches"}, identity=0.9, coverage=0.8, rows=2344)
+    assert text.startswith("Sketches of k-mers put 2,344 rows") and "LinClust" not in text

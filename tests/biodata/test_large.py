@@ -23,6 +23,7 @@ from biodata.large.sketches import Block, Pass, read_partition, sketch_block
 from biodata.large.verify import Likeness, verified
 from biodata.schema import SPLITS
 from biodata.similarity.sketch import sketch_settings
+from biodata.splits.audit import AuditSettings, audit
 from biodata.splits.split import SplitConfig
 
 LETTERS = {"dna": "ACGT", "protein": "ACDEFGHIKLMNPQRSTVWY"}
@@ -165,6 +166,7 @@ def test_a_build_by_the_large_path(tmp_path: Path) -> None:
     assert result["audit"]["search"]["complete"] is True and result["audit"]["exact"]["complete"] is False
     assert result["audit"]["search"]["planted_found"] >= 0.9 * result["audit"]["search"]["planted"]
     found = open_dataset(tmp_path / "large")
+    assert found.manifest["repair"]["explanation"].startswith("Sketches of k-mers put 180 rows into ")
     home = {name: {id.split("_")[0] for id in found.table(name)["id"].to_pylist()} for name in SPLITS}
     assert not home["train"] & home["test"] and not home["train"] & home["validation"]
     assert (
@@ -172,6 +174,53 @@ def test_a_build_by_the_large_path(tmp_path: Path) -> None:
     )
     again = dataclasses.replace(large, split=SplitConfig(large_letters=0, threads=2))
     assert build_dataset(again, tmp_path / "again")["fingerprint"] == result["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("by", "settings", "together"),
+    [
+        ("random", {}, None),
+        ("group", {"group": ("study",)}, "study"),
+        ("taxon", {"test_values": ("Bacillus",)}, "organism"),
+        ("time", {"cuts": ("2004", "2007")}, "date"),
+    ],
+)
+def test_every_way_to_split_by_the_large_path(
+    by: str, settings: dict[str, tuple[str, ...]], together: str | None, tmp_path: Path
+) -> None:
+    """Groups, taxa and days that share families: what is split as a whole is, and no relative crosses."""
+    rng = np.random.default_rng(12)
+    genera = ("Escherichia", "Bacillus", "Vibrio", "Listeria", "Thermus", "Yersinia")
+    lines = ["id,sequence,study,organism,date"]
+    for number in range(48):
+        text = random_text(rng, "dna", int(rng.integers(150, 200)))
+        for member in range(2):
+            of = number % 12 if number % 12 or not member else (number + 1) % 12  # some families are in two
+            copy = mutated(rng, text, "dna", 0.94)
+            lines.append(f"f{number}_{member},{copy},s{of},{genera[of % 6]} x,{2000 + of % 10}-05")
+    (tmp_path / "x.csv").write_text("\n".join(lines) + "\n")
+    split = SplitConfig(by=by, large_letters=0, threads=1, **settings)  # pyright: ignore[reportArgumentType]
+    config = BuildConfig(read=ReadConfig(inputs=(str(tmp_path / "x.csv"),)), split=split)
+    result = build_dataset(config, tmp_path / "out")
+    assert result["repair"]["split_by"] == by and not result["audit"]["leaking_rows"]
+    found = open_dataset(tmp_path / "out")
+    rows = [row | {"split": name} for name in SPLITS for row in found.table(name).to_pylist()]
+    texts, parts = [row["sequence"] for row in rows], np.array([SPLITS.index(row["split"]) for row in rows])
+    column = pa.chunked_array([pa.array(texts, pa.large_string())])
+    whole = audit(
+        column, parts, alphabet="dna", settings=AuditSettings(threads=1, effort=1), workdir=tmp_path
+    )
+    assert not len(whole.leaks.query)
+    if together:
+        labels = [
+            {"organism": row["organism"]} | {x["name"]: x["text"] for x in row["labels"]} for row in rows
+        ]
+        home: dict[str, set[str]] = {}
+        for named, row in zip(labels, rows):
+            home.setdefault(named[together], set()).add(row["split"])
+        assert all(len(splits) == 1 for splits in home.values())
+        if by == "taxon":
+            assert home["Bacillus x"] == {"test"}
 
 
 def test_what_a_sample_finds_starts_a_second_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

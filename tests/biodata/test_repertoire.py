@@ -6,22 +6,28 @@ import csv
 import gzip
 import io
 import json
+import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from Bio.Seq import Seq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from biodata.build import BuildConfig, build_dataset
 from biodata.curate.repertoire_policy import RepertoirePolicy
 from biodata.curate.rules import RuleLog
 from biodata.curate.translated import translate_column
+from biodata.dataset import open_dataset
 from biodata.errors import ConfigError, DataError
 from biodata.io import open_records
 from biodata.io.detect import detect_format
 from biodata.read_config import ReadConfig
+from biodata.schema import SPLITS
+from biodata.splits.split import SplitConfig
 
 # a chain made by hand: 7 letters of 5' UTR, leader, the regions, constant region
 PARTS = {"fwr1": "CAGGTGCAACTG", "cdr1": "GGATTC", "fwr2": "ATGAGCTGG", "cdr2": "ATTAGT",
@@ -345,3 +351,29 @@ def test_every_real_file_gives_rows_or_one_line(alphabet, real_data) -> None:
                 assert found or log.as_dict()["dropped"], path.name
                 rows += found
     assert rows > 30_000
+
+
+def test_the_half_of_a_pair_that_repeats_leaves_and_is_counted(tmp_path: Path) -> None:
+    """Every sequence stands once: the listing names the row that has it, the manifest counts who is alone."""
+    rng = random.Random(3)
+    texts = ["".join(rng.choices("ACDEFGHIKLMNPQRSTVWY", k=60)) for _ in range(24)]
+    lights = [*texts[12:21], *[texts[12]] * 3]
+    both = {"locus_heavy": "H", "locus_light": "K", "productive_heavy": "T", "productive_light": "T"}
+    rows = [{"sequence_id_heavy": f"h{at}", "sequence_id_light": f"l{at}", **both,
+             "sequence_alignment_aa_heavy": texts[at], "sequence_alignment_aa_light": light}
+            for at, light in enumerate(lights)]  # fmt: skip
+    read = ReadConfig(inputs=(str(oas(tmp_path / "u.csv.gz", rows)),), alphabet="protein")
+    split = SplitConfig(exact_effort=1, threads=1)
+    result = build_dataset(BuildConfig(read=read, split=split), tmp_path / "out")
+    assert result["rows"] == 21 and result["dropped"] == {"duplicate": 3}
+    found = open_dataset(tmp_path / "out")
+    assert found.manifest["clustering"]["chains_without_partner"] == 3
+    listed = pq.read_table(tmp_path / "out" / "removed" / "dropped.parquet").to_pylist()
+    assert [(row["id"], row["detail"]) for row in listed] == [
+        (f"SRR1:l{at}", "same sequence as 'SRR1:l0'") for at in (9, 10, 11)
+    ]
+    home: dict[str, set[str]] = {}
+    for name in SPLITS:
+        for row in found.table(name).to_pylist():
+            home.setdefault(labels(row)["pair"], set()).add(name)
+    assert len(home) == 12 and all(len(splits) == 1 for splits in home.values())

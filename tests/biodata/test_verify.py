@@ -98,6 +98,28 @@ def test_rows_that_cannot_be_audited_are_problems(tmp_path: Path) -> None:
     ]
 
 
+def test_molecules_in_smiles_or_selfies(tmp_path: Path) -> None:
+    rows = [
+        ("CCO", "train"),
+        ("c1ccccc1O", "train"),
+        ("CCCCCCCCN", "validation"),
+        ("OCC", "test"),
+        ("CCO", "test"),
+    ]
+    path = write_csv(tmp_path / "smiles.csv", [*rows, ("C(C", "train")], names="Smiles,split")
+    found = verify_dataset(path, alphabet="selfies", threads=1)
+    assert found["problems"] == [
+        "1 rows with SMILES without SELFIES (failed to parse input: C(C), the first is data row 6",
+        "1 test rows have exactly the sequence of a train row",
+        "1 of 2 test rows (50.0%) are at least 90% identical to a row of another split",
+    ]
+    rows = [("[C][C][O]", "train"), ("[C][C][Cl]", "test"), ("CCO", "test"), ("[N][=N]", "val")]
+    path = write_csv(tmp_path / "selfies.csv", rows, names="SELFIES,split")
+    found = verify_dataset(path, alphabet="selfies", threads=1)
+    assert found["problems"] == ["1 rows with symbols 'CO' outside selfies, the first is data row 3"]
+    assert found["audit"]["leaking_rows"] == 0
+
+
 def test_one_line_for_everything_else(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "x.csv", [("ACGT", "train")])
     with pytest.raises(ConfigError, match="say what it holds with alphabet"):
