@@ -68,8 +68,8 @@ class ObjectiveConfig:
     name: str = field(
         default="clm",
         metadata={"help": "clm (predict the next token), mlm (predict masked tokens), rtd (find replaced "
-                          "tokens: electra, metro), fim (fill in the middle) or text_to_sequence (joint "
-                          "tokenizer)"},
+                          "tokens: electra, metro), fim (fill in the middle), text_to_sequence (joint "
+                          "tokenizer), masked_diffusion or image_diffusion (dit_image)"},
     )  # fmt: skip
     mask_rate: float = field(
         default=0.15, metadata={"help": "mlm: share of the non-special tokens to predict, over 0 to 1"}
