@@ -135,7 +135,13 @@ def _join(tensors: Mapping[str, Tensor], place: Stored, like: Tensor) -> Tensor:
 
 
 def to_hf_config(config: ModelConfig, vocab_size: int, *, layout: HfLayout | None = None) -> dict[str, Any]:
-    """The `config.json` of a model, of the configuration's layout unless another is given."""
+    """The `config.json` of a model, of the configuration's layout unless another is given.
+
+    Args:
+        config: of the model.
+        vocab_size: tokens, special ones included.
+        layout: that of a class of transformers, None for the one that fits, if there is one.
+    """
     common = {
         "vocab_size": vocab_size,
         "tie_word_embeddings": config.tie_embeddings,

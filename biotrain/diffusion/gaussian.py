@@ -39,13 +39,26 @@ def alpha_sigma(times: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def noised(x: Tensor, noise: Tensor, times: Tensor) -> Tensor:
-    """z at the times [B] of pictures [B, ...]."""
+    """z at the times [B] of pictures [B, ...].
+
+    Args:
+        x: pictures `[B, ...]`.
+        noise: e, standard normal, of the same shape.
+        times: `[B]`, 0 (nothing is noise) to 1 (all is).
+    """
     alpha, sigma = (_wide(value, x) for value in alpha_sigma(times))
     return alpha * x + sigma * noise
 
 
 def wanted(x: Tensor, noise: Tensor, times: Tensor, kind: Kind) -> Tensor:
-    """What the model should tell: e, or v = alpha e - sigma x."""
+    """What the model should tell: e, or v = alpha e - sigma x.
+
+    Args:
+        x: pictures `[B, ...]`.
+        noise: e, of the same shape.
+        times: `[B]`, 0 to 1.
+        kind: `eps` or `v`.
+    """
     if kind == "eps":
         return noise
     alpha, sigma = (_wide(value, x) for value in alpha_sigma(times))
@@ -54,7 +67,14 @@ def wanted(x: Tensor, noise: Tensor, times: Tensor, kind: Kind) -> Tensor:
 
 def split(z: Tensor, told: Tensor, times: Tensor, kind: Kind) -> tuple[Tensor, Tensor]:
     """x and e from what the model told: x = alpha z - sigma v and e = sigma z + alpha v, or
-    x = (z - sigma e) / alpha."""
+    x = (z - sigma e) / alpha.
+
+    Args:
+        z: noisy pictures `[B, ...]`.
+        told: what the model said of them, of the same shape.
+        times: `[B]`, 0 to 1.
+        kind: `eps` or `v`.
+    """
     alpha, sigma = (_wide(value, z) for value in alpha_sigma(times))
     if kind == "eps":
         return (z - sigma * told) / alpha, told

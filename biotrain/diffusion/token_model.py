@@ -60,7 +60,7 @@ class Dit(nn.Module):
         cache: None = None,
         routing: None = None,
     ) -> Tensor:
-        """Final hidden states after the last norm; see `Transformer.hidden`.
+        """Final hidden states after the last norm. See `Transformer.hidden` for the arguments.
 
         Returns:
             [B, T, D]; what stands at padded positions has no meaning.

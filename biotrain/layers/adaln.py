@@ -102,7 +102,13 @@ class AdaNorm(nn.Module):
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """(1 + scale) x + shift."""
+    """(1 + scale) x + shift.
+
+    Args:
+        x: any shape that ends in D.
+        shift: broadcast against `x`.
+        scale: broadcast against `x`; 0 changes nothing.
+    """
     return x * (1 + scale) + shift
 
 

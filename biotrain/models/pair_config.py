@@ -106,6 +106,11 @@ def pair_size(config: ModelConfig, vocab_size: int, *, corrects: bool) -> Size:
     disentangled. A discriminator of L blocks of width d, inner width f: L (4 d^2 + 2 d f + 9 d + f), e d + d
     when e differs from d, and a head of d^2 + 2 d + 1. A generator alike but for its head: from its width g
     to e, a norm and a bias, g e + 3 e + V. A corrector has a bias, V.
+
+    Args:
+        config: with the group `pair`.
+        vocab_size: V.
+        corrects: whether the discriminator also names the tokens that were replaced.
     """
     pair, shape = config.pair, generator_shape(config)
     assert pair is not None
