@@ -26,8 +26,8 @@ def dry_run(config: TrainConfig) -> dict[str, Any]:
     Returns:
         `parameters` {total, active, embedding}; `flops_per_token`; `tokens_per_step`, padding not counted;
         `steps` (`None` when that depends on data not given); `memory_bytes`, an estimate: 16 per parameter
-        (fp32 weight, gradient, two moments) and 4 x batch_size x context x (layers x (8 width + 2 ffn, times
-        the experts a token visits) + 3 vocabulary) for what backward needs in fp32.
+        (fp32 weight, gradient, two moments) and 4 x batch_size x context x (layers x what one keeps of a
+        token, `Architecture.kept`, + 3 vocabulary) for what backward needs in fp32.
 
     Raises:
         ConfigError: no vocabulary.
@@ -44,8 +44,7 @@ def dry_run(config: TrainConfig) -> dict[str, Any]:
         tokens_per_step = round(samples.tokens / per_epoch)
     parameters = count_parameters(config.model, vocab_size=vocab_size)
     model = config.model
-    visited = model.moe.top_k if model.moe else 1
-    saved = model.layers * (8 * model.width + 2 * model.ffn * visited) + 3 * vocab_size
+    saved = model.layers * model.architecture.kept(model) + 3 * vocab_size
     activations = 4 * config.batch_size * config.window * saved
     return {
         "parameters": parameters,

@@ -146,7 +146,16 @@ class SsmBlock(nn.Module):
         return x + last
 
     def parts(self, x: Tensor, scene: Scene, flow: Flow) -> tuple[Tensor, Tensor]:
-        """The two parts of the result: the stream, and what the block's last layer adds to it."""
+        """The two parts of the result.
+
+        Args:
+            x: [B, T, D].
+            scene: of the forward pass.
+            flow: of the direction it is read in.
+
+        Returns:
+            The stream, and what the block's last layer adds to it.
+        """
         added = self._drop(self.mixer(self.norm1(x), flow))
         if not self.has_mlp:
             return x, added
@@ -158,13 +167,26 @@ class SsmBlock(nn.Module):
 
 
 def draw_uniform(weight: Tensor, limit: float, generator: torch.Generator) -> None:
-    """Uniform from -limit to limit, in place."""
+    """Uniform numbers in place.
+
+    Args:
+        weight: to write.
+        limit: largest absolute value.
+        generator: of the numbers.
+    """
     with torch.no_grad():
         weight.uniform_(-limit, limit, generator=generator)
 
 
 def draw_projections(first: nn.Linear, last: nn.Linear, layers: int, generator: torch.Generator) -> None:
-    """Start of the projections around a core; `layers` are added up in the residual stream."""
+    """Start of the projections around a core: uniform within 1 / sqrt(inputs).
+
+    Args:
+        first: into the core.
+        last: out of it, smaller by the root of `layers`.
+        layers: that are added up in the residual stream.
+        generator: of the numbers.
+    """
     draw_uniform(first.weight, 1 / math.sqrt(first.in_features), generator)
     draw_uniform(last.weight, 1 / math.sqrt(last.in_features * layers), generator)
 

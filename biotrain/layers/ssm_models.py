@@ -28,6 +28,11 @@ class Mamba(Transformer):
         """One Mamba layer, and a gated feed-forward layer where the configuration has one."""
         return SsmBlock(self.config, MambaMixer(self.config))
 
+    @property
+    def bounded(self) -> bool:
+        """Only a table of positions ends; a state goes on."""
+        return self.config.position == "learned"
+
     def new_cache(self, rows: int, length: int) -> States:
         """The last inputs of each convolution and the states, whose size no length changes."""
         return States(self.config.layers)

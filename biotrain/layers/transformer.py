@@ -90,6 +90,11 @@ class Transformer(nn.Module):
         """Whether a position is blind to what comes after it."""
         return not self.config.bidirectional
 
+    @property
+    def bounded(self) -> bool:
+        """Whether more tokens than the context cannot be read."""
+        return True
+
     def init_weights(self, generator: torch.Generator) -> None:
         """GPT-2's start: normal weights, the two projections into the residual stream smaller by
         sqrt(2 x layers) unless a norm follows their sum, biases 0, norms 1."""
@@ -151,7 +156,7 @@ class Transformer(nn.Module):
             ConfigError: more tokens than the model's context.
         """
         stop = ids.shape[1] + (0 if cache is None else cache.length)
-        if stop > self.config.context:
+        if stop > self.config.context and self.bounded:
             raise ConfigError(f"{stop} tokens are more than the model's context of {self.config.context}")
         scene = make_scene(self.config, ids, mask=mask, documents=documents, cache=cache, routing=routing)
         x = self._embed(ids, scene)

@@ -18,6 +18,7 @@ from biotrain.models.ssm_config import (
     around_layers,
     core_multiplied,
     core_size,
+    kept_by_layers,
     settle_mamba,
     ssm_of,
 )
@@ -44,6 +45,7 @@ ARCHITECTURE = Architecture(
     positions=("none", "learned"),
     ffn=lambda width: 0,
     size=_size,
+    kept=kept_by_layers,
     settle=settle_mamba,
     builder="biotrain.layers.ssm_models:BiMamba",
     style=Style(norm="rms", bias=False, feed_forward="swiglu"),

@@ -7,8 +7,8 @@ weights, W being the output layer and W' its rows exchanged by the complement:
     hidden(x)_i = [h(x)_i; h(rc(x))_(T+1-i)]        logits(x)_i = W h(x)_i + W' h(rc(x))_(T+1-i)
 
 so that logits(rc(x)) is logits(x) read from the end with complementary tokens exchanged, exactly. The
-complement exchanges <bos> and <eos>, so rc(x) is what the tokenizer makes of the other strand; Caduceus itself
-has neither. Without it (Caduceus-Ph) any vocabulary will do.
+complement exchanges <bos> and <eos>, so rc(x) is what the tokenizer makes of the other strand; the authors'
+code has neither. Without it (Caduceus-Ph) any vocabulary will do.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from biotrain.models.ssm_config import (
     around_layers,
     core_multiplied,
     core_size,
+    kept_by_layers,
     settle_mamba,
     ssm_of,
 )
@@ -47,20 +48,26 @@ def complement_ids(tokens: Sequence[str]) -> tuple[int, ...]:
     (0, 2, 1, 3, 4, 5, 9, 8, 7, 6, 10)
     """
     ids = {token: number for number, token in enumerate(tokens)}
-    found = []
-    for number, token in enumerate(tokens):
-        if number < len(SPECIAL_TOKENS) or token.startswith("<"):
-            found.append({BOS: EOS, EOS: BOS}.get(number, number))
-            continue
-        other = reverse_complement(token) if token and _LETTERS.issuperset(token) else None
-        if other not in ids:
-            why = f"token {token!r} is no DNA" if other is None else f"{token!r} is a token but not {other!r}"
-            raise ConfigError(
-                f"model 'caduceus' reads both strands, but {why}: take a tokenizer of nucleotides, codons or "
-                "k-mers, or equivariant false"
-            )
-        found.append(ids[other])
-    return tuple(found)
+    special = {token for token in tokens if token in SPECIAL_TOKENS or token.startswith("<")}
+    words = [token for token in tokens if token not in special]
+    for word in words:
+        if not _LETTERS.issuperset(word):
+            raise _refusal(f"token {word!r} is no DNA")
+    for word in words:
+        if reverse_complement(word) not in ids:
+            raise _refusal(f"{word!r} is a token and {reverse_complement(word)!r} is not")
+    swapped = {BOS: EOS, EOS: BOS}
+    return tuple(
+        swapped.get(number, number) if token in special else ids[reverse_complement(token)]
+        for number, token in enumerate(tokens)
+    )
+
+
+def _refusal(why: str) -> ConfigError:
+    return ConfigError(
+        f"model 'caduceus' reads both strands, but {why}: take a tokenizer of nucleotides, codons or k-mers, "
+        "or equivariant false"
+    )
 
 
 def _settle(config: ModelConfig) -> dict[str, Any]:
@@ -93,6 +100,7 @@ ARCHITECTURE = Architecture(
     positions=("none",),
     ffn=lambda width: 0,
     size=_size,
+    kept=kept_by_layers,
     settle=_settle,
     of_tokens=_of_tokens,
     builder="biotrain.layers.ssm_models:Caduceus",

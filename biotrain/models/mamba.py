@@ -17,6 +17,7 @@ from biotrain.models.ssm_config import (
     around_layers,
     core_multiplied,
     core_size,
+    kept_by_layers,
     settle_mamba,
     ssm_of,
 )
@@ -92,6 +93,7 @@ ARCHITECTURE = Architecture(
     positions=("none", "learned"),
     ffn=lambda width: 0,
     size=_size,
+    kept=kept_by_layers,
     settle=settle_mamba,
     builder="biotrain.layers.ssm_models:Mamba",
     style=Style(norm="rms", bias=False, feed_forward="swiglu"),

@@ -13,7 +13,14 @@ from typing import Any
 from biodata.errors import ConfigError
 from biotrain.models.architecture import Architecture, HfLayout, Size, Stored, Style
 from biotrain.models.config import ModelConfig
-from biotrain.models.ssm_config import SSM_MODELING, SsmConfig, around_layers, refuse_others, ssm_of
+from biotrain.models.ssm_config import (
+    SSM_MODELING,
+    SsmConfig,
+    around_layers,
+    kept_by_layers,
+    refuse_others,
+    ssm_of,
+)
 
 HEAD_CHANNELS, STATES = 64, 128
 
@@ -105,6 +112,7 @@ ARCHITECTURE = Architecture(
     positions=("none", "learned"),
     ffn=lambda width: 0,
     size=_size,
+    kept=kept_by_layers,
     settle=_settle,
     builder="biotrain.layers.ssm_models:Mamba2",
     style=Style(norm="rms", bias=False, feed_forward="swiglu"),

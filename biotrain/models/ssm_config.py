@@ -103,6 +103,16 @@ def core_multiplied(width: int, ssm: SsmConfig) -> int:
     return channels * (ssm.conv_taps + projections + 3 * ssm.state_size + 1)
 
 
+def kept_by_layers(config: ModelConfig) -> int:
+    """Numbers of a token and layer that the backward pass needs: with C channels, in each direction some 10 C
+    and one state of every 16, and what is around them."""
+    ssm, d = ssm_of(config), config.width
+    core = ssm.expand * d * (10 + ssm.state_size // 16) + 4 * ssm.state_size
+    directions = 2 if config.bidirectional else 1
+    mlp = 2 * d + 4 * config.ffn if config.ffn else 0
+    return (directions * (core + 2 * d + mlp)) * (2 if ssm.equivariant else 1)
+
+
 def around_layers(config: ModelConfig, vocab_size: int, *, layer: int, multiplied: int) -> Size:
     """The size of a model from that of its layers.
 

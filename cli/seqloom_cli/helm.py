@@ -133,6 +133,12 @@ def _together(
         return [("--set", [f"optim.{value}"]) for value in values]
     if name == "--model-ema":
         return [] if names & {"--ema-decay", "--model-ema-decay"} else [("--ema-decay", [_EMA])]
+    if (
+        name in ("--model", "--model-name")
+        and values == ["mamba"]
+        and given.get("--bidirectional") == ["true"]
+    ):
+        return [(name, ["bimamba"])]
     patience = given.get("--patience-epochs", [_PATIENCE])
     if name == "--early-stop" and not values:
         return [(name, patience)]

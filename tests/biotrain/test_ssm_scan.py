@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from biotrain.layers import ssm_scan
+from biotrain.layers import ssm_chunks, ssm_kernels, ssm_scan
+from biotrain.layers.ssm_chunks import Chunked, chunked_scan
+from biotrain.layers.ssm_flow import Flow, causal_conv
 from biotrain.layers.ssm_scan import Selective, selective_scan
 
 
@@ -98,3 +100,124 @@ def test_a_step_of_length_zero_changes_nothing() -> None:
     torch.testing.assert_close(
         selective_scan(drive)[0][:, without], selective_scan(left_out)[0], atol=1e-14, rtol=1e-14
     )
+
+
+def heads_of(b: int, t: int) -> Chunked:
+    noise = torch.Generator().manual_seed(3)
+    shapes = ((b, t, 2, 3), (b, t, 2), (2,), (b, t, 4), (b, t, 4))
+    u, dt, a, left, right = (torch.randn(s, generator=noise, dtype=torch.float64) for s in shapes)
+    values = (u, dt.abs() * 0.3, -a.abs() - 0.1, left, right)
+    return Chunked(*(x.requires_grad_() for x in values))
+
+
+def head_loop(drive: Chunked, starts: Tensor | None, state: Tensor | None = None) -> Tensor:
+    """Mamba-2's recurrence as it is written: a head of P channels is a matrix [P, N]."""
+    u, dt, a, left, right = drive
+    rows = []
+    for row in range(len(u)):
+        h = u.new_zeros(*u.shape[2:], left.shape[-1]) if state is None else state[row]
+        out = []
+        for t in range(u.shape[1]):
+            if starts is not None and starts[row, t]:
+                h = torch.zeros_like(h)
+            new = (dt[row, t, :, None] * u[row, t])[..., None] * left[row, t]
+            h = torch.exp(dt[row, t] * a)[:, None, None] * h + new
+            out.append(h @ right[row, t])
+        rows.append(torch.stack(out))
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("chunk", [1, 4, 7, 64])
+def test_chunked_scan_is_the_loop(monkeypatch: pytest.MonkeyPatch, packed: bool, chunk: int) -> None:
+    monkeypatch.setattr(ssm_chunks, "CHUNK", chunk)
+    drive, starts = heads_of(3, 21), starts_of(3, 21) if packed else None
+    ours, theirs = chunked_scan(drive, starts=starts)[0], head_loop(drive, starts)
+    torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-12)
+    outer = torch.randn(ours.shape, generator=torch.Generator().manual_seed(1), dtype=ours.dtype)
+    pairs = zip(*(torch.autograd.grad(y, drive, outer) for y in (ours, theirs)))
+    for a, b in pairs:
+        torch.testing.assert_close(a, b, atol=1e-11, rtol=1e-11)
+
+
+def test_a_matrix_state_is_taken_up_and_given_back() -> None:
+    drive = Chunked(*(x.detach() for x in heads_of(2, 30)))
+    state = torch.randn(2, 2, 3, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    whole, last = chunked_scan(drive, state=state)
+    torch.testing.assert_close(whole, head_loop(drive, None, state), atol=1e-12, rtol=1e-12)
+    pieces, now = [], state
+    for a, b in ((0, 1), (1, 18), (18, 30)):
+        part = Chunked(*(x if x.ndim == 1 else x[:, a:b] for x in drive))
+        y, now = chunked_scan(part, state=now)
+        pieces.append(y)
+    assert now is not None and last is not None
+    torch.testing.assert_close(torch.cat(pieces, 1), whole, atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(now, last, atol=1e-12, rtol=1e-12)
+
+
+def test_long_falls_neither_overflow_nor_become_nan() -> None:
+    drive = Chunked(*(x.detach().float() for x in heads_of(1, 200)))
+    drive.dt.fill_(50.0)
+    values = Chunked(*(x.requires_grad_() for x in drive))
+    y = chunked_scan(values)[0]
+    y.sum().backward()
+    assert y.isfinite().all() and all(x.grad is not None and x.grad.isfinite().all() for x in values)
+
+
+def test_kernels_are_called_with_their_own_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """mamba-ssm's functions, played by the loops: [B, D, T] and [B, N, T], or groups beside the heads."""
+    asked = []
+
+    def scan(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        turned = (x.transpose(1, 2) for x in (u, dt))
+        return loop(Selective(*turned, a, b.transpose(1, 2), c.transpose(1, 2)), None).transpose(1, 2)
+
+    def chunks(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, chunk_size: int) -> Tensor:
+        assert b.shape[2] == c.shape[2] == 1 and chunk_size == ssm_chunks.CHUNK
+        return head_loop(Chunked(u, dt, a, b[:, :, 0], c[:, :, 0]), None)
+
+    def find(like: Tensor, module: str, name: str) -> object:
+        asked.append(f"{module}:{name}")
+        return chunks if name == "mamba_chunk_scan_combined" else scan
+
+    drive, heads = drive_of(2, 9, 3, 4), heads_of(2, 9)
+    expected = selective_scan(drive)[0], chunked_scan(heads)[0]
+    monkeypatch.setattr(ssm_kernels, "_kernel", find)
+    torch.testing.assert_close(selective_scan(drive)[0], expected[0], atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(chunked_scan(heads)[0], expected[1], atol=1e-12, rtol=1e-12)
+    assert len(asked) == 2
+    selective_scan(drive, starts=torch.zeros(2, 9, dtype=torch.bool))
+    assert len(asked) == 2  # several documents take the plain form
+
+
+def test_nothing_needs_kernels() -> None:
+    assert ssm_kernels.mamba1(torch.zeros(1)) is None and ssm_kernels.mamba2(torch.zeros(1)) is None
+    assert ssm_kernels._find("no_such_package.kernels", "scan") is None
+
+
+@pytest.mark.parametrize(("tokens", "taps"), [(21, 4), (21, 1), (2, 4), (1, 3)])
+def test_convolution_is_that_of_pytorch(tokens: int, taps: int) -> None:
+    noise = torch.Generator().manual_seed(4)
+    shapes = ((2, tokens, 3), (3, 1, taps), (3,))
+    values = [torch.randn(s, generator=noise, dtype=torch.float64).requires_grad_() for s in shapes]
+    x, weight, bias = values
+    ours = causal_conv(x, weight, bias, Flow(None, None, None))
+    padded = torch.nn.functional.pad(x.transpose(1, 2), (taps - 1, 0))
+    theirs = torch.nn.functional.conv1d(padded, weight, bias, groups=3).transpose(1, 2)
+    torch.testing.assert_close(ours, theirs, atol=1e-14, rtol=1e-14)
+    outer = torch.randn(ours.shape, generator=noise, dtype=torch.float64)
+    for a, b in zip(*(torch.autograd.grad(y, values, outer) for y in (ours, theirs))):
+        torch.testing.assert_close(a, b, atol=1e-13, rtol=1e-13)
+
+
+def test_convolution_ends_at_documents_and_passes_gradcheck() -> None:
+    noise = torch.Generator().manual_seed(4)
+    shapes = ((2, 7, 2), (2, 1, 4), (2,))
+    values = [torch.randn(s, generator=noise, dtype=torch.float64).requires_grad_() for s in shapes]
+    starts = torch.zeros(2, 7, dtype=torch.bool)
+    starts[:, 0], starts[0, 3], starts[1, 5] = True, True, True
+    flow = Flow(None, starts, None)
+    assert torch.autograd.gradcheck(lambda *v: causal_conv(*v, flow), tuple(values))
+    x, weight, bias = values
+    apart = [causal_conv(part, weight, bias, Flow(None, None, None)) for part in x[:1].split((3, 4), 1)]
+    torch.testing.assert_close(causal_conv(x, weight, bias, flow)[:1], torch.cat(apart, 1))

@@ -1,0 +1,111 @@
+"""Mamba on a GPU: the plain scans against mamba-ssm's kernels where these are installed, values and times.
+
+    python benchmarks/gpu_mamba.py [--repeats 20] [--width 1024] [--length 2048] [--batch 8] [--json F]
+
+Forward and backward of one scan in float32. `plain` is what runs without mamba-ssm; `kernel` what
+`biotrain.layers.ssm_kernels` finds. Aim: Mamba-2's plain form within 1.3x of the kernel.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from biotrain.layers import ssm_kernels
+from biotrain.layers.ssm_chunks import Chunked, chunked_scan
+from biotrain.layers.ssm_scan import Selective, selective_scan
+
+
+def drives(arguments: argparse.Namespace) -> dict[str, tuple[Callable[..., Any], Any, bool]]:
+    """Scan, its inputs and whether a kernel is there, by model."""
+    noise = torch.Generator("cuda").manual_seed(0)
+    batch, length, channels, heads = arguments.batch, arguments.length, 2 * arguments.width, 64
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=noise, device="cuda")
+
+    def steps(*shape: int) -> torch.Tensor:
+        return draw(*shape).abs() * 0.05
+
+    matrices = [draw(batch, length, 16) for _ in range(2)]
+    one = Selective(
+        draw(batch, length, channels),
+        steps(batch, length, channels),
+        -draw(channels, 16).abs() - 1,
+        *matrices,
+    )
+    count, matrices = channels // heads, [draw(batch, length, 128) for _ in range(2)]
+    two = Chunked(
+        draw(batch, length, count, heads), steps(batch, length, count), -draw(count).abs() - 1, *matrices
+    )
+    return {
+        "mamba": (selective_scan, one, ssm_kernels.mamba1(one.u) is not None),
+        "mamba2": (chunked_scan, two, ssm_kernels.mamba2(two.u) is not None),
+    }
+
+
+def gradients(scan: Callable[..., Any], drive: Any) -> list[torch.Tensor]:
+    """y and the gradient by every input."""
+    values = type(drive)(*(x.detach().requires_grad_() for x in drive))
+    y = scan(values)[0]
+    return [y.detach(), *torch.autograd.grad(y, list(values), torch.ones_like(y))]
+
+
+def milliseconds(scan: Callable[..., Any], drive: Any, repeats: int) -> float:
+    """Median time of forward and backward."""
+    found = []
+    for number in range(repeats + 3):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        gradients(scan, drive)
+        end.record()
+        torch.cuda.synchronize()
+        if number >= 3:
+            found.append(begin.elapsed_time(end))
+    return statistics.median(found)
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Times and the largest difference relative to the largest value."""
+    results: dict[str, Any] = {}
+    for name, (scan, drive, has_kernel) in drives(arguments).items():
+        with ssm_kernels.plain_scans():
+            row: dict[str, Any] = {"plain_ms": milliseconds(scan, drive, arguments.repeats)}
+            plain = gradients(scan, drive)
+        if has_kernel:
+            row["kernel_ms"] = milliseconds(scan, drive, arguments.repeats)
+            row["plain_by_kernel"] = row["plain_ms"] / row["kernel_ms"]
+            pairs = zip(gradients(scan, drive), plain)
+            row["difference"] = max(float((a - b).abs().max() / b.abs().max()) for a, b in pairs)
+        results[name] = row
+        print(name, row)
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name, default in (("repeats", 20), ("width", 1024), ("length", 2048), ("batch", 8)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("not run: no CUDA device")
+        return
+    results = measure(arguments)
+    if not any("kernel_ms" in row for row in results.values()):
+        print("mamba-ssm is not installed: only the plain scans were timed")
+    if arguments.json:
+        about = {"device": torch.cuda.get_device_name(), "settings": vars(arguments), "results": results}
+        arguments.json.write_text(json.dumps(about, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
