@@ -74,7 +74,7 @@ def reward_of(text: str, *, reference: Path | None, seed: int) -> Reward:
 
 
 def _scored(values: np.ndarray, *, sign: int, target: float | None) -> np.ndarray:
-    scores = sign * values if target is None else -np.abs(values - target)
+    scores = sign * values if target is None else 0.0 - np.abs(values - target)
     known = np.isfinite(scores)
     if not known.any():
         raise DataError("the reward is defined for none of the sequences of a step")

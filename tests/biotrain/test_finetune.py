@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from biodata.errors import ConfigError, DataError
+from biodata.errors import ConfigError, DataError, InterruptedRunError
 from biodata.io.fasta import write_fasta
 from biodata.tokenizers import TokenizerConfig, train_tokenizer
 from biodata.tokenizers.special import BOS, EOS
@@ -22,7 +23,7 @@ from biotrain.export import export_model, load_model
 from biotrain.finetune import finetune
 from biotrain.finetune_config import FinetuneConfig
 from biotrain.grpo import Rollouts, advantages, log_probabilities, token_losses
-from biotrain.models import ModelConfig, build_model
+from biotrain.models import MODELS, ModelConfig, build_model
 from biotrain.optim import OptimConfig
 
 Make = Callable[..., FinetuneConfig]
@@ -108,9 +109,17 @@ def test_a_bandit_of_two_tokens_has_the_closed_gradient() -> None:
     assert theta.grad.sum().item() == pytest.approx(0, abs=1e-12)
 
 
-def test_log_probabilities_are_those_of_drawing(start: Path) -> None:
+CAUSAL = [
+    name for name in MODELS if False in MODELS.load(name).directions and not MODELS.load(name).objectives
+]
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_log_probabilities_are_those_of_drawing(name: str) -> None:
     """Token by token with the softmax over what may be drawn; padding and other rows change nothing."""
-    model = load_model(start)
+    heads = 2 if "heads" in MODELS.load(name).takes else 0
+    shape = ModelConfig(name=name, bidirectional=False, layers=1, width=16, heads=heads, context=12)
+    model = build_model(shape, vocab_size=11).eval()
     rows = [[BOS, 6, 7, EOS], [BOS, 9, 9, 8, 7, 6], [BOS, 8, EOS]]
     found = log_probabilities(model, Rollouts.of(rows, given=1, device=torch.device("cpu")))
     expected = []
@@ -177,6 +186,23 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(
     assert finetune(make(out=tmp_path / "whole", checkpoint_every=2), gc)["step"] == 6  # done already
     with pytest.raises(ConfigError, match=r"another configuration .*kl 0\.04 -> 0\.5"):
         finetune(make(out=tmp_path / "whole", checkpoint_every=2, kl=0.5), gc)
+
+
+def test_a_signal_leaves_a_checkpoint_to_go_on_from(make: Make, tmp_path: Path) -> None:
+    calls = []
+
+    def ask(texts: Sequence[str]) -> list[float]:
+        calls.append(texts)
+        if len(calls) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return gc(texts)
+
+    finetune(make(out=tmp_path / "whole", max_steps=5, checkpoint_every=0), gc)
+    other = make(out=tmp_path / "other", max_steps=5, checkpoint_every=0)
+    with pytest.raises(InterruptedRunError, match=r"stopped after step 3 of 5: .* --resume"):
+        finetune(other, ask)
+    finetune(dataclasses.replace(other, resume=True), gc)
+    assert lines(tmp_path / "other") == lines(tmp_path / "whole")
 
 
 def test_refusals(make: Make, start: Path, tmp_path: Path) -> None:
