@@ -147,7 +147,7 @@ class _Run:
     def _write(self, model: Transformer, scores: Mapping[str, float], paths: TrainPaths) -> dict[str, Any]:
         state = self.state
         made = {"step": state.step, "tokens": state.tokens, "inputs": state.inputs, **state.provenance}
-        made |= sampling_note(self.config, self.parts.train)
+        made |= sampling_note(self.config.objective.name, self.parts.train.length)
         export_model(model, paths.tokenizer, paths.out / rundir.MODEL, metadata=made)
         summary = {"run": str(paths.out), **summary_of(self.parts, state, scores)}
         write_json(paths.out / rundir.SUMMARY_FILE, summary)

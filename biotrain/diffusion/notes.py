@@ -9,23 +9,24 @@ from typing import Any
 import numpy as np
 
 from biodata.files import read_json
-from biotrain.config import TrainConfig
-from biotrain.loader import Samples
 
 NOTE = "diffusion"
 _QUANTILES = 33
 
 
-def sampling_note(config: TrainConfig, train: Samples) -> dict[str, Any]:
+def sampling_note(objective: str, length: np.ndarray) -> dict[str, Any]:
     """For the metadata of an export: the objective, and lengths for masked diffusion.
 
     A masked model fills a given number of places. So that new sequences are as long as those it learnt from,
     33 evenly spaced quantiles of their tokens, special ones not counted, are noted.
+
+    Args:
+        objective: of the run.
+        length: tokens of each training sample, two special ones included.
     """
-    note: dict[str, Any] = {"objective": config.objective.name}
-    if config.objective.name == "masked_diffusion":
-        length = np.maximum(train.length - 2, 1)
-        marks = np.quantile(length, np.linspace(0, 1, _QUANTILES), method="nearest")
+    note: dict[str, Any] = {"objective": objective}
+    if objective == "masked_diffusion":
+        marks = np.quantile(np.maximum(length - 2, 1), np.linspace(0, 1, _QUANTILES), method="nearest")
         note[NOTE] = {"lengths": [int(value) for value in marks]}
     return note
 

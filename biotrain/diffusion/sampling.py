@@ -20,8 +20,8 @@ from torch import Tensor
 
 from biodata.tokenizers.special import BOS, EOS, MASK, PAD
 from biotrain.diffusion.notes import draw_length
+from biotrain.diffusion.subs import without_special
 from biotrain.generate_config import GenerateConfig
-from biotrain.objectives.masked_diffusion import without_special
 
 Choose = Callable[..., Tensor]
 """`choose(logits [N, V], uniform [N], temperature=, top_k=, top_p=)` gives [N] tokens."""

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from biodata.tokenizers.special import MASK, SPECIAL_TOKENS
+from biotrain.diffusion.subs import without_special
 from biotrain.diffusion.times import stratified
 from biotrain.objectives import IGNORE, Batch, Predict, Prepared, Sums, Term
 from biotrain.objectives.config import ObjectiveConfig
@@ -79,12 +80,6 @@ class MaskedDiffusion(Prediction):
         total = (told * batch.by_token["weight"][batch.rows]).sum()
         plain = F.cross_entropy(logits.detach(), batch.targets, reduction="sum")
         return Sums(total[None], plain)
-
-
-def without_special(logits: Tensor) -> Tensor:
-    """Logits [.., V] with `-inf` at the special tokens, which never stand behind a `<mask>`."""
-    special = torch.arange(logits.shape[-1], device=logits.device) < FIRST_ORDINARY
-    return logits.masked_fill(special, -torch.inf)
 
 
 def build(config: ObjectiveConfig, vocab_size: int, tokens: Sequence[str]) -> MaskedDiffusion:

@@ -21,6 +21,7 @@ from biodata.tokenizers.special import BOS, EOS, MASK
 from biotrain.config import TrainConfig
 from biotrain.diffusion.notes import draw_length
 from biotrain.diffusion.sampling import DiffusionSampler
+from biotrain.diffusion.subs import without_special
 from biotrain.diffusion.times import stratified
 from biotrain.diffusion.token_model import noise_level
 from biotrain.generate import GenerateConfig, choose, generate
@@ -28,7 +29,7 @@ from biotrain.loop import train
 from biotrain.losses import LossConfig
 from biotrain.models import ModelConfig, build_model
 from biotrain.objectives import Batch, ObjectiveConfig
-from biotrain.objectives.masked_diffusion import MaskedDiffusion, without_special
+from biotrain.objectives.masked_diffusion import MaskedDiffusion
 
 TINY = ModelConfig(name="dit", layers=2, width=32, heads=2, context=32)
 LETTERS, PLACES = 3, 3
