@@ -93,6 +93,10 @@ class LongConv(Function):
         return dv, filter_gradient(product, product.conj(), n=n, like=k)
 
 
+_convolve: Any = torch.compiler.disable(LongConv.apply)
+"""Outside of compiled code, as torch.compile has none for complex numbers."""
+
+
 def long_conv(v: Tensor, k: Tensor) -> Tensor:
     """The convolution above; computed and returned in float32 or wider, whatever the precision around it.
 
@@ -108,4 +112,4 @@ def long_conv(v: Tensor, k: Tensor) -> Tensor:
     """
     with torch.autocast(v.device.type, enabled=False):
         wide = torch.promote_types(v.dtype, torch.float32)
-        return LongConv.apply(v.to(wide), k.to(wide))
+        return _convolve(v.to(wide), k.to(wide))
