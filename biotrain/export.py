@@ -52,23 +52,16 @@ def export_model(
     Raises:
         ConfigError: `tokenizer_dir` holds no `tokenizer.json`.
     """
-    weights, config = as_usual(model.state_dict(), model.config)
     out, metadata = Path(out), dict(metadata or {})
     (out / CONFIG_FILE).unlink(missing_ok=True)
     if isinstance(model, Pair):
-        files, layout = pair_files(model), pair_layouts(config)[0]
-    else:
-        files, layout = {Path(WEIGHTS_FILE): to_hf(weights, config)}, None
-    for folder in {out / name.parent for name in files}:
-        _copy_tokenizer(Path(tokenizer_dir), folder)
-        if native(config) is None:
-            for source in sorted(Path(__file__).parent.glob(f"{config.architecture.modeling.module}*.py")):
-                write_text(folder / source.name, source.read_text(encoding="utf-8"))
-    for name, tensors in files.items():
-        with atomic_path(out / name) as part:
-            save_file(dict(tensors), part, metadata={"format": "pt"})
-    if isinstance(model, Pair):
+        config, layout = model.config, pair_layouts(model.config)[0]
+        _write_folder(out, config, tokenizer_dir, files=pair_files(model))
         write_json(out / GENERATOR / CONFIG_FILE, generator_values(model))
+    else:
+        weights, config = as_usual(model.state_dict(), model.config)
+        layout = None
+        _write_folder(out, config, tokenizer_dir, files={Path(WEIGHTS_FILE): to_hf(weights, config)})
     if not config.bidirectional:
         ids = {"bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD}
         write_json(out / "generation_config.json", ids)
@@ -82,6 +75,20 @@ def export_model(
     write_text(out / "README.md", _card(config, own, metadata))
     write_json(out / CONFIG_FILE, to_hf_config(config, model.vocab_size, layout=layout))
     return out
+
+
+def _write_folder(
+    out: Path, config: ModelConfig, tokenizer_dir: Path, *, files: Mapping[Path, Mapping[str, Tensor]]
+) -> None:
+    """Weight files by their place in `out`, beside each the tokenizer and the code where it is needed."""
+    for folder in {out / name.parent for name in files}:
+        _copy_tokenizer(Path(tokenizer_dir), folder)
+        if native(config) is None:
+            for source in sorted(Path(__file__).parent.glob(f"{config.architecture.modeling.module}*.py")):
+                write_text(folder / source.name, source.read_text(encoding="utf-8"))
+    for name, tensors in files.items():
+        with atomic_path(out / name) as part:
+            save_file(dict(tensors), part, metadata={"format": "pt"})
 
 
 def load_model(path: Path) -> Transformer:
