@@ -132,4 +132,5 @@ def _with_ones(v: Tensor) -> Tensor:
 
 
 def _divide(sums: Tensor) -> Tensor:
-    return sums[..., :-1] / sums[..., -1:]
+    """By the sum of the weights, 1/2 or more but where nothing is real: there the result is zero, not NaN."""
+    return sums[..., :-1] / sums[..., -1:].clamp(min=0.25)

@@ -184,6 +184,23 @@ def test_padding_and_packing_do_not_matter(position: str, bidirectional: bool) -
     torch.testing.assert_close(logits[: len(expected)], expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("limit", [0, 512])
+@pytest.mark.parametrize("name", ["based", "hyena"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_padding_alone_gives_no_nan(
+    name: str, bidirectional: bool, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear_attention, "QUADRATIC", limit)
+    config = ModelConfig(name=name, layers=3, width=16, context=32, bidirectional=bidirectional)
+    model, (ids, mask) = build_model(config, vocab_size=30), padded_batch()
+    mask[4] = False
+    numbers = torch.arange(32).expand(5, 32) // 8  # documents of padding alone among them
+    for documents in (None, numbers):
+        model.zero_grad()
+        model(ids, mask=mask, documents=documents)[mask].square().sum().backward()
+        assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
 @pytest.mark.parametrize("position", ["none", "rope", "learned"])
 def test_memory_gives_the_same_logits(position: str) -> None:
     model, (ids, _) = shaken(position=position, heads=2), padded_batch()
