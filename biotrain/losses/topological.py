@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from biodata.errors import ConfigError
+from biodata.chaos_game import JEFFREY
+from biodata.errors import ConfigError, require
 from biotrain.losses.config import LossConfig
-from biotrain.losses.topology import CORNERS, Diagrams, alpha_diagrams, sliced_wasserstein, soft_chaos_game
+from biotrain.losses.topology import Diagrams, alpha_diagrams, sliced_wasserstein, soft_chaos_game
 
 FEWEST = 4
 """Points of a cloud, below which it has no shape."""
@@ -84,14 +85,16 @@ def build(config: LossConfig, tokens: Sequence[str]) -> Topological:
 
     Raises:
         ConfigError: another vocabulary.
+        MissingExtraError: gudhi is not installed.
     """
-    others = [t for t in tokens if not t.startswith("<") and t not in (*CORNERS, "N")]
-    lost = [letter for letter in CORNERS if letter not in tokens]
+    others = [t for t in tokens if not t.startswith("<") and t not in (*JEFFREY, "N")]
+    lost = [letter for letter in JEFFREY if letter not in tokens]
     if others or lost:
         wrong = f"token {others[0]!r} is no nucleotide" if others else f"it lacks {lost[0]!r}"
         raise ConfigError(
             f"loss 'topological' needs a tokenizer of single nucleotides: {wrong} "
             "(take tokenizer 'nuc' or loss 'xe')"
         )
-    letters = [tokens.index(letter) for letter in CORNERS]
+    require("gudhi", extra="eval")  # now, and not in the first step
+    letters = [tokens.index(letter) for letter in JEFFREY]
     return Topological(letters, weight=config.topology_weight, points=config.topology_points)

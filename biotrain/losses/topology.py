@@ -21,10 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from biodata.chaos_game import JEFFREY, corner_table
 from biodata.errors import require
-
-CORNERS = {"A": (0.0, 0.0), "C": (0.0, 1.0), "G": (1.0, 1.0), "T": (1.0, 0.0)}
-"""Of the unit square, x and y upwards (Jeffrey 1990, doi:10.1093/nar/18.8.2163)."""
 
 JITTER = 1e-6
 """Half-width of the displacement of repeated points, which have no Delaunay triangulation."""
@@ -64,7 +62,7 @@ def soft_chaos_game(letters: Tensor) -> Tensor:
     >>> soft_chaos_game(torch.tensor([[1.0, 0, 0, 0], [0, 0, 1, 0]])).tolist()
     [[0.25, 0.25], [0.625, 0.625]]
     """
-    corners = torch.tensor(list(CORNERS.values()), dtype=torch.float64, device=letters.device)
+    corners = torch.from_numpy(corner_table(JEFFREY)).to(letters.device)
     start = torch.full((1, 2), 0.5, dtype=torch.float64, device=letters.device)
     steps = torch.cat((start, letters.double() @ corners))
     reach = min(_REACH, len(steps))
