@@ -141,6 +141,9 @@ class SeqloomBasedPreTrainedModel(PreTrainedModel):
     _no_split_modules = ["BasedBlock"]  # noqa: RUF012
 
     def _init_weights(self, module):
+        if isinstance(module, nn.Conv1d):
+            module.reset_parameters()
+            return
         for p in module.parameters(recurse=False):
             if p.ndim >= 2:
                 nn.init.normal_(p, std=self.config.seqloom.get("init_std", 0.02))

@@ -115,13 +115,18 @@ class SeqloomHyenaPreTrainedModel(PreTrainedModel):
     _no_split_modules = ["HyenaBlock"]  # noqa: RUF012
 
     def _init_weights(self, module):
+        shape = self.config.seqloom
+        if isinstance(module, nn.Conv1d):
+            module.reset_parameters()
+            return
         for name, p in module.named_parameters(recurse=False):
             if p.ndim >= 2:
-                nn.init.normal_(p, std=self.config.seqloom.get("init_std", 0.02))
-            elif name == "bias":
-                nn.init.zeros_(p)
+                nn.init.normal_(p, std=shape.get("init_std", 0.02))
+            elif name == "skip":
+                nn.init.normal_(p)
             else:
-                nn.init.ones_(p)
+                start = {"bias": 0.0, "frequency": shape.get("hyena", {}).get("filter_frequency", 10.0)}
+                nn.init.constant_(p, start.get(name, 1.0))
 
 
 class SeqloomHyenaModel(SeqloomHyenaPreTrainedModel):

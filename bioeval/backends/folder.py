@@ -14,7 +14,7 @@ from bioeval.backends.settings import EmbedSettings
 from bioeval.protocols import Embedder
 
 CODE_VERSION = 1  # of everything between tokens and vectors; part of the cache key
-_OURS = "modeling_seqloom.py"
+_OURS = "modeling_"  # how the files of ours begin
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _TOKENIZER = (
     "tokenizer.json",
@@ -99,7 +99,7 @@ def content_key(folder: Path, settings: EmbedSettings, *, seed: int | None) -> s
 def runs_own_code(folder: Path, *, trusted: bool) -> bool:
     """Whether the folder brings a modeling file, which transformers would run.
 
-    Ours is known by its content, so a file that only has the name is not run.
+    Ours are known by their content, so a file that only has the name is not run, nor one beside it.
 
     Raises:
         ConfigError: it brings code of somebody else and is not `trusted`.
@@ -108,7 +108,8 @@ def runs_own_code(folder: Path, *, trusted: bool) -> bool:
     if not auto:
         return False
     files = {str(v).split("--")[-1].split(".")[0] + ".py" for v in auto.values()}
-    ours = files == {_OURS} and _is_ours(folder / _OURS) and "--" not in json.dumps(auto)
+    present = {folder / name for name in files} | set(folder.glob("*.py"))
+    ours = "--" not in json.dumps(auto) and all(_is_ours(file) for file in present)
     if not ours and not trusted:
         shown = ", ".join(sorted(files))
         raise ConfigError(
@@ -121,7 +122,7 @@ def _is_ours(file: Path) -> bool:
     # The package is found, not imported: bioeval knows nothing of biotrain.
     spec = importlib.util.find_spec("biotrain")
     places = list(spec.submodule_search_locations or []) if spec else []
-    originals = [Path(place) / _OURS for place in places]
+    originals = [Path(place) / file.name for place in places if file.name.startswith(_OURS)]
     return file.is_file() and any(o.is_file() and _digest(o) == _digest(file) for o in originals)
 
 

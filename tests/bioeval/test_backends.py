@@ -132,24 +132,29 @@ def test_unknown_tokens_are_told(gpt2: Path, capsys: pytest.CaptureFixture[str])
     assert "100.0% of the tokens are unknown" in capsys.readouterr().err
 
 
-def test_our_encoder_runs_and_foreign_code_does_not(project: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["gpt2", "hyena", "based"])
+def test_our_encoder_runs_and_foreign_code_does_not(name: str, project: Path, tmp_path: Path) -> None:
     from biodata.files import write_json
     from biotrain.layout import to_hf_config
     from biotrain.models import ModelConfig
     from tests.bioeval.conftest import write_codon_tokenizer
 
-    source = project / "biotrain" / "modeling_seqloom.py"
+    shape = ModelConfig(name=name, bidirectional=True, layers=1, width=8, context=16)
+    source = project / "biotrain" / f"{shape.architecture.modeling.module}.py"
     folder = tmp_path / "encoder"
     write_codon_tokenizer(folder)
     shutil.copyfile(source, folder / source.name)
-    shape = ModelConfig(name="gpt2", bidirectional=True, layers=1, width=8, heads=2, context=16)
     write_json(folder / "config.json", to_hf_config(shape, 70))
     settings = EmbedSettings(device="cpu", seed=3)
     many = open_model(f"random-init:{folder}", settings).embed(SEQUENCES)
     one = np.concatenate([open_model(f"random-init:{folder}", settings).embed([s]) for s in SEQUENCES[:3]])
     assert np.abs(many[:3] - one).max() < 1e-5
     (folder / source.name).write_text(source.read_text() + "\nprint('hello')\n")
-    with pytest.raises(ConfigError, match=r"brings code of its own \(modeling_seqloom.py\)"):
+    with pytest.raises(ConfigError, match=rf"brings code of its own \({source.name}\)"):
+        open_model(f"random-init:{folder}", settings)
+    shutil.copyfile(source, folder / source.name)
+    (folder / "modeling_more.py").write_text("print('hello')\n")
+    with pytest.raises(ConfigError, match="brings code of its own"):
         open_model(f"random-init:{folder}", settings)
 
 
