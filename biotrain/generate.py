@@ -207,7 +207,7 @@ def _paint(config: GenerateConfig, folder: Path, model: DitImage) -> dict[str, A
 
 
 def length_limit(config: GenerateConfig, model: Transformer, prompt: int) -> int:
-    """The most tokens of a row, `<bos>` not counted and `<eos>` counted.
+    """The most tokens of a row, `<bos>` not counted; `<eos>` counts where it has to be predicted.
 
     Args:
         config: its `max_length`.
@@ -217,7 +217,7 @@ def length_limit(config: GenerateConfig, model: Transformer, prompt: int) -> int
     Raises:
         ConfigError: more than the model can read, or no room after the prompt.
     """
-    room = model.config.context - 1
+    room = model.config.context - (1 if model.causal else 2)
     limit = min(config.max_length, room) if config.max_length else room
     if config.max_length > room:
         raise ConfigError(f"generate max_length {config.max_length} is more than the model can read, {room}")

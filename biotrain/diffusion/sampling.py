@@ -50,7 +50,7 @@ class DiffusionSampler:
         model: bidirectional, trained by masked diffusion.
         config: what to generate.
         prompt: ids that every sequence begins with.
-        limit: most tokens of a row, `<bos>` not counted and `<eos>` counted.
+        limit: most tokens of a row, `<bos>` and `<eos>` not counted.
         lengths: quantiles of lengths to draw from.
         choose: picks tokens.
     """
@@ -83,8 +83,8 @@ class DiffusionSampler:
         known, rows = len(self.prompt), []
         for index in indices:
             random = np.random.default_rng([self.config.seed, index])
-            length = draw_length(self.lengths, random.random(), low=known + 1, high=self.limit - 1)
-            hours, draws = random.random((2, self.limit))
+            length = draw_length(self.lengths, random.random(), low=known + 1, high=self.limit)
+            hours, draws = random.random((self.limit, 2)).T  # the first ones whatever the limit
             rows.append((length, hours[known:length], draws[known:length]))
         width = 2 + max(length for length, _, _ in rows)
         ids = np.full((len(rows), width), PAD)

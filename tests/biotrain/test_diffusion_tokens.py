@@ -187,9 +187,7 @@ def test_blocks_start_as_the_identity() -> None:
 
 def sampled(model: nn.Module, num: int, **settings: object) -> list[list[int]]:
     config = GenerateConfig(run=Path("x"), out=Path("y"), num=num, **settings)
-    sampler = DiffusionSampler(
-        model, config, prompt=[], limit=PLACES + 1, lengths=[PLACES] * 3, choose=choose
-    )
+    sampler = DiffusionSampler(model, config, prompt=[], limit=PLACES, lengths=[PLACES] * 3, choose=choose)
     with torch.inference_mode():
         return [row for batch in sampler.batches() for row in batch]
 
@@ -215,7 +213,7 @@ def test_samples_follow_the_joint_distribution(steps: int, exact: bool) -> None:
 def test_ancestral_steps_reveal_each_token_in_its_own_hour() -> None:
     sampler = DiffusionSampler(
         nn.Linear(1, 1), GenerateConfig(run=Path("x"), out=Path("y"), steps=4),
-        prompt=[], limit=9, lengths=[8, 8], choose=choose,
+        prompt=[], limit=8, lengths=[8, 8], choose=choose,
     )  # fmt: skip
     assert sampler._turns(np.array([0.0, 0.24, 0.25, 0.99])).tolist() == [1, 1, 2, 4]
 
@@ -248,7 +246,7 @@ def test_eight_sequences_are_learnt_and_sampled_back() -> None:
     least = math.log(8) / 6  # one of eight sequences of six tokens
     assert least * 0.9 < np.mean(losses[-20:]) < least * 1.3
     config = GenerateConfig(run=Path("x"), out=Path("y"), num=64)
-    sampler = DiffusionSampler(model.eval(), config, prompt=[], limit=7, lengths=[6, 6], choose=choose)
+    sampler = DiffusionSampler(model.eval(), config, prompt=[], limit=6, lengths=[6, 6], choose=choose)
     with torch.inference_mode():
         made_rows = Counter(tuple(row) for batch in sampler.batches() for row in batch)
     known = {tuple(row) for row in ids.tolist()}
@@ -268,13 +266,18 @@ def test_trains_and_generates_by_the_usual_commands(
     assert config.out is not None
     files = {}
     for key, options in {
-        "a": {"batch_size": 8}, "b": {"batch_size": 3}, "c": {"num": 4}, "d": {"steps": 3, "prompt":
-        "ATGGCC"},
-    }.items():  # fmt: skip
+        "a": {"batch_size": 8},
+        "b": {"batch_size": 3},
+        "c": {"num": 4},
+        "d": {"steps": 3, "prompt": "ATGGCC"},
+        "e": {"max_length": 1},
+    }.items():
         out = tmp_path / f"{key}.fasta"
         generate(GenerateConfig(**{"run": config.out, "out": out, "num": 8, **options}))
         files[key] = out.read_bytes()
     assert files["a"] == files["b"] and files["a"].startswith(files["c"])
+    short = [row for batch in read_fasta(tmp_path / "e.fasta") for row in batch.to_pylist()]
+    assert [len(row["sequence"]) for row in short] == [3] * 8
     rows = [row for batch in read_fasta(tmp_path / "d.fasta") for row in batch.to_pylist()]
     assert all(row["sequence"].startswith("ATGGCC") and "steps=3" in row["description"] for row in rows)
     assert all(len(row["sequence"]) % 3 == 0 and 9 <= len(row["sequence"]) <= 90 for row in rows)
