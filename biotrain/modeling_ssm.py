@@ -98,15 +98,12 @@ class SeqloomSsmModel(SeqloomSsmPreTrainedModel):
 
     def forward(self, input_ids, attention_mask=None, cache_params=None, use_cache=None,
                 output_hidden_states=None, return_dict=None, **kwargs):  # fmt: skip
-        if self.both_strands and attention_mask is None:
-            attention_mask = torch.ones_like(input_ids)
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.long()
         if self.both_strands:
             other = torch.tensor(self.config.seqloom["ssm"]["complement"], device=input_ids.device)[input_ids]
-            input_ids = torch.cat((input_ids, other.flip(1)))
-            attention_mask = torch.cat((attention_mask, attention_mask.flip(1)))
+            input_ids, mask = torch.cat((input_ids, other.flip(1))), torch.cat((mask, mask.flip(1)))
         if use_cache and cache_params is None and not self.config.seqloom["bidirectional"]:
             cache_params = SeqloomSsmCache(self.config.seqloom["layers"])
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.long()
         places = mask.cumsum(1)
         if cache_params is not None:
             places = places if cache_params.places is None else places + cache_params.places[:, None]

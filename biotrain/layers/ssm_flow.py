@@ -78,11 +78,6 @@ def causal_conv(x: Tensor, weight: Tensor, bias: Tensor, flow: Flow) -> Tensor:
     return _convolve(x, weight, bias, None)[:, taps - 1 :]
 
 
-@torch.compiler.disable
-def _convolve(*values: Tensor | None) -> Tensor:
-    return _Taps.apply(*values)
-
-
 class _Taps(Function):
     """The convolution added up tap by tap, cheaper than `conv1d` with groups, nothing transposed or padded.
     `near` is [K - 1, B, T, 1], True where the token so many places before counts."""
@@ -98,7 +93,9 @@ class _Taps(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] - the decorator hides the names
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor | None, ...]:
         (x, taps, near), grad = ctx.saved_tensors, grad_outputs[0]
         to_x, to_taps = grad * taps[-1], torch.zeros_like(taps)
         to_taps[-1] = (grad * x).sum((0, 1))
@@ -107,6 +104,9 @@ class _Taps(Function):
             to_x[:, :-lag].addcmul_(after, taps[-1 - lag])
             to_taps[-1 - lag] = (after * x[:, :-lag]).sum((0, 1))
         return to_x, to_taps.t()[:, None], grad.sum((0, 1)), None
+
+
+_convolve: Any = torch.compiler.disable(_Taps.apply)
 
 
 def _before(x: Tensor, lag: int, near: Tensor | None) -> Tensor:

@@ -72,11 +72,6 @@ def selective_scan(
     return _run(*drive, keep, first), first
 
 
-@torch.compiler.disable
-def _run(*values: Tensor | None) -> Tensor:
-    return _Scan.apply(*values)
-
-
 class _Walk:
     """The inputs cut into groups of rows and blocks of tokens, with scratch for one block."""
 
@@ -145,7 +140,9 @@ class _Scan(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] - the decorator hides the names
+        ctx: Any, *grad_outputs: Tensor
+    ) -> tuple[Tensor | None, ...]:
         (grad,), (u, dt, a, b, c, at, *kept) = grad_outputs, ctx.saved_tensors
         walk = _Walk(Selective(u, dt, a, b, c), at, ctx.keep)
         empty = [torch.empty_like(x) for x in (u, u, at, b, c)]
@@ -163,6 +160,9 @@ class _Scan(Function):
                 grads.add(walk, (rows, block), grad, states, (decay, flow))
         grads.dt.addcmul_(u, grads.du)
         return grads.du.mul_(dt), grads.dt, grads.a.t(), grads.b, grads.c, None, None
+
+
+_run: Any = torch.compiler.disable(_Scan.apply)
 
 
 class _Gradients(NamedTuple):
