@@ -5,8 +5,9 @@ torch's modules for it are imported where they are used: they take as long to lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -64,7 +65,7 @@ class Processes(Lanes):
             last, self._weight = number == len(mine), weight
             if self._ddp is None:
                 cast(Any, model).set_requires_gradient_sync(last)
-            with nullcontext() if last or self._ddp is None else self._ddp.no_sync():
+            with nullcontext() if last or self._ddp is None else self._ddp.no_sync(), _views_allowed():
                 losses = part() if self._ddp is None else self._ddp(part)
                 (losses.share * (weight * self.count)).backward()  # torch takes the mean over processes
             found.append(losses.values.detach() * weight)
@@ -73,6 +74,14 @@ class Processes(Lanes):
     def meet(self, values: Tensor) -> Tensor:
         """Sum of `values` over the parts that the processes compute just now."""
         return self.team.total(values * self._weight)
+
+
+@contextmanager
+def _views_allowed() -> Iterator[None]:
+    """FSDP warns of models that give a view, which must not be changed in place; no objective does that."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="FSDP2-wrapped module")
+        yield
 
 
 def shard(model: nn.Module, team: Team, *, device: torch.device) -> None:
@@ -91,7 +100,8 @@ def shard(model: nn.Module, team: Team, *, device: torch.device) -> None:
         if isinstance(blocks, nn.ModuleList) and name.rpartition(".")[2] == "blocks":
             for block in blocks:
                 fully_shard(block, mesh=mesh)
-    fully_shard(model, mesh=mesh)
+    # by default what is outside of all blocks stays whole until a backward pass, which validation has none of
+    fully_shard(model, mesh=mesh, reshard_after_forward=True)
 
 
 def check_sharded(*, optimizer: str, ema_on_cpu: bool) -> None:

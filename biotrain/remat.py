@@ -42,7 +42,8 @@ def compile_blocks(model: nn.Module, *, backend: str = "inductor") -> None:
         raise ConfigError(f"compile needs a C++ compiler on the CPU, {compiler!r} is not there: leave it out")
     for layer in model.modules():
         if isinstance(layer, Attention):  # the documents of every batch have lengths of their own
-            layer.apart = torch.compiler.disable(layer.apart)
+            apart: Any = torch.compiler.disable(layer.apart)
+            layer.apart = apart
     for block in _blocks(model):
         block.compile(dynamic=True, backend=backend)
 

@@ -110,8 +110,9 @@ def attention_in_spans(
     else:
         from torch.nn.attention.varlen import varlen_attn
 
+        bounds, longest = spans.bounds, spans.longest
         y = varlen_attn(
-            *flat, spans.bounds, spans.bounds, spans.longest, spans.longest, scale=scale,
+            flat[0], flat[1], flat[2], bounds, bounds, longest, longest, scale=scale,
             window_size=(-1, 0 if spans.causal else -1), enable_gqa=grouped,
         )  # fmt: skip
         assert isinstance(y, Tensor)
