@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from biotrain.layers.cache import States
-from biotrain.layers.kernels import linear, merge_heads
+from biotrain.layers.cpu_gated import GatedConvolution
+from biotrain.layers.kernels import linear, merge_heads, use_kernels
 from biotrain.layers.linear_attention import taylor_attention, taylor_step
 from biotrain.layers.mixer_block import Mixer, MixerBlock, mix_apart
 from biotrain.layers.positions import rotate
@@ -121,6 +122,8 @@ class GatedConv(Mixer):
         return linear(mix_apart(linear(x, self.inner), scene, self._mix), self.out)
 
     def _mix(self, u: Tensor, real: Tensor | None) -> Tensor:
+        if not self.two_sided and use_kernels(u):
+            return GatedConvolution.apply(u, self.short.weight)
         first, gate = u.chunk(2, -1)
         if real is not None and self.two_sided:
             first = first * real[..., None]

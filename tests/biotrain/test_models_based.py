@@ -164,6 +164,24 @@ def test_gated_convolution_equals_loops(bidirectional: bool) -> None:
     torch.testing.assert_close(mixer._mix(u, None)[0].double(), F.silu(y) * gate, atol=1e-5, rtol=1e-5)
 
 
+def test_kernels_equal_plain_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "MIN_ROWS", 1)
+    model, (ids, mask) = shaken().train(), padded_batch()
+    outer = torch.randn(5, 32, 30, generator=torch.Generator().manual_seed(2)) * mask[..., None]
+
+    def run(width: int) -> list[torch.Tensor]:
+        logits = model(ids[:, :width], mask=mask[:, :width])
+        gradients = torch.autograd.grad(logits, list(model.parameters()), outer[:, :width])
+        return [logits[mask[:, :width]].detach(), *gradients]
+
+    for width in (32, 2, 1):
+        fast = run(width)
+        with kernels.plain_kernels():
+            plain = run(width)
+        for a, b in zip(fast, plain):
+            torch.testing.assert_close(a, b, atol=1e-5 * float(b.abs().max()), rtol=1e-4)
+
+
 @pytest.mark.parametrize("position", ["none", "rope", "learned"])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_padding_and_packing_do_not_matter(position: str, bidirectional: bool) -> None:
