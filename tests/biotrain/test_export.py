@@ -36,10 +36,7 @@ def tokenizer_dir(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+pytestmark = pytest.mark.usefixtures("offline_hub")
 
 
 def trained(name: str, *, tied: bool = True, **settings: Any) -> Transformer:

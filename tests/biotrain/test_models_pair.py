@@ -42,7 +42,7 @@ PAIRS = [
 ]
 
 
-def pair_of(name: str, position: str, pair: PairConfig, **more: Any) -> Pair:
+def pair_of(name: str, position: Any, pair: PairConfig, **more: Any) -> Pair:
     shape: dict[str, Any] = {"layers": 3, "width": 32, "heads": 4, "ffn": 40, "context": 24, **more}
     model = build_model(ModelConfig(name=name, position=position, pair=pair, **shape), vocab_size=30, seed=3)
     noise = torch.Generator().manual_seed(5)
@@ -291,11 +291,9 @@ def tokenizer_dir(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("name", "position", "pair"), PAIRS)
 def test_both_open_in_transformers_with_our_logits(
-    tokenizer_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, position: str, pair: Any
+    tokenizer_dir: Path, tmp_path: Path, offline_hub: None, name: str, position: str, pair: PairConfig
 ) -> None:
     transformers = pytest.importorskip("transformers")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
     model = pair_of(name, position, pair)
     out = export_model(model, tokenizer_dir, tmp_path / "model")
     ids, masked, _ = rows_of(3, 20)
