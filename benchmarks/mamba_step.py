@@ -4,7 +4,7 @@
                                     [--no-transformers] [--json F]
 
 Width 256, 512 channels of 16 states, batch 16 x 256 tokens, float32, CPU. `transformers` is `MambaMixer` as
-it runs without CUDA kernels (a minute a step: every token's backward pass writes a whole gradient).
+it runs without CUDA kernels (40 s a step: every token's backward pass writes a whole gradient).
 `parallel scan` and `unbind loop` are our layer with another scan in its place: Blelloch's up and down sweep
 over time with a hand-written backward pass, as mamba.py has it, and the plain loop over `unbind(1)` under
 autograd. `mamba2` is one layer of Mamba-2 with as many states, by the chunked form: another model, for
