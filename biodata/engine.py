@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Literal, TypeVar
 
 from biodata.errors import ConfigError, SeqloomError, require
+from biodata.memory import give_back_memory
 from biodata.mmseqs import available_threads
 
 ENGINES = ("local", "dask")
@@ -92,6 +93,8 @@ def in_order(
 ) -> Iterator[Result]:
     """The result of each task, in the order of the tasks; the first error in that order is raised.
 
+    After the last one, memory that is free goes back to the system: a stage is over.
+
     Args:
         executor: None works on them one by one, here.
         function: a shard function.
@@ -101,6 +104,7 @@ def in_order(
     """
     if executor is None or len(tasks) < 2:
         yield from map(function, tasks)
+        give_back_memory()
         return
     futures = [executor.submit(function, task) for task in tasks]
     try:
@@ -109,6 +113,7 @@ def in_order(
     finally:
         for future in futures:
             future.cancel()
+    give_back_memory()
 
 
 class WorkerPool(Executor):

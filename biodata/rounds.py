@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from biodata.curate.reverse import Readings
 from biodata.dataset import DATA, write_splits
 from biodata.errors import DataError, SeqloomError
+from biodata.memory import give_back_memory
 from biodata.mmseqs import NUCLEOTIDES, normalised
 from biodata.progress import progress
 from biodata.publish import load_split, save_split
@@ -158,7 +159,9 @@ def split_until_clean(
                 split = rows.split()
             save_split(state, split)
         shutil.rmtree(work / DATA, ignore_errors=True)
+        give_back_memory()
         files = write_splits(stages, split.cluster, split.split, work / DATA, readings=readings)
+        give_back_memory()
         with progress(f"auditing, round {number + 1}"):
             found = _of_input(rows.audit(files, number), _rows_written(split, readings))
         if not len(found.leaks.query):

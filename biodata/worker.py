@@ -15,6 +15,8 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
+from biodata.memory import give_back_memory
+
 
 def _main(tasks: Connection, results: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the starter, which ends this
@@ -27,6 +29,8 @@ def _main(tasks: Connection, results: Connection) -> None:
         except BaseException as error:  # noqa: BLE001 (goes to the starter, which raises it)
             answer = (False, error)
         results.send(answer)
+        del function, arguments, named, answer
+        give_back_memory()
 
 
 def _listen(tasks: Connection, waiting: queue.SimpleQueue[Any]) -> None:

@@ -42,7 +42,7 @@ def token_losses(loss: nn.Module, logits: Tensor, batch: Batch) -> tuple[Tensor,
     """The configured loss, and plain cross-entropy without gradient, each summed over the batch's targets.
 
     Args:
-        loss: mean over targets; with an attribute `by_sequence` it is also given their number in each sequence.
+        loss: mean over targets; with an attribute `by_sequence` it is also given their number by sequence.
         logits: [N, V] float32.
         batch: N targets, 1 or more.
     """

@@ -75,7 +75,7 @@ class TrainCommand(TrainConfig):
 
     files: FilesConfig = field(default_factory=FilesConfig, metadata={"help": "sequences, no dataset yet"})
     num_devices: int = field(
-        default=0, metadata={"help": "devices of each machine, one process each; 0 = as torchrun started them"}
+        default=0, metadata={"help": "devices of each machine, a process each; 0 = as torchrun started them"}
     )
     num_nodes: int = field(default=1, metadata={"help": "machines"})
 
