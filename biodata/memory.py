@@ -13,7 +13,7 @@ def give_back_memory() -> None:
     """Returns freed memory to the system; called where a stage or a shard is over.
 
     glibc keeps what was freed below a block still in use (malloc_trim(3)): half of the memory of a process
-    that had held 5 million rows. Arrow's pool keeps some of its own. With another C library only that is returned.
+    that had held 5 million rows. Arrow's pool keeps some too. With another C library only that is returned.
     """
     pa.default_memory_pool().release_unused()
     _malloc_trim()(0)

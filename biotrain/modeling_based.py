@@ -224,7 +224,9 @@ class SeqloomBasedForMaskedLM(SeqloomBasedLM):
 class SeqloomBasedForCausalLM(SeqloomBasedLM, GenerationMixin):
     """For models that see the past; labels are the inputs, shifted here."""
 
-    def prepare_inputs_for_generation(self, input_ids, attention_mask=None, **kwargs):
+    def prepare_inputs_for_generation(  # pyright: ignore[reportIncompatibleMethodOverride] - by name
+        self, input_ids, attention_mask=None, **kwargs
+    ):
         return {"input_ids": input_ids, "attention_mask": attention_mask}
 
     def forward(self, input_ids, attention_mask=None, labels=None, logits_to_keep=0, return_dict=None,

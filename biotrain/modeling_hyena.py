@@ -53,8 +53,8 @@ class HyenaFilter(nn.Module):
             share = (place / (self.context - 1)).float()
             x = torch.cat((share[:, None], angles.cos().float(), -angles.sin().float()), 1)
             for layer in (self.first, *self.inner):
-                weight, bias = layer.weight.float(), layer.bias.float()
-                x = torch.sin(self.frequency.float() * F.linear(x, weight, bias))
+                parts = [p.float() for p in layer.parameters()]  # weight, bias
+                x = torch.sin(self.frequency.float() * F.linear(x, *parts))
             decay = torch.linspace(math.log(1e-2) / 1.5, math.log(1e-2) / 0.3, self.width, device=device)
             window = torch.exp(-share * decay.abs()[:, None]) + 0.05
             return (self.last.weight.float() @ x.t()).view(-1, self.width, length) * window
@@ -198,7 +198,9 @@ class SeqloomHyenaForMaskedLM(SeqloomHyenaLM):
 class SeqloomHyenaForCausalLM(SeqloomHyenaLM, GenerationMixin):
     """For models that see the past; labels are the inputs, shifted here."""
 
-    def prepare_inputs_for_generation(self, input_ids, attention_mask=None, **kwargs):
+    def prepare_inputs_for_generation(  # pyright: ignore[reportIncompatibleMethodOverride] - by name
+        self, input_ids, attention_mask=None, **kwargs
+    ):
         return {"input_ids": input_ids, "attention_mask": attention_mask}
 
     def forward(self, input_ids, attention_mask=None, labels=None, logits_to_keep=0, return_dict=None,

@@ -22,7 +22,7 @@ class Prediction:
     terms: Mapping[str, Term] = MappingProxyType({"token": Term()})
     room: ClassVar[int] = 0
     predicts_tokens: ClassVar[bool] = True
-    needs: ClassVar[tuple[int, ...]] = ()
+    needs: tuple[int, ...] = ()
 
     def attach(self, model: nn.Module) -> None:
         """Does without the model."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import ClassVar
 
 import torch
@@ -14,7 +13,7 @@ from torch.nn import functional as F
 from biodata.errors import ConfigError
 from biodata.tokenizers.joint import BOUNDARIES, DNA_MARK, PROTEIN_MARK
 from biodata.tokenizers.special import EOS, UNK
-from biotrain.objectives import IGNORE, Batch, Predict, Prepared, Sums, Term
+from biotrain.objectives import IGNORE, Batch, Predict, Prepared, Sums
 from biotrain.objectives.clm import next_tokens
 from biotrain.objectives.config import ObjectiveConfig
 from biotrain.objectives.prediction import Prediction
@@ -36,7 +35,6 @@ class TextToSequence(Prediction):
     text_weight: float
     needs: tuple[int, ...]
     causal: ClassVar[bool] = True
-    terms: ClassVar[Mapping[str, Term]] = MappingProxyType({"token": Term()})
 
     def prepare(self, ids: Tensor, mask: Tensor, generator: torch.Generator) -> Prepared:
         """See `Objective.prepare`; draws nothing."""
