@@ -90,8 +90,9 @@ def plan_stages(recipe: Recipe, places: Places) -> list[Stage]:
         stage("data", recipe.data, places.dataset, _build_dataset, inputs=_input_hashes(recipe)),
         stage("tokenizer", recipe.tokenizer, places.tokenizer, _train_tokenizer),
         stage("train", recipe.train, places.run, _train),
-        stage("generate", recipe.generate, places.generated, _generate),
     ]
+    if recipe.generate:
+        stages.append(stage("generate", recipe.generate, places.generated, _generate))
     if recipe.simulate:
         stages.insert(0, stage("simulate", recipe.simulate, places.archive, _simulate))
     if recipe.evaluate:
@@ -100,7 +101,8 @@ def plan_stages(recipe: Recipe, places: Places) -> list[Stage]:
                 "evaluate", recipe.evaluate, places.evaluation, _evaluate, tasks=_task_hashes(recipe, places)
             )
         )
-    stages.append(stage("sequences", recipe.sequences, places.sequences, _sequences))
+    if recipe.sequences:
+        stages.append(stage("sequences", recipe.sequences, places.sequences, _sequences))
     stages.append(Stage(name="report", settings={"recipe": recipe.text}, output=places.report, run=_report))
     return stages
 
@@ -220,6 +222,7 @@ def _train(recipe: Recipe, places: Places) -> Mapping[str, Any]:
 def _generate(recipe: Recipe, places: Places) -> Mapping[str, Any]:
     from biotrain.generate import generate
 
+    assert recipe.generate
     return generate(recipe.generate)
 
 
@@ -234,6 +237,7 @@ def _evaluate(recipe: Recipe, places: Places) -> Mapping[str, Any]:
 def _sequences(recipe: Recipe, places: Places) -> Mapping[str, Any]:
     from bioeval.sequences import evaluate_sequences
 
+    assert recipe.sequences
     return evaluate_sequences(recipe.sequences)
 
 
@@ -242,8 +246,9 @@ def _report(recipe: Recipe, places: Places) -> Mapping[str, Any]:
 
     inputs = ReportInputs(
         dataset=places.dataset, tokenizer=places.tokenizer, run=places.run,
-        evaluation=places.evaluation if recipe.evaluate else None, sequences=places.sequences,
-        generated=places.generated, title=recipe.name,
+        evaluation=places.evaluation if recipe.evaluate else None,
+        sequences=places.sequences if recipe.sequences else None,
+        generated=places.generated if recipe.generate else None, title=recipe.name,
         truth=places.archive / "truth.json" if recipe.simulate else None,
         recipe=yaml.safe_dump(dict(recipe.text), sort_keys=False),
         commands=("seqloom run recipe.yaml --out .",),

@@ -58,7 +58,9 @@ class Recipe:
         text: the resolved recipe as given, for the report.
         labels: properties of the dataset that are predicted from embeddings.
         simulate: `None` where the recipe names files.
+        generate: `None` where the model does not write sequences.
         evaluate: `None` where there is nothing to predict.
+        sequences: `None` where there are no generated ones to judge.
     """
 
     name: str
@@ -68,9 +70,9 @@ class Recipe:
     data: BuildConfig
     tokenizer: TokenizerConfig
     train: TrainConfig
-    generate: GenerateConfig
+    generate: GenerateConfig | None
     evaluate: EvalConfig | None
-    sequences: SequencesConfig
+    sequences: SequencesConfig | None
 
 
 def recipe_names() -> list[str]:
@@ -121,6 +123,14 @@ def check_recipe(values: Mapping[str, Any], places: Places, *, where: str) -> Re
     def build(name: str, cls: type) -> Any:
         return from_dict(cls, section[name] | filled.get(name, {}), where=f"{where}: {name}")
 
+    train = build("train", TrainConfig)
+    writes = _writes_sequences(train)
+    for given in ("generate", "sequences"):
+        if not writes and values.get(given) is not None:
+            what = f"model {train.model.name!r} trained by {train.objective.name!r}"
+            raise ConfigError(
+                f"{where}: {given}: {what} writes no sequences: leave out generate and sequences"
+            )
     return Recipe(
         name=str(values.get("name", Path(where).stem)),
         text=deepcopy(dict(values)),
@@ -128,11 +138,16 @@ def check_recipe(values: Mapping[str, Any], places: Places, *, where: str) -> Re
         simulate=build("simulate", SimulateConfig) if simulated else None,
         data=build("data", BuildConfig),
         tokenizer=build("tokenizer", TokenizerConfig),
-        train=build("train", TrainConfig),
-        generate=build("generate", GenerateConfig),
+        train=train,
+        generate=build("generate", GenerateConfig) if writes else None,
         evaluate=build("evaluate", EvalConfig) if filled["evaluate"]["tasks"] else None,
-        sequences=build("sequences", SequencesConfig),
+        sequences=build("sequences", SequencesConfig) if writes else None,
     )
+
+
+def _writes_sequences(train: TrainConfig) -> bool:
+    """Whether a model can be asked for sequences: one that reads from left to right, or token diffusion."""
+    return not train.model.bidirectional or train.objective.name == "masked_diffusion"
 
 
 def _use_archive(section: dict[str, dict[str, Any]], places: Places) -> bool:

@@ -15,7 +15,7 @@ import pytest
 
 from biodata.errors import ConfigError, InterruptedRunError, MissingExtraError
 from seqloom_cli import pipeline
-from seqloom_cli.recipe import Places, check_recipe, read_recipe
+from seqloom_cli.recipe import Places, check_recipe, read_recipe, recipe_names
 
 from .walk import command, run_whole_way
 
@@ -172,3 +172,19 @@ def test_stopped_training_names_no_option_that_run_lacks(tmp_path: Path, monkeyp
     with pytest.raises(InterruptedRunError) as error:
         pipeline._train(checked, places)
     assert "same command" in str(error.value) and "--resume" not in str(error.value)
+
+
+def test_a_model_that_writes_no_sequences_ends_with_what_it_can(tmp_path: Path) -> None:
+    values = {"data": {"read": {"inputs": ["x.fa"]}}, "tokenizer": {"kind": "codon"},
+              "train": {"model": "bert", "objective": "mlm"}}  # fmt: skip
+    places = Places.under(tmp_path)
+    recipe = check_recipe(values, places, where="mine.yaml")
+    assert recipe.generate is None and recipe.sequences is None
+    line = "mine.yaml: generate: model 'bert' trained by 'mlm' writes no sequences"
+    with pytest.raises(ConfigError, match=line):
+        check_recipe(values | {"generate": {"num": 3}}, places, where="mine.yaml")
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_can_be_run(name: str, tmp_path: Path) -> None:
+    check_recipe(read_recipe(name, []), Places.under(tmp_path), where=name)
