@@ -30,6 +30,7 @@ from biotrain.mup import as_usual
 from biotrain.pair_layout import GENERATOR, generator_values, pair_files, read_pair
 
 CONFIG_FILE, WEIGHTS_FILE, OWN_FILE = "config.json", "model.safetensors", "biotrain.json"
+_MODELING = Path(__file__).parent / "modeling"
 _OURS = {CONFIG_FILE, WEIGHTS_FILE, OWN_FILE, "generation_config.json", "README.md"}
 
 
@@ -84,7 +85,7 @@ def _write_folder(
     for folder in {out / name.parent for name in files}:
         _copy_tokenizer(Path(tokenizer_dir), folder)
         if native(config) is None:
-            for source in sorted(Path(__file__).parent.glob(f"{config.architecture.modeling.module}*.py")):
+            for source in sorted(_MODELING.glob(f"{config.architecture.modeling.module}*.py")):
                 write_text(folder / source.name, source.read_text(encoding="utf-8"))
     for name, tensors in files.items():
         with atomic_path(out / name) as part:

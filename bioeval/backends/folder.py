@@ -122,7 +122,7 @@ def _is_ours(file: Path) -> bool:
     # The package is found, not imported: bioeval knows nothing of biotrain.
     spec = importlib.util.find_spec("biotrain")
     places = list(spec.submodule_search_locations or []) if spec else []
-    originals = [Path(place) / file.name for place in places if file.name.startswith(_OURS)]
+    originals = [Path(place, "modeling", file.name) for place in places if file.name.startswith(_OURS)]
     return file.is_file() and any(o.is_file() and _digest(o) == _digest(file) for o in originals)
 
 

@@ -140,7 +140,7 @@ def test_our_encoder_runs_and_foreign_code_does_not(name: str, project: Path, tm
     from tests.bioeval.conftest import write_codon_tokenizer
 
     shape = ModelConfig(name=name, bidirectional=True, layers=1, width=8, context=16)
-    source = project / "biotrain" / f"{shape.architecture.modeling.module}.py"
+    source = project / "biotrain" / "modeling" / f"{shape.architecture.modeling.module}.py"
     folder = tmp_path / "encoder"
     write_codon_tokenizer(folder)
     shutil.copyfile(source, folder / source.name)
