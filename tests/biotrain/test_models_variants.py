@@ -18,7 +18,7 @@ from tests.vocabularies import dna_tokens
 LANGUAGE = [name for name in MODELS if not MODELS.load(name).takes & {"image", "pair"}]
 """Models that give logits over the vocabulary; the others have tests of their own."""
 
-CASES = [
+CASES: list[tuple[str, Any, bool]] = [
     (name, position, both)
     for name in LANGUAGE
     for position, both in itertools.product(MODELS.load(name).positions, MODELS.load(name).directions)
@@ -203,5 +203,5 @@ def test_resolved_configurations_are_accepted_again() -> None:
     from biodata.configs import from_dict, to_dict
 
     for name, position, both in CASES:
-        config = ModelConfig(name=name, position=position, bidirectional=both)  # type: ignore[arg-type]
+        config = ModelConfig(name=name, position=position, bidirectional=both)
         assert from_dict(ModelConfig, to_dict(config)) == config
