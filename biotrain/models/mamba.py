@@ -18,6 +18,7 @@ from biotrain.models.ssm_config import (
     core_multiplied,
     core_size,
     kept_by_layers,
+    read_shape,
     settle_mamba,
     ssm_of,
 )
@@ -77,12 +78,7 @@ def _read(values: Mapping[str, Any]) -> dict[str, Any]:
         expand=int(values.get("expand", 2)),
         dt_rank=0 if rank == "auto" else rank,
     )
-    return {
-        "layers": values["num_hidden_layers"],
-        "width": values["hidden_size"],
-        "norm_eps": values.get("layer_norm_epsilon", 1e-5),
-        "ssm": ssm,
-    }
+    return read_shape(values, ssm)
 
 
 ARCHITECTURE = Architecture(

@@ -18,6 +18,7 @@ from biotrain.models.ssm_config import (
     SsmConfig,
     around_layers,
     kept_by_layers,
+    read_shape,
     refuse_others,
     ssm_of,
 )
@@ -96,12 +97,7 @@ def _read(values: Mapping[str, Any]) -> dict[str, Any]:
         expand=int(values.get("expand", 2)),
         head_channels=values["head_dim"],
     )
-    return {
-        "layers": values["num_hidden_layers"],
-        "width": values["hidden_size"],
-        "norm_eps": values.get("layer_norm_epsilon", 1e-5),
-        "ssm": ssm,
-    }
+    return read_shape(values, ssm)
 
 
 ARCHITECTURE = Architecture(

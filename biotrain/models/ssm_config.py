@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -134,3 +135,13 @@ def around_layers(config: ModelConfig, vocab_size: int, *, layer: int, multiplie
         multiplied=config.layers * (multiplied + mlp) + table,
         mixing=0,
     )
+
+
+def read_shape(values: Mapping[str, Any], ssm: SsmConfig) -> dict[str, Any]:
+    """Settings of `ModelConfig` from a `config.json` of transformers, beside those of the state space."""
+    return {
+        "layers": values["num_hidden_layers"],
+        "width": values["hidden_size"],
+        "norm_eps": values.get("layer_norm_epsilon", 1e-5),
+        "ssm": ssm,
+    }
