@@ -36,7 +36,8 @@ format: $(STAMP)  ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 bench: $(STAMP)  ## every benchmark, side by side with its peer (long; wants an idle machine)
-	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	@failed=; for script in benchmarks/*.py; do $(BIN)/python $$script || failed="$$failed $$script"; done; \
+		test -z "$$failed" || { echo "not run to the end:$$failed; each --help names peers and files it needs"; exit 1; }
 
 fuzz: $(STAMP)  ## 20,000 spoilt files against every reader (about ten minutes); COUNT and FIRST choose others
 	@$(BIN)/python -m tests.fuzz --first $(or $(FIRST),0) --count $(or $(COUNT),20000) --jobs 2

@@ -188,7 +188,7 @@ def _cpu() -> float:
 def main() -> None:
     """Runs every tool on every set and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peers", type=Path, required=True, help="folder with the environments gp, ds, hs")
+    parser.add_argument("--peers", type=Path, default=Path("peers"), help="folder of gp, ds, hs")
     parser.add_argument("--rows", type=int, default=2000, help="rows sampled of each data set, 0 for all")
     parser.add_argument("--only", default="", help="data sets whose name has this in it")
     parser.add_argument("--json", type=Path, default=Path("split_peers.json"))
