@@ -194,6 +194,7 @@ def main() -> None:
     option("--work", type=Path, default=Path(tempfile.gettempdir()), help="folder with room")
     option("--json", type=Path)
     args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
     sys.path.insert(0, str(ROOT))
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     results: list[dict[str, Any]] = []
