@@ -123,3 +123,22 @@ class Pool:
         if self.how == "mean":
             return (self._values / self._counts[:, None]).astype(np.float32)
         return self._values.astype(np.float32)
+
+
+class TokenPool:
+    """Collects the hidden states of windows into one row for each token of a sequence, specials left out.
+
+    Args:
+        n: sequences.
+    """
+
+    def __init__(self, n: int) -> None:
+        self._parts: list[dict[int, np.ndarray]] = [{} for _ in range(n)]
+
+    def add(self, window: Window, states: np.ndarray) -> None:
+        """Adds a window; `states` is float `[t, d]`, padding allowed on the right."""
+        self._parts[window.owner][window.order] = states[window.start : window.end].astype(np.float32)
+
+    def result(self) -> list[np.ndarray]:
+        """float32 `[tokens, d]` of each sequence."""
+        return [np.concatenate([parts[order] for order in sorted(parts)]) for parts in self._parts]

@@ -1,0 +1,206 @@
+"""A model in the Hugging Face layout: tokenizer, context and weights, each loaded when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from biodata.errors import ConfigError, DataError
+from biodata.progress import say
+from bioeval.backends.windows import Frame
+
+_CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
+_OFFSET = frozenset({"roberta", "xlm-roberta", "camembert", "data2vec-text", "longformer", "mpnet", "esm"})
+"""Families that count places from the padding token's id: so much of their table is never used."""
+_UNKNOWN_ALLOWED = 0.01
+
+
+class Running(Protocol):
+    """What settings say about how a model runs."""
+
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def max_tokens(self) -> int: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A folder with `config.json`, weights and tokenizer.
+
+    Attributes:
+        name: for people.
+        folder: where.
+        settings: precision, device, longest window.
+        seed: `None` takes the trained weights, a number draws new ones.
+        own_code: whether the folder's modeling file may run.
+    """
+
+    name: str
+    folder: Path
+    settings: Running
+    seed: int | None = None
+    own_code: bool = False
+
+    def load(self, auto: str = "AutoModel") -> Any:
+        """A new model in evaluation mode, on its device.
+
+        Args:
+            auto: class of transformers; of any but `AutoModel` every weight must be in the folder.
+
+        Raises:
+            DataError: the folder cannot be read, or lacks weights of the class.
+        """
+        import torch
+        import transformers
+
+        dtype, kind = getattr(torch, self.settings.dtype), getattr(transformers, auto)
+        # Weights that a file lacks (a pooler) are drawn too: neither draw may touch the global state.
+        with quiet(), one_line(self.folder), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed or 0)
+            if self.seed is None:
+                model, found = kind.from_pretrained(
+                    self.folder, local_files_only=True, trust_remote_code=self.own_code, dtype=dtype,
+                    output_loading_info=True,
+                )  # fmt: skip
+            else:
+                model, found = kind.from_config(self.config, trust_remote_code=self.own_code).to(dtype), {}
+        if auto != "AutoModel" and (missing := sorted(found.get("missing_keys", ()))):
+            hint = "these are weights of an encoder without its output layer"
+            raise DataError(f"no weights for {missing[0]} of {auto}", where=self.folder, hint=hint)
+        return model.eval().to(self.device)
+
+    def tokens(self, sequences: Sequence[str]) -> list[list[int]]:
+        """Token ids of each sequence, special tokens left out.
+
+        Raises:
+            DataError: a sequence without a single token.
+        """
+        return self.encode(sequences)["input_ids"]
+
+    def encode(self, sequences: Sequence[str], *, offsets: bool = False) -> Mapping[str, Any]:
+        """`input_ids`, and with `offsets` the letters of each token, `offset_mapping`."""
+        more = {"return_offsets_mapping": True} if offsets else {}
+        found = self.tokenizer(list(sequences), add_special_tokens=False, **more)
+        for sequence, content in zip(sequences, found["input_ids"]):
+            if not content:
+                hint = f"tokenizer of {self.name}"
+                raise DataError("a sequence gives no token", where=repr(sequence[:20]), hint=hint)
+        return found
+
+    def frame(self, sequence: str) -> Frame:
+        """The special tokens that the tokenizer puts around a sequence."""
+        whole, inner = self.tokenizer(sequence)["input_ids"], self.tokens([sequence])[0]
+        starts = range(len(whole) - len(inner) + 1)
+        at = next((i for i in starts if whole[i : i + len(inner)] == inner), None)
+        if at is None:
+            where = f"tokenizer of {self.name}"
+            raise DataError("its tokens change when special tokens are added", where=where)
+        return Frame(tuple(whole[:at]), tuple(whole[at + len(inner) :]))
+
+    def count_unknown(self, contents: Sequence[Sequence[int]]) -> int:
+        """Tokens that stand for what the tokenizer does not know."""
+        unknown = self.tokenizer.unk_token_id
+        return 0 if unknown is None else sum(list(content).count(unknown) for content in contents)
+
+    def warn_unknown(self, contents: Sequence[Sequence[int]]) -> None:
+        """Says so where more than 1 % of the tokens are unknown."""
+        share = self.count_unknown(contents) / max(1, sum(map(len, contents)))
+        if share > _UNKNOWN_ALLOWED:
+            say(
+                f"{self.name}: {share:.1%} of the tokens are unknown to its tokenizer; usual causes: "
+                "U for T, lower case, or sequences that must be split into codons first"
+            )
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer, without a longest length."""
+        from transformers import AutoTokenizer
+
+        with quiet(), one_line(self.folder):
+            return AutoTokenizer.from_pretrained(
+                self.folder, local_files_only=True, trust_remote_code=False, model_max_length=int(1e30)
+            )
+
+    @cached_property
+    def config(self) -> Any:
+        """The configuration as transformers reads it."""
+        from transformers import AutoConfig
+
+        with quiet(), one_line(self.folder):
+            return AutoConfig.from_pretrained(
+                self.folder, local_files_only=True, trust_remote_code=self.own_code
+            )
+
+    @property
+    def limit(self) -> int | None:
+        """Longest window in tokens, specials included; `None` where the model has none.
+
+        Raises:
+            ConfigError: `max_tokens` is more than the model's context.
+        """
+        named = (getattr(self.config, name, None) for name in _CONTEXT)
+        context = next((value for value in named if isinstance(value, int)), None)
+        absolute = getattr(self.config, "position_embedding_type", "absolute") == "absolute"
+        if context is not None and absolute and self.config.model_type in _OFFSET:
+            context -= (self.config.pad_token_id or 0) + 1
+        asked = self.settings.max_tokens
+        if not asked:
+            return context
+        if context is not None and asked > context:
+            raise ConfigError(f"max_tokens = {asked}, {self.name} has a context of {context}")
+        return asked
+
+    @property
+    def pad(self) -> int:
+        """Id that fills rows up; masked anyway."""
+        pad = self.tokenizer.pad_token_id
+        return 0 if pad is None else pad
+
+    @cached_property
+    def device(self) -> str:
+        """Where the model runs."""
+        import torch
+
+        if self.settings.device != "auto":
+            return self.settings.device
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the loading reports of transformers: a head that an embedder does not need is no news."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def one_line(folder: Path) -> Iterator[None]:
+    """Turns what transformers raises about a folder into one line.
+
+    Raises:
+        DataError: naming the folder.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"transformers cannot load it: {reason}", where=folder) from error
