@@ -12,8 +12,6 @@ from functools import lru_cache
 from itertools import product
 from types import MappingProxyType
 
-from Bio.Data import CodonTable
-
 from biodata.errors import ConfigError
 
 CODONS: tuple[str, ...] = tuple("".join(c) for c in product("ACGT", repeat=3))
@@ -30,6 +28,8 @@ def genetic_code(table: int = 1) -> Mapping[str, str]:
     >>> genetic_code(1)["TGA"], genetic_code(4)["TGA"], genetic_code(2)["AGA"]
     ('*', 'W', '*')
     """
+    from Bio.Data import CodonTable  # 40 ms that most sequences never need
+
     try:
         code = CodonTable.unambiguous_dna_by_id[table]
     except KeyError:
@@ -48,6 +48,8 @@ def start_codons(table: int = 1) -> frozenset[str]:
     >>> sorted(start_codons(1))
     ['ATG', 'CTG', 'TTG']
     """
+    from Bio.Data import CodonTable
+
     genetic_code(table)
     return frozenset(CodonTable.unambiguous_dna_by_id[table].start_codons)
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from biodata.arrays import arrow
 from biodata.curate.accessions import Accessions
 from biodata.curate.dedupe import Deduper, Digests
 from biodata.curate.ids import UniqueIds
@@ -81,19 +82,21 @@ class Merge:
         """The edits of some rows, of which the first has the number `first` in its unit."""
         found = _digests_of(batch["digest"])
         fresh = ~self._accessions.repeated(batch, log.file, log)
-        left = batch if fresh.all() else batch.filter(pa.array(fresh))
+        left = batch if fresh.all() else batch.filter(arrow(fresh))
         fresh[fresh] = deduper.unique(left, found[fresh], log)
-        kept = batch.filter(pa.array(fresh))
+        kept = batch.filter(arrow(fresh))
         self.rows += kept.num_rows
         if self._labels is not None:
             self._count_labels(self._labels.of(kept["id"]), log)
         names = ids.unique(kept, log)
+        if fresh.all() and names.equals(kept["id"]):
+            return pa.Table.from_batches([], EDITS_SCHEMA)
         renamed = pc.call_function("not_equal", [names, kept["id"]]).to_numpy(zero_copy_only=False)
         numbers = np.arange(first, first + batch.num_rows)
         gone, new = numbers[~fresh], numbers[fresh][renamed]
         table = pa.table(
             {"row": np.concatenate([gone, new]),
-             "id": pa.concat_arrays([pa.nulls(len(gone), pa.string()), names.filter(pa.array(renamed))])},
+             "id": pa.concat_arrays([pa.nulls(len(gone), pa.string()), names.filter(arrow(renamed))])},
             schema=EDITS_SCHEMA,
         )  # fmt: skip
         return table.sort_by("row")

@@ -104,7 +104,8 @@ class ReadConfig:
         if self.max_length and self.max_length < self.min_length:
             allowed = f"0 (no limit) or min_length, {self.min_length}, or more"
             raise ConfigError(f"max_length is {self.max_length}, allowed: {allowed}")
-        genetic_code(self.transl_table)
+        if self.transl_table != 1:  # 1 is there; reading the tables takes 40 ms
+            genetic_code(self.transl_table)
         self._check_texts()
         self._check_molecules()
 

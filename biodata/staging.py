@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from biodata.arrays import arrow_text
 from biodata.curate.rules import LISTING_SCHEMA, RuleLog
 from biodata.files import atomic_path, read_json, write_json
 from biodata.io.parquet import parquet_options
@@ -110,7 +111,7 @@ class Staging:
                 path.unlink()
 
     def _write_listing(self, action: str, listings: Sequence[Path], last: RuleLog) -> None:
-        mine = pa.scalar(action)
+        mine = arrow_text(action)
         schema = LISTING_SCHEMA
         with atomic_path(self.path / f"{action}.parquet") as part, pq.ParquetWriter(part, schema) as writer:
             for path in listings:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from biodata.arrays import arrow
 from biodata.curate.digest_index import DigestIndex
 from biodata.curate.rules import RuleLog
 
@@ -87,7 +88,7 @@ class Deduper:
             log: takes the others as `duplicate`, each with the id of the row that was kept.
         """
         numbers, fresh = self._index.number(found)
-        self._ids.append(batch["id"].filter(pa.array(fresh)))
+        self._ids.append(batch["id"].filter(arrow(fresh)))
         if not fresh.all():
             copies = pa.array(~fresh)
             details = [f"same sequence as {id!r}" for id in self._ids.get(numbers[~fresh].tolist())]

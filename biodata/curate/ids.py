@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from biodata.arrays import arrow_text
 from biodata.curate.digest_index import DigestIndex
 from biodata.curate.rules import RuleLog
 
@@ -85,7 +86,7 @@ class UniqueIds:
 def fill_empty_ids(batch: pa.RecordBatch, log: RuleLog) -> pa.RecordBatch:
     """The batch with the id `record-at-line-N` for records that have none, counted as `id-made-up`."""
     ids = batch["id"]
-    empty = pc.call_function("equal", [ids, pa.scalar("")])
+    empty = pc.call_function("equal", [ids, arrow_text("")])
     if not empty.true_count:
         return batch
     names = [id or f"record-at-line-{line}" for id, line in zip(ids.to_pylist(), batch["line"].to_pylist())]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from biodata.arrays import arrow, arrow_text, text_lengths
 from biodata.curate.cds import check_frames
 from biodata.curate.cds_cut import extract_cds
 from biodata.curate.complexity import filter_complexity
@@ -90,7 +90,7 @@ class FileSteps:
         return batch
 
     def _of_length(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        lengths = _lengths(batch)
+        lengths = text_lengths(batch["sequence"])
         most = self.config.max_length or np.iinfo(np.int64).max
         for reason, broken in (("too-short", lengths < self.config.min_length), ("too-long", lengths > most)):
             if broken.any():
@@ -105,8 +105,8 @@ class FileSteps:
         columns = {name: batch[name] for name in batch.schema.names if name in SCHEMA.names}
         columns["labels"] = self._labels(batch)
         columns |= {
-            "alphabet": pa.repeat(pa.scalar(self.config.alphabet), n),
-            "length": pa.array(_lengths(batch)),
+            "alphabet": pa.repeat(arrow_text(self.config.alphabet), n),
+            "length": arrow(text_lengths(batch["sequence"])),
             "source": self._source(batch),
             "checksum": checksums,
         }
@@ -115,10 +115,10 @@ class FileSteps:
         return pa.record_batch(filled, schema=SCHEMA)
 
     def _source(self, batch: pa.RecordBatch) -> pa.Array:
-        name = pa.repeat(pa.scalar(self.file.name), batch.num_rows)
+        name = pa.repeat(arrow_text(self.file.name), batch.num_rows)
         if "record" not in batch.schema.names:
             return name
-        return pc.call_function("binary_join_element_wise", [name, batch["record"], pa.scalar(":")])
+        return pc.call_function("binary_join_element_wise", [name, batch["record"], arrow_text(":")])
 
     def _labels(self, batch: pa.RecordBatch) -> pa.Array:
         """The labels of the file, and after them those of the label table."""
@@ -132,7 +132,3 @@ class FileSteps:
 def _exclusion(policy: ExclusionPolicy) -> Exclusion:
     """One for all files of a process: a taxonomy takes seconds to read."""
     return Exclusion(policy)
-
-
-def _lengths(batch: pa.RecordBatch) -> Any:
-    return pc.call_function("binary_length", [batch["sequence"]]).to_numpy(zero_copy_only=False)

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from biodata.arrays import arrow
 from biodata.errors import DataError
 from biodata.files import atomic_path
 from biodata.io.fasta_blocks import HEADER, record_blocks, refuse_nul
@@ -118,7 +119,7 @@ def _parse(block: Bytes, *, line: int, where: Path | str, count: Count) -> tuple
     starts, ends, first = _lines(block)
     n_lines = len(ends)
     headers = np.flatnonzero(first == HEADER)
-    numbers = pa.array(headers + line)
+    numbers = arrow(headers + line)
     comments = _IS_COMMENT[first]
     if comments.any():
         count("comment-line", int(comments.sum()))
@@ -167,9 +168,9 @@ def _headers_and_sequences(
     offsets[-1] = len(joined)
     pieces = _pieces(pa.large_binary(), offsets, joined)
     even = np.arange(0, len(pieces), 2)
-    texts = pieces.take(pa.array(even))
+    texts = pieces.take(arrow(even))
     # a chromosome is not copied once more
-    return texts, pieces.slice(1, 1) if len(texts) == 1 else pieces.take(pa.array(even + 1))
+    return texts, pieces.slice(1, 1) if len(texts) == 1 else pieces.take(arrow(even + 1))
 
 
 def _pieces(kind: pa.DataType, offsets: npt.NDArray[np.integer], data: pa.Buffer | Bytes) -> pa.Array:
@@ -190,7 +191,7 @@ def _split_headers(texts: pa.Array, is_ascii: bool) -> tuple[pa.Array, pa.Array,
     cuts[-1] = offsets[-1]
     pieces = _pieces(pa.binary(), cuts, data).view(pa.string())
     ids = np.arange(1, len(pieces), 4)
-    return pieces.take(pa.array(ids)), pieces.take(pa.array(ids + 2)), 0
+    return pieces.take(arrow(ids)), pieces.take(arrow(ids + 2)), 0
 
 
 def _cut_positions(texts: pa.Array) -> tuple[Int64s, pa.Buffer, Int64s] | None:
