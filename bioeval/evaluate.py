@@ -200,7 +200,7 @@ class _Bench:
         return Run(
             name=embedder.name, key=embedder.key, validation=fitted.validation,
             settings=dict(fitted.settings),
-            predictions=fitted.predict(parts["test"].x),
+            predictions=fitted.predict(parts["test"]),
         )  # fmt: skip
 
     def _features(self, embedder: Embedder, split: str) -> Any:

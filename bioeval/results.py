@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from biodata.errors import DataError
 from biodata.files import atomic_path, fingerprint, read_json, write_json
 from bioeval.leakage import Leakage
-from bioeval.scores import LEAST_ROWS, LOWER_IS_BETTER, SCORES, score
+from bioeval.scores import LEAST_ROWS, LOWER_IS_BETTER, metrics_for, score
 from bioeval.stats import Comparison, Resampling, compare, interval
 from bioeval.tasks import Task
 
@@ -89,7 +89,11 @@ def scored(
     result = {
         "model": model, "task": task.name, "metric": metric, **bounds, "n": len(y), "split": "test",
         "interval": {"level": how.level, **whole}, "validation": _number(run.validation),
-        "other_metrics": {m: _number(score(m, y, run.predictions)) for m in SCORES if m != metric},
+        "other_metrics": {
+            m: _number(score(m, y, run.predictions))
+            for m in metrics_for("regression", classes=False)
+            if m != metric
+        },
         "baselines": baselines, "strongest_baseline": strongest, "verdict": verdict,
         "leakage": {**leakage.as_dict(), "score_without_leaking_rows": _clean(run, task, leakage, how)},
         "embedding_key": run.key, "licence": task.config.licence,

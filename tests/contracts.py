@@ -34,6 +34,7 @@ from bioeval.metrics.calibration import FeatureSets, calibrate, random_splits
 from bioeval.metrics.protocol import Metric
 from bioeval.metrics.sequence_set import SequenceSet
 from bioeval.protocols import Part, Probe
+from bioeval.scores import score
 from bioeval.tasks.loader import read_task
 from biotrain.layers.pair import Pair
 from biotrain.layers.transformer import Transformer
@@ -270,19 +271,35 @@ def check_metric(metric: Metric) -> None:
 
 
 def check_probe(probe: Probe) -> None:
-    """Recovers a planted linear relation, the same at each call and whatever the units of the features."""
+    """For each target it can learn: recovers a planted relation, the same at each call with one seed."""
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(300, 8))
-    y = x @ np.arange(8.0) + 0.1 * rng.normal(size=300)
-    train, validation = Part(x=x[:200], y=y[:200]), Part(x=x[200:250], y=y[200:250])
-    fitted = probe.fit(train, validation, metric="spearman")
-    assert np.corrcoef(fitted.predict(x[250:]), y[250:])[0, 1] > 0.99
-    again = probe.fit(train, validation, metric="spearman")
-    np.testing.assert_array_equal(fitted.predict(x), again.predict(x))
-    scale, shift = rng.uniform(0.01, 100, 8), rng.normal(size=8)
-    train, validation = (Part(x=part.x * scale + shift, y=part.y) for part in (train, validation))
-    rescaled = probe.fit(train, validation, metric="spearman")
-    np.testing.assert_allclose(rescaled.predict(x * scale + shift), fitted.predict(x), rtol=1e-6, atol=1e-6)
+    x = rng.normal(size=(150, 6)).astype(np.float32)
+    for target in probe.targets:
+        y = {"number": x @ np.arange(6.0), "class": (x[:, 0] > 0).astype(int) + (x[:, 0] > 1),
+             "labels": (x[:, :2] > 0).astype(float)}[target]  # fmt: skip
+        metric = {"number": "spearman", "class": "auroc", "labels": "auroc"}[target]
+        train, validation, test = (
+            _probe_part(probe, x, y, rows) for rows in np.split(np.arange(150), (90, 120))
+        )
+        assert train.target == target
+        fitted = probe.fit(train, validation, metric=metric, seed=1)
+        predicted = fitted.predict(test)
+        assert predicted.shape == ((30,) if target == "number" else (30, 3 if target == "class" else 2))
+        assert score(metric, test.y, predicted) > 0.8
+        assert target == "number" or (predicted.min() >= 0 and predicted.max() <= 1)
+        assert {"probe", "seed", "grid", "chosen_on", "fitted_on", "settings_tried"} <= set(fitted.settings)
+        again = probe.fit(train, validation, metric=metric, seed=1)
+        np.testing.assert_array_equal(predicted, again.predict(test))
+
+
+def _probe_part(probe: Probe, x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Part:
+    """Rows as the probe reads them; a row of tokens is three noisy tokens and the one that tells."""
+    k = 3 if y.dtype.kind == "i" else 0
+    if probe.reads == "vectors":
+        return Part(x=x[rows], y=y[rows], classes=k)
+    noise = np.random.default_rng(1).normal(0, 0.1, (len(rows), 3, x.shape[1])).astype(np.float32)
+    tokens = np.concatenate([noise, x[rows][:, None]], axis=1).reshape(-1, x.shape[1])
+    return Part(x=tokens, lengths=np.full(len(rows), 4), y=y[rows], classes=k)
 
 
 def check_task_file(name: str) -> None:

@@ -9,13 +9,13 @@ ZZ' gives the same w as Z'U diag(1/(s + alpha)) U'y.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from biodata.errors import DataError
-from bioeval.protocols import Fitted, Part
-from bioeval.scores import LEAST_ROWS, LOWER_IS_BETTER, score
+from bioeval.probes.choose import Search, Setting, check_parts, choose
+from bioeval.probes.features import Standard
+from bioeval.protocols import Fitted, Inputs, Part
 
 GRID: tuple[float, ...] = tuple(float(f"{10 ** (k / 2):.6g}") for k in range(-4, 13))
 
@@ -24,10 +24,22 @@ class _Spectrum(NamedTuple):
     basis: np.ndarray  # [d, r]
     values: np.ndarray  # [r], eigenvalues, descending order not needed
     target: np.ndarray  # [r], the target along each basis vector
-    mean: np.ndarray
-    scale: np.ndarray
-    kept: np.ndarray
+    standard: Standard
     centre: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Linear:
+    weights: np.ndarray  # of standardised columns
+    standard: Standard
+    centre: float
+
+    def __call__(self, inputs: Inputs) -> np.ndarray:
+        return self.standard(inputs.x) @ self.weights + self.centre
+
+    @property
+    def parameters(self) -> int:
+        return len(self.weights) + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,46 +51,32 @@ class Ridge:
             penalties with equal validation scores the largest is taken.
     """
 
+    reads: ClassVar[Literal["vectors"]] = "vectors"
+    targets: ClassVar[tuple[str, ...]] = ("number",)
     alphas: tuple[float, ...] = field(default=GRID)
 
-    def fit(self, train: Part, validation: Part, *, metric: str) -> Fitted:
-        """Fits every penalty on train and takes the best by `metric` on validation.
+    def fit(self, train: Part, validation: Part, *, metric: str, seed: int = 0) -> Fitted:
+        """Fits every penalty on train and takes the best by `metric` on validation; nothing is drawn.
 
         Raises:
             DataError: too few rows, a constant target, or no feature that varies.
         """
-        _check(train, validation)
+        check_parts(train, validation)
         spectrum = _decompose(train)
-        x = validation.x.astype(np.float64)
-        fits = [_weights(spectrum, alpha) for alpha in self.alphas]
-        scores = [score(metric, validation.y, x @ weights + offset) for weights, offset in fits]
-        best = _best(scores, lower=metric in LOWER_IS_BETTER)
-        weights, offset = fits[best]
-        settings = {
-            "probe": "ridge", "alpha": self.alphas[best], "alphas": [self.alphas[0], self.alphas[-1]],
-            "alphas_tried": len(self.alphas), "alpha_at_edge": best in (0, len(self.alphas) - 1),
-            "chosen_on": "validation", "fitted_on": "train", "features": len(train.x[0]),
-            "features_varying": int(spectrum.kept.sum()),
-        }  # fmt: skip
-        return Fitted(validation=scores[best], settings=settings, weights=weights, offset=offset)
 
+        def fit(setting: Setting) -> _Linear:
+            weights = spectrum.basis @ (spectrum.target / (spectrum.values + setting["alpha"]))
+            return _Linear(weights, spectrum.standard, spectrum.centre)
 
-def _check(train: Part, validation: Part) -> None:
-    for name, part in (("train", train), ("validation", validation)):
-        if len(part.y) < LEAST_ROWS:
-            raise DataError(f"{len(part.y)} {name} rows, at least {LEAST_ROWS} are needed")
-        if np.ptp(part.y) == 0:
-            raise DataError(f"all {len(part.y)} {name} targets are {part.y[0]:g}: nothing to predict")
+        grid = {"alpha": tuple(sorted(self.alphas, reverse=True))}
+        notes = spectrum.standard.notes
+        search = Search(probe="ridge", metric=metric, seed=seed, grid=grid, notes=notes)
+        return choose(search, fit, validation)
 
 
 def _decompose(train: Part) -> _Spectrum:
-    x = train.x.astype(np.float64)
-    mean, scale = x.mean(0), x.std(0)
-    # A column whose spread is rounding error of its mean is constant.
-    kept = scale > 1e-7 * np.maximum(np.abs(mean), 1e-3)
-    if not kept.any():
-        raise DataError(f"all {x.shape[1]} features are constant over the train rows")
-    z = (x[:, kept] - mean[kept]) / scale[kept]
+    standard = Standard.of(train.x)
+    z = standard(train.x)
     centre = float(train.y.mean())
     y = train.y - centre
     wide = z.shape[1] > len(z)
@@ -87,16 +85,4 @@ def _decompose(train: Part) -> _Spectrum:
     values, vectors = values[rank], vectors[:, rank]
     basis = z.T @ vectors if wide else vectors
     target = vectors.T @ y if wide else vectors.T @ (z.T @ y)
-    return _Spectrum(basis, values, target, mean[kept], scale[kept], kept, centre)
-
-
-def _weights(spectrum: _Spectrum, alpha: float) -> tuple[np.ndarray, float]:
-    inner = spectrum.basis @ (spectrum.target / (spectrum.values + alpha)) / spectrum.scale
-    weights = np.zeros(len(spectrum.kept))
-    weights[spectrum.kept] = inner
-    return weights, spectrum.centre - float(spectrum.mean @ inner)
-
-
-def _best(scores: list[float], *, lower: bool) -> int:
-    signed = [-np.inf if np.isnan(s) else (-s if lower else s) for s in scores]
-    return max(range(len(scores)), key=lambda i: (signed[i], i))
+    return _Spectrum(basis, values, target, standard, centre)

@@ -1,16 +1,10 @@
-"""Scores of predictions with a weight for every row: a resample is nothing but a count for every row."""
+"""Scores of predicted numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from biodata.errors import ConfigError
-
-LEAST_ROWS = 3  # rows of each split without which nothing is fitted or scored
-
-Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+from bioeval.scores.ranks import ties
 
 
 def spearman(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -27,7 +21,18 @@ def spearman(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
     >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([10.0, 30.0, 20.0]), np.ones((1, 3)))
     array([0.5])
     """
-    return _correlation(_mid_ranks(y, weights), _mid_ranks(p, weights), weights)
+    of_y, of_p = ties(y), ties(p)
+    in_y, in_p = of_y.sums(weights), of_p.sums(weights)  # weight of every set of equal values
+    rank_y, rank_p = (np.cumsum(sums, axis=1) - sums / 2 for sums in (in_y, in_p))
+    # Over the rows in order of p; the weighted mean of mid-ranks is half the weight, whatever the ties.
+    beside = rank_y[:, of_y.code[of_p.order]] * weights[:, of_p.order]
+    cubed = weights.sum(1) ** 3
+    covariance = np.einsum("bs,bs->b", of_p.within(beside), rank_p) - cubed / 4
+    spread_y, spread_p = ((cubed - np.einsum("bs,bs,bs->b", s, s, s)) / 12 for s in (in_y, in_p))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = covariance / np.sqrt(spread_y * spread_p)
+    floor = 1e-12 * cubed
+    return np.where((spread_y > floor) & (spread_p > floor), np.clip(r, -1, 1), np.nan)
 
 
 def pearson(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -56,46 +61,6 @@ def rmse(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def mae(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean absolute error, in the unit of y, at least 0; lower is better. Arguments as `spearman`."""
     return weights @ np.abs(y - p) / weights.sum(1)
-
-
-SCORES: dict[str, Metric] = {"mae": mae, "pearson": pearson, "r2": r2, "rmse": rmse, "spearman": spearman}
-LOWER_IS_BETTER = frozenset({"mae", "rmse"})
-
-
-def weighted(name: str) -> Metric:
-    """A metric by its name, for rows with weights.
-
-    Raises:
-        ConfigError: an unknown name.
-    """
-    if name not in SCORES:
-        raise ConfigError(f"unknown metric {name!r} (known: {', '.join(SCORES)})")
-    return SCORES[name]
-
-
-def score(metric: str, y: np.ndarray, p: np.ndarray) -> float:
-    """The plain value of a metric, NaN where it is undefined.
-
-    Args:
-        metric: a name of `SCORES`.
-        y: measured values `[n]`.
-        p: predictions `[n]`.
-
-    Raises:
-        ConfigError: an unknown metric.
-    """
-    return float(weighted(metric)(np.asarray(y, float), np.asarray(p, float), np.ones((1, len(y))))[0])
-
-
-def _mid_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    tied = np.add.reduceat(weights[:, order], starts, axis=1)
-    middle = np.cumsum(tied, axis=1) - tied / 2
-    code = np.empty(len(values), dtype=np.intp)
-    code[order] = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(values)]))
-    return middle[:, code]
 
 
 def _correlation(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> np.ndarray:
