@@ -1,31 +1,33 @@
-"""From a task file to rows: finds the data, reads it, checks every row."""
+"""From a task file to rows: finds the data, reads it, checks every row, splits it."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
-from biodata.alphabet import get_alphabet
 from biodata.configs import from_dict, read_yaml
 from biodata.errors import ConfigError, DataError
-from biodata.io.streams import open_binary
-from biodata.schema import SPLITS
-from bioeval.tasks.find import find_file, plain_sha256, where_to_put
-from bioeval.tasks.splits import group_split
-from bioeval.tasks.task import TASK_SCHEMA, Task, TaskConfig
+from biodata.progress import say
+from bioeval.tasks.config import TaskConfig
+from bioeval.tasks.dataset_rows import dataset_rows
+from bioeval.tasks.find import Piece, find_file, pieces_of, plain_sha256
+from bioeval.tasks.formats import FORMATS, format_of
+from bioeval.tasks.pairs import with_negatives
+from bioeval.tasks.rows import CLASS, SPLIT, Book, Rows, stacked
+from bioeval.tasks.sequences import sequences_of
+from bioeval.tasks.splits import drawn, given, sampled, with_validation
+from bioeval.tasks.targets import targets_of, value_column
+from bioeval.tasks.task import TASK_SCHEMA, Task
+from bioeval.tasks.token_targets import token_targets
+from bioeval.tasks.wild_types import references_of
 
 _FOLDER = Path(__file__).parent
-_SPLIT_NAMES = {"train": "train", "training": "train", "val": "validation", "valid": "validation",
-                "validation": "validation", "dev": "validation", "test": "test"}  # fmt: skip
+_SHOWN = 5
 
 
 def task_names() -> tuple[str, ...]:
@@ -57,178 +59,169 @@ def load_task(name_or_path: str | Path, *, data: Path | None = None) -> Task:
 
     Args:
         name_or_path: a name of `task_names()` or the path of a task file.
-        data: takes the place of the table or dataset that the task file names.
+        data: takes the place of the file or dataset that the task file names.
 
     Raises:
         ConfigError: no such task, or its data is not there (the message says where to put it).
         DataError: a row that cannot be used, with file and line.
     """
     config, path = read_task(name_or_path)
+    without = 0
     if config.data.dataset is not None:
         folder = Path(data) if data is not None else path.parent / config.data.dataset
-        task = _from_dataset(config, folder)
+        rows, alphabet, without = dataset_rows(folder, config)
+        config = _of_dataset(config, alphabet)
     else:
-        file = Path(data) if data is not None else find_file(config.data, beside=path.parent)
-        task = _from_table(config, file)
+        rows = _read(config, path.parent, data)
+    task = _task(rows, config)
+    if config.data.dataset is not None:
+        extra = {"rows_without_label": without} if without else {}
+        notes = {k: v for k, v in task.notes.items() if k != "data_sha256"}
+        task = replace(task, notes=notes | {"split_by": "the dataset's own"} | extra)
     task.check()
     return task
 
 
-def describe_tasks() -> list[dict[str, Any]]:
-    """One dict for each task of the package: name, title, licence, metric, unit, and where its data is."""
-    rows = []
-    for name in task_names():
-        config, path = read_task(name)
-        try:
-            place = str(find_file(config.data, beside=path.parent, download=False))
-        except ConfigError:
-            place = None
-        rows.append({
-            "name": name, "title": config.title, "kind": config.kind, "metric": config.metric,
-            "unit": config.unit, "licence": config.licence, "data": place,
-            "get": None if place else where_to_put(config.data),
-        })  # fmt: skip
-    return rows
+def _of_dataset(config: TaskConfig, alphabet: str) -> TaskConfig:
+    columns = replace(config.columns, sequence="sequence", id="id", split="split", group="cluster",
+                      value=str(config.data.label))  # fmt: skip
+    return replace(config, alphabet=alphabet, columns=columns, split_by="given")
 
 
-def _from_table(config: TaskConfig, file: Path) -> Task:
-    digest = plain_sha256(file)
-    if config.data.sha256 not in (None, digest):
+def _read(config: TaskConfig, beside: Path, data: Path | None) -> Rows:
+    """The rows of all files of a task; every column that the task file names is there."""
+    pieces = pieces_of(config)
+    if data is not None and len(pieces) > 1:
+        raise ConfigError(f"data = {str(data)!r} cannot take the place of {len(pieces)} files: "
+                          f"put them beside {config.name}.yaml")  # fmt: skip
+    paths = [
+        Path(data) if data is not None else find_file(config.data, beside=beside, piece=p) for p in pieces
+    ]
+    for path in paths:
+        if not path.exists():
+            raise ConfigError(f"{path}: no such file or folder")
+    digest = plain_sha256(paths)
+    if config.data.sha256 not in (None, digest) and data is None:
         hint = f"{config.data.sha256} expected: another version of the file?"
-        raise DataError(f"SHA-256 of the plain file is {digest}", where=file, hint=hint)
-    raw = _read_csv(file)
-    names = config.columns
-    sequences = _column(raw, names.sequence, file).cast(pa.large_string())
-    _check_letters(sequences, config.alphabet, file)
-    values = _numbers(_column(raw, names.value, file), names.value, file, log=config.transform == "log1p")
-    groups = None if names.group is None else _column(raw, names.group, file).cast(pa.string())
-    ids = [str(n + 2) for n in range(raw.num_rows)]  # the line in the file
-    if names.id is not None:
-        ids = _column(raw, names.id, file).cast(pa.string()).to_pylist()
-    listed = sequences.to_pylist()
-    labels = [None] * len(listed) if groups is None else groups.to_pylist()
-    if names.split is None:
-        splits = group_split(listed, labels, fractions=config.fractions, seed=config.seed)
+        raise DataError(f"SHA-256 of the plain file is {digest}", where=paths[0], hint=hint)
+    wanted = _wanted(config)
+    return stacked([_one(path, piece, config, wanted) for path, piece in zip(paths, pieces)], digest)
+
+
+def _one(path: Path, piece: Piece, config: TaskConfig, wanted: Sequence[str]) -> Rows:
+    rows = FORMATS.load(format_of(path, config))(path, config, wanted)
+    table = rows.table
+    for name, text in ((SPLIT, piece.split), (CLASS, piece.label)):
+        if text is not None:
+            table = table.append_column(name, pa.repeat(pa.scalar(text, pa.large_string()), table.num_rows))
+    return replace(rows, table=table)
+
+
+def _wanted(config: TaskConfig) -> list[str]:
+    c = config.columns
+    value = c.values if config.kind == "multi-label" else () if config.negatives else (value_column(config),)
+    split = c.split or ("SET" if config.data.labels and config.way == "given" else None)
+    names = (c.sequence, *value, split, c.validation, c.group, c.id, c.second, c.wildtype, c.mutant)
+    return list(dict.fromkeys(name for name in names if name and name != CLASS))
+
+
+def _task(rows: Rows, config: TaskConfig) -> Task:
+    book = Book(rows, refuse=config.missing == "error")
+    c, n = config.columns, rows.table.num_rows
+    sequences = sequences_of(rows, c.sequence, config.alphabet, book, smiles=config.notation == "smiles")
+    columns: dict[str, pa.Array | pa.ChunkedArray] = {"sequence": sequences}
+    if c.second is not None:
+        alphabet = config.second_alphabet or config.alphabet
+        columns["second"] = sequences_of(rows, c.second, alphabet, book)
+    if config.kind == "token":
+        targets = token_targets(rows, sequences, config, book)
     else:
-        splits = _splits(_column(raw, names.split, file), file)
-    table = pa.table([ids, sequences, values, splits, pa.array(labels, pa.string())], schema=TASK_SCHEMA)
-    split_by = f"column {names.split}" if names.split else f"groups, seed {config.seed}"
-    notes = {"data_sha256": digest, "split_by": split_by, **_length_notes(sequences, config.unit)}
-    return Task(config=config, table=table, alphabet=config.alphabet, notes=notes)
+        targets = targets_of(rows, config, book)
+    split = given(rows, config, book) if config.way == "given" else []
+    if config.kind == "zero-shot":
+        columns |= references_of(rows, sequences, config, book)
+    columns["group"] = pa.nulls(n, pa.string()) if c.group is None else rows.texts(c.group).cast(pa.string())
+    columns["id"] = pa.array(_ids(rows, config), pa.string())
+    if config.negatives:
+        _drop_repeated(columns, book)
+    keep = pa.array(book.kept)
+    table = pa.table(columns | targets.columns).filter(keep)
+    kept_split = [name for name, kept in zip(split, book.kept) if kept]
+    table, notes = _finished(table, kept_split, config)
+    notes = {"data_sha256": rows.digest, **notes, **book.notes(), **targets.notes}
+    _tell(config, book)
+    return Task(config=config, table=table, alphabet=config.alphabet, classes=targets.classes,
+                notes=notes | _length_notes(table, config), dropped=book.log.take_rows())  # fmt: skip
 
 
-def _from_dataset(config: TaskConfig, folder: Path) -> Task:
-    parts = [_dataset_part(folder, split) for split in SPLITS]
-    raw = pa.concat_tables(parts)
-    found = [_label(row, config.data.label) for row in raw.column("labels").to_pylist()]
-    texts = [i for i, (has, value) in enumerate(found) if has and value is None]
-    if texts:
-        where = f"{folder}, id {raw.column('id')[texts[0]]}"
-        raise DataError(f"label {config.data.label!r} is no number", where=where)
-    labelled = np.array([has for has, _ in found], dtype=bool)
-    if not labelled.any():
-        names = sorted({x["name"] for row in raw.column("labels").to_pylist() for x in row or []})
-        hint = f"labels there: {', '.join(names) or 'none'}"
-        raise DataError(f"no row has the label {config.data.label!r}", where=folder, hint=hint)
-    alphabets = raw.column("alphabet").unique().to_pylist()
-    if len(alphabets) != 1:
-        raise DataError(f"alphabets {', '.join(alphabets)}, one expected", where=folder)
-    kept = raw.filter(pa.array(labelled))
-    values = _numbers(
-        pa.chunked_array([pa.array([v for has, v in found if has], pa.float64())]),
-        str(config.data.label), folder, log=config.transform == "log1p",
-    )  # fmt: skip
-    columns = [kept.column("id"), kept.column("sequence"), values, kept.column("split"),
-               kept.column("cluster").cast(pa.string())]  # fmt: skip
-    table = pa.table(columns, schema=TASK_SCHEMA)
-    notes: dict[str, int | str] = {"split_by": "the dataset's own"}
-    if len(labelled) > table.num_rows:
-        notes["rows_without_label"] = len(labelled) - table.num_rows
-    notes |= _length_notes(table.column("sequence"), config.unit)
-    return Task(
-        config=replace(config, alphabet=alphabets[0]), table=table, alphabet=alphabets[0], notes=notes
-    )
+def _finished(table: pa.Table, split: list[str], config: TaskConfig) -> tuple[pa.Table, dict[str, int | str]]:
+    """The rows with their split, sampled, and with negative pairs; and what was done."""
+    notes: dict[str, int | str] = {}
+    if config.way == "given":
+        sequences, groups = table["sequence"].to_pylist(), table["group"].to_pylist()
+        if config.validation and "validation" not in split:
+            split = with_validation(split, sequences, groups, config)
+        notes["split_by"] = f"column {config.columns.split}" if config.columns.split else "given by the files"
+    else:
+        if config.rows and config.rows < table.num_rows:
+            table = table.take(
+                pa.array(sampled(["test"] * table.num_rows, rows=config.rows, seed=config.seed))
+            )
+        split = drawn(table["sequence"], table["group"].to_pylist(), config)
+        notes["split_by"] = {
+            "none": "no split, all rows are test rows",
+            "scaffold": "scaffolds by size",
+            "group": f"groups, seed {config.seed}",
+        }.get(config.way, f"{config.way}, seed {config.seed}")
+    table = table.append_column(TASK_SCHEMA.field("split"), pa.array(split, pa.string()))
+    if config.rows and config.rows < table.num_rows:
+        table = table.take(pa.array(sampled(split, rows=config.rows, seed=config.seed)))
+    if config.rows:
+        notes["rows_at_most"] = config.rows
+    order = [*TASK_SCHEMA.names, *(name for name in table.column_names if name not in TASK_SCHEMA.names)]
+    table = table.select(order)
+    if config.negatives:
+        table, missing = with_negatives(table, count=config.negatives, seed=config.seed)
+        notes |= {"pairs_drawn": int(np.sum(table["label"].to_numpy() == 0)), "pairs_not_drawn": missing}
+    return table, notes
 
 
-def _dataset_part(folder: Path, split: str) -> pa.Table:
-    files = sorted((folder / "data").glob(f"{split}-*.parquet"))
-    if not files:
-        hint = "give the folder that `seqloom data build` wrote"
-        raise ConfigError(f"no {split} shards in {folder / 'data'} ({hint})")
-    columns = ["id", "sequence", "alphabet", "cluster", "split", "labels"]
-    try:
-        return pa.concat_tables([pq.read_table(f, columns=columns) for f in files])
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise DataError(f"not a dataset of seqloom: {error}", where=folder) from error
+def _ids(rows: Rows, config: TaskConfig) -> list[str]:
+    """The ids of the file, else file number and line; made unique by the line where the file repeats them."""
+    several = len(rows.files) > 1
+    at = [f"{file}:{line}" if several else str(line) for file, line in zip(rows.file_of, rows.lines)]
+    name = config.columns.id or ("id" if "id" in rows.table.column_names else None)
+    if name is None:
+        return at
+    named = [text or place for text, place in zip(rows.texts(name).to_pylist(), at)]
+    seen: dict[str, int] = {}
+    for text in named:
+        seen[text] = seen.get(text, 0) + 1
+    return [f"{text}@{place}" if seen[text] > 1 else text for text, place in zip(named, at)]
 
 
-def _label(labels: list[dict[str, Any]] | None, name: str | None) -> tuple[bool, float | None]:
-    for label in labels or []:
-        if label["name"] == name:
-            return True, label["value"]
-    return False, None
+def _drop_repeated(columns: dict[str, pa.Array | pa.ChunkedArray], book: Book) -> None:
+    pairs = list(zip(columns["sequence"].to_pylist(), columns["second"].to_pylist()))
+    seen: set[tuple[str, str]] = set()
+    wrong = np.zeros(len(pairs), bool)
+    for row in np.flatnonzero(book.kept).tolist():
+        wrong[row] = pairs[row] in seen
+        seen.add(pairs[row])
+    book.drop("repeated-pair", wrong, "the pair is there before")
 
 
-def _read_csv(file: Path) -> pa.Table:
-    with open_binary(file) as stream:
-        data = stream.read()
-    try:
-        return pa_csv.read_csv(
-            pa.BufferReader(data),
-            convert_options=pa_csv.ConvertOptions(strings_can_be_null=True),
-            parse_options=pa_csv.ParseOptions(newlines_in_values=False),
+def _tell(config: TaskConfig, book: Book) -> None:
+    notes = book.notes()
+    if notes:
+        lines = [book.rows.where(int(row)) for row in np.flatnonzero(~book.kept)[:_SHOWN]]
+        counts = ", ".join(
+            f"{n} {rule.removeprefix('left_out_')}" for rule, n in notes.items() if rule != "rows_read"
         )
-    except pa.ArrowInvalid as error:
-        raise DataError(f"not a CSV table: {str(error).splitlines()[0]}", where=file) from error
+        say(f"{config.name}: left out {counts} of {notes['rows_read']} rows (the first: {', '.join(lines)})")
 
 
-def _column(table: pa.Table, name: str, file: Path) -> pa.ChunkedArray:
-    if name not in table.column_names:
-        raise DataError(f"no column {name!r}", where=file, hint=f"columns: {', '.join(table.column_names)}")
-    column = table.column(name)
-    if column.null_count:
-        line = pc.index(column.is_null(), True).as_py() + 2
-        raise DataError(f"column {name!r} is empty", where=f"{file}:{line}")
-    return column
-
-
-def _numbers(column: pa.ChunkedArray, name: str, file: Path, *, log: bool) -> pa.ChunkedArray:
-    try:
-        numbers = column.cast(pa.float64())
-    except pa.ArrowInvalid as error:
-        raise DataError(f"column {name!r} is no number: {error}", where=file) from error
-    values = numbers.to_numpy()
-    wrong = ~np.isfinite(values) | (log & (values <= -1))
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        wanted = "a finite number above -1" if log else "a finite number"
-        raise DataError(f"{name} is {values[row]}, {wanted} expected", where=f"{file}:{row + 2}")
-    return pa.chunked_array([np.log1p(values)]) if log else numbers
-
-
-def _splits(column: pa.ChunkedArray, file: Path) -> list[str]:
-    given = [str(v).strip().lower() for v in column.to_pylist()]
-    for row, name in enumerate(given):
-        if name not in _SPLIT_NAMES:
-            hint = f"allowed: {', '.join(_SPLIT_NAMES)}"
-            raise DataError(f"split {name!r}", where=f"{file}:{row + 2}", hint=hint)
-    return [_SPLIT_NAMES[name] for name in given]
-
-
-def _check_letters(column: pa.ChunkedArray, alphabet: str, file: Path) -> None:
-    letters = get_alphabet(alphabet).letters
-    wrong = pc.call_function(
-        "match_substring_regex", [column], pc.MatchSubstringOptions(f"^$|[^{re.escape(letters)}]")
-    )
-    row = pc.index(wrong, True).as_py()
-    if row >= 0:
-        symbols = get_alphabet(alphabet).invalid_symbols(column[row].as_py())
-        shown = ", ".join(repr(s) for s in sorted(symbols)) or "nothing at all"
-        raise DataError(f"a sequence of {alphabet} holds {shown}", where=f"{file}:{row + 2}")
-
-
-def _length_notes(column: pa.ChunkedArray, unit: str) -> dict[str, int]:
-    if unit != "codon":
+def _length_notes(table: pa.Table, config: TaskConfig) -> dict[str, int | str]:
+    if config.unit != "codon":
         return {}
-    lengths = pc.call_function("utf8_length", [column]).to_numpy()
+    lengths = np.array([len(text) for text in table["sequence"].to_pylist()])
     return {"rows_without_whole_codons": int(np.count_nonzero(lengths % 3))}

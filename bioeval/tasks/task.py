@@ -1,118 +1,33 @@
-"""A task: labelled sequences with a split, and what its file says about them."""
+"""A task: sequences with targets and a split, and what its file says about them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
-from biodata.alphabet import get_alphabet
-from biodata.errors import ConfigError, DataError
+from biodata.curate.rules import LISTING_SCHEMA
+from biodata.errors import DataError
 from biodata.files import fingerprint
 from biodata.schema import SPLITS
-from bioeval.scores import LEAST_ROWS, SCORES
+from bioeval.scores import LEAST_ROWS
+from bioeval.tasks.config import UNSPLIT, Columns, Source, TaskConfig
+
+__all__ = ["TASK_SCHEMA", "Columns", "Source", "Task", "TaskConfig"]
 
 TASK_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         pa.field("sequence", pa.large_string(), nullable=False),
-        pa.field("value", pa.float64(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
         pa.field("group", pa.string()),
     ]
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
-    """Where a task file says the columns of its table are.
-
-    Attributes:
-        sequence: column of the sequence.
-        value: column of the measured value.
-        split: column of the split.
-        group: column of the group (gene, family); its rows stay together in splits and in the bootstrap.
-        id: column of the identifier; without it rows are named by their line.
-    """
-
-    sequence: str = "Sequence"
-    value: str = "Value"
-    split: str | None = None
-    group: str | None = None
-    id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Where the data of a task is: a table (`file`) or a dataset of seqloom (`dataset` and `label`).
-
-    Attributes:
-        file: name of a CSV file, looked for in the cache and in `SEQLOOM_REAL_DATA`, or a path beside the
-            task file.
-        url: where that file can be downloaded.
-        home: page that tells how to get it where there is no direct address.
-        sha256: of the plain (decompressed) file, checked when given.
-        dataset: folder of a dataset, relative to the task file.
-        label: name in its column `labels`.
-    """
-
-    file: str | None = None
-    url: str | None = None
-    home: str | None = None
-    sha256: str | None = None
-    dataset: str | None = None
-    label: str | None = None
-
-    def __post_init__(self) -> None:
-        if (self.file is None) == (self.dataset is None):
-            raise ConfigError("'data' needs either 'file' or 'dataset'")
-        if (self.dataset is None) != (self.label is None):
-            raise ConfigError("'data' with 'dataset' needs 'label', the name in the column labels")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskConfig:
-    """A task file.
-
-    Attributes:
-        name: short lower-case name.
-        data: where the data is.
-        title: one line for people.
-        licence: what the publisher allows.
-        columns: names of the columns (tables only).
-        alphabet: `dna`, `rna` or `protein`.
-        unit: what a model should read: `codon`, `nucleotide` or `residue`.
-        kind: `regression` is the only kind yet.
-        metric: primary metric, also used to choose on validation.
-        transform: `log1p` takes the natural logarithm of 1 + value.
-        fractions: train, validation, test of a seeded split by group, for tables without a split column.
-        seed: of that split.
-    """
-
-    name: str
-    data: Source
-    title: str = ""
-    licence: str = "unknown"
-    columns: Columns = field(default_factory=Columns)
-    alphabet: str = "dna"
-    unit: Literal["codon", "nucleotide", "residue"] = "nucleotide"
-    kind: Literal["regression"] = "regression"
-    metric: str = "spearman"
-    transform: Literal["none", "log1p"] = "none"
-    fractions: tuple[float, ...] = (0.7, 0.15, 0.15)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        get_alphabet(self.alphabet)
-        if self.metric not in SCORES:
-            raise ConfigError(f"metric {self.metric!r}, known: {', '.join(SCORES)}")
-        if len(self.fractions) != 3 or min(self.fractions) <= 0 or abs(sum(self.fractions) - 1) > 1e-9:
-            raise ConfigError(f"fractions = {self.fractions}, three positive numbers of sum 1 expected")
-        if (self.unit == "residue") != (self.alphabet == "protein"):
-            raise ConfigError(f"unit {self.unit!r} does not go with alphabet {self.alphabet!r}")
+"""Columns that every task has. Beside them, by kind: `value` (float64), `label` (int64 index into the
+classes), `labels` (list of float64, NaN for not measured), `tokens` (list of int64, -1 for no label) or
+`token_values` (list of float64, NaN for no label); `second` (pairs); `reference` and `mutant` (zero-shot)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,20 +36,29 @@ class Task:
 
     Attributes:
         config: its file.
-        table: rows of `TASK_SCHEMA`; every row has a split.
+        table: columns of `TASK_SCHEMA` and those of its kind; every row has a split.
         alphabet: of the sequences.
         notes: counts worth stating, for example rows without a whole number of codons.
+        classes: names of the classes, or of the labels of a multi-label task; empty for numbers.
+        dropped: the rows that were left out and why, `LISTING_SCHEMA`.
     """
 
     config: TaskConfig
     table: pa.Table
     alphabet: str
     notes: Mapping[str, int | str]
+    classes: tuple[str, ...] = ()
+    dropped: pa.Table = field(default_factory=LISTING_SCHEMA.empty_table)
 
     @property
     def name(self) -> str:
         """Short name."""
         return self.config.name
+
+    @property
+    def kind(self) -> str:
+        """What is predicted, of `bioeval.protocols.KINDS`."""
+        return self.config.kind
 
     @property
     def metric(self) -> str:
@@ -147,11 +71,27 @@ class Task:
         return self.config.unit
 
     @property
+    def width(self) -> int:
+        """Letters of one unit, 0 where units are tokens of SELFIES."""
+        return {"codon": 3, "token": 0}.get(self.unit, 1)
+
+    @property
+    def second_alphabet(self) -> str:
+        """Alphabet of the other sequence of a pair."""
+        return self.config.second_alphabet or self.alphabet
+
+    @property
     def fingerprint(self) -> str:
         """Hash of rows, splits and everything that decides the score."""
         c = self.config
-        columns = [self.table.column(name).to_pylist() for name in self.table.column_names]
-        return fingerprint([c.name, c.unit, c.metric, c.kind, self.alphabet, columns])
+        columns = {name: self.table.column(name).to_pylist() for name in sorted(self.table.column_names)}
+        return fingerprint([c.name, c.unit, c.metric, c.kind, self.alphabet, self.second_alphabet,
+                            self.classes, columns])  # fmt: skip
+
+    def splits(self) -> tuple[str, ...]:
+        """The splits that have rows."""
+        found = set(self.table.column("split").unique().to_pylist())
+        return tuple(split for split in SPLITS if split in found)
 
     def rows(self, split: str) -> pa.Table:
         """The rows of a split, in file order."""
@@ -162,9 +102,45 @@ class Task:
         """The sequences of a split."""
         return self.rows(split).column("sequence").to_pylist()
 
+    def seconds(self, split: str) -> list[str] | None:
+        """The other sequences of pairs, or the wild types of a zero-shot task; None where there are none."""
+        found = self._texts(split, "second") or self._texts(split, "reference")
+        return None if found is None else [str(text) for text in found]
+
+    def mutants(self, split: str) -> list[str | None] | None:
+        """Mutations as `A12G:D3N`, counted from 1, where the file of a zero-shot task has them."""
+        return self._texts(split, "mutant")
+
     def values(self, split: str) -> np.ndarray:
-        """float64 values of a split."""
-        return self.rows(split).column("value").to_numpy()
+        """Targets of a split.
+
+        Returns:
+            Numbers float64 `[n]`; classes int64 `[n]`, indices into `classes`; multi-label float64
+            `[n, len(classes)]` with NaN for not measured; of token tasks the `token_values` one after the
+            other.
+        """
+        rows = self.rows(split)
+        if self.kind == "token":
+            parts = self.token_values(split)
+            return np.concatenate(parts) if parts else np.zeros(0)
+        if self.kind == "multi-label":
+            flat = rows.column("labels").combine_chunks().flatten().to_numpy(zero_copy_only=False)
+            return flat.astype(np.float64).reshape(-1, len(self.classes))
+        return rows.column("label" if self.classes else "value").to_numpy()
+
+    def token_values(self, split: str) -> list[np.ndarray]:
+        """Targets of a token task, one array for each row and in it one entry for each unit.
+
+        Returns:
+            int64 indices into `classes`, -1 for no label; without classes float64, NaN for no label.
+        """
+        column = self.rows(split).column("tokens" if self.classes else "token_values")
+        return [row.values.to_numpy(zero_copy_only=False) for row in column]
+
+    def token_rows(self, split: str) -> np.ndarray:
+        """int64 index of the row within the split for every entry of `values` of a token task."""
+        lengths = [len(row) for row in self.token_values(split)]
+        return np.repeat(np.arange(len(lengths)), lengths)
 
     def groups(self, split: str) -> list[str] | None:
         """Group labels of a split, or `None` where the task has no groups."""
@@ -177,12 +153,18 @@ class Task:
         Raises:
             DataError: an empty split or too few rows in it.
         """
-        for split in SPLITS:
-            n = self.rows(split).num_rows
+        present = self.splits()
+        wanted = ("test",) if self.kind in UNSPLIT else SPLITS
+        for split in wanted:
+            n = self.rows(split).num_rows if split in present else 0
             if n < LEAST_ROWS:
                 hint = "label more records, or leave the task out"
-                raise DataError(
-                    f"{n} {split} rows, at least {LEAST_ROWS} are needed",
-                    where=f"task {self.name}",
-                    hint=hint,
-                )
+                if split == "validation" and not n and self.config.way == "given":
+                    hint = "validation: 0.1 takes a tenth of the train rows"
+                raise DataError(f"{n} {split} rows, at least {LEAST_ROWS} are needed",
+                                where=f"task {self.name}", hint=hint)  # fmt: skip
+
+    def _texts(self, split: str, name: str) -> list[str | None] | None:
+        if name not in self.table.column_names:
+            return None
+        return self.rows(split).column(name).to_pylist()

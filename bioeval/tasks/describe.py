@@ -1,0 +1,41 @@
+"""The table of tasks that ship: what each is, where its data is, and what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from biodata.errors import ConfigError
+from bioeval.tasks.config import TaskConfig
+from bioeval.tasks.find import find_file, pieces_of, where_to_put
+from bioeval.tasks.loader import read_task, task_names
+
+
+def describe_tasks() -> list[dict[str, Any]]:
+    """One dict for each task of the package.
+
+    Returns:
+        name, title, note (what is wrong with it), kind, alphabet, unit, metric, split (how), licence, data
+        (where the file is, None where it is not) and get (how to get it then).
+    """
+    rows = []
+    for name in task_names():
+        config, path = read_task(name)
+        place = _place(config, path.parent)
+        rows.append({
+            "name": name, "title": config.title, "note": config.note, "kind": config.kind,
+            "alphabet": config.alphabet, "unit": config.unit, "metric": config.metric,
+            "split": config.way if config.way != "none" else "none, all rows are test rows",
+            "licence": config.licence, "data": place, "checked": config.data.sha256 is not None,
+            "get": None if place else where_to_put(config.data, pieces_of(config)[0]),
+        })  # fmt: skip
+    return rows
+
+
+def _place(config: TaskConfig, beside: Path) -> str | None:
+    """Where the first file of a task is, if all of them are there."""
+    try:
+        found = [find_file(config.data, beside=beside, piece=p, download=False) for p in pieces_of(config)]
+    except ConfigError:
+        return None
+    return str(found[0])
