@@ -21,6 +21,7 @@ from biodata.configs import from_dict
 from biodata.errors import ConfigError, DataError
 from biodata.files import atomic_path, read_json, write_json, write_text
 from biodata.tokenizers.special import BOS, EOS, PAD
+from biotrain.export_config import ModelExportConfig
 from biotrain.layers.pair import Pair
 from biotrain.layers.transformer import Transformer
 from biotrain.layout import from_hf, from_hf_config, native, to_hf, to_hf_config
@@ -31,6 +32,8 @@ from biotrain.pair_layout import GENERATOR, generator_values, pair_files, read_p
 
 CONFIG_FILE, WEIGHTS_FILE, OWN_FILE = "config.json", "model.safetensors", "biotrain.json"
 _MODELING = Path(__file__).parent / "modeling"
+_COMPUTED = ("seqloom", "model", "vocab_size", "parameters")
+"""Keys of `biotrain.json` that follow from the model."""
 _OURS = {CONFIG_FILE, WEIGHTS_FILE, OWN_FILE, "generation_config.json", "README.md"}
 
 
@@ -76,6 +79,26 @@ def export_model(
     write_text(out / "README.md", _card(config, own, metadata))
     write_json(out / CONFIG_FILE, to_hf_config(config, model.vocab_size, layout=layout))
     return out
+
+
+def export_hf(config: ModelExportConfig) -> dict[str, Any]:
+    """Writes the model of a run, or a folder of transformers that we read, as `export_model` does.
+
+    Args:
+        config: what and where.
+
+    Returns:
+        `model` and `parameters`.
+
+    Raises:
+        DataError: no model there, or a damaged one.
+        ConfigError: no tokenizer beside it.
+    """
+    folder, model = model_folder(config.run), load_model(config.run)
+    known = _read_config(folder / OWN_FILE) if (folder / OWN_FILE).is_file() else {}
+    made = {key: value for key, value in known.items() if key not in _COMPUTED}
+    export_model(model, folder, config.out, metadata=made)
+    return {"model": model.config.name, "parameters": sum(p.numel() for p in model.parameters())}
 
 
 def _write_folder(

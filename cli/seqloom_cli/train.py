@@ -1,4 +1,4 @@
-"""`seqloom train`, `generate`, `finetune` and `coord-check`."""
+"""`seqloom train`, `export`, `generate`, `finetune` and `coord-check`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from biodata.configs import from_dict, to_dict
 from biodata.errors import require
 from biotrain.config import TrainConfig
 from biotrain.coord_config import CoordCheckConfig
+from biotrain.export_config import ModelExportConfig, run_export
 from biotrain.finetune_config import FinetuneConfig
 from biotrain.generate_config import GenerateConfig
 from seqloom_cli.commands import Positional, add_command
@@ -41,6 +42,11 @@ def _generate(config: GenerateConfig) -> Mapping[str, Any]:
     return generate(config)
 
 
+def _export(config: ModelExportConfig) -> Mapping[str, Any]:
+    require("torch", extra="train")
+    return run_export(config)
+
+
 def _coord_check(config: CoordCheckConfig) -> Mapping[str, Any]:
     require("torch", extra="train")
     from biotrain.coord_check import coord_check
@@ -57,6 +63,7 @@ def _finetune(config: FinetuneConfig) -> Mapping[str, Any]:
 
 
 RUN = Positional(path="run", metavar="RUN", help="run folder of a causal model")
+ANY_RUN = Positional(path="run", metavar="RUN", help="run folder, or exported model folder")
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -64,6 +71,10 @@ def add_commands(app: typer.Typer) -> None:
     add_command(
         app, "train", TrainCommand, _train, plan=_dry_run, aliases=ALIASES,
         help="Pretrains a model on a dataset.",
+    )  # fmt: skip
+    add_command(
+        app, "export", ModelExportConfig, _export, positional=(ANY_RUN,),
+        help="Writes a model in another form: a folder for transformers, or weights for Megatron-core.",
     )  # fmt: skip
     add_command(
         app, "generate", GenerateConfig, _generate, positional=(RUN,),
