@@ -22,12 +22,12 @@ def spearman(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
     array([0.5])
     """
     of_y, of_p = ties(y), ties(p)
-    in_y, in_p = of_y.sums(weights), of_p.sums(weights)  # weight of every set of equal values
-    rank_y, rank_p = (np.cumsum(sums, axis=1) - sums / 2 for sums in (in_y, in_p))
+    (in_y, rank_y), (in_p, rank_p) = of_y.places(weights), of_p.places(weights)
     # Over the rows in order of p; the weighted mean of mid-ranks is half the weight, whatever the ties.
     beside = rank_y[:, of_y.code[of_p.order]] * weights[:, of_p.order]
+    ranked = rank_p if len(of_p.starts) == len(p) else rank_p[:, of_p.code[of_p.order]]
     cubed = weights.sum(1) ** 3
-    covariance = np.einsum("bs,bs->b", of_p.within(beside), rank_p) - cubed / 4
+    covariance = np.einsum("bn,bn->b", beside, ranked) - cubed / 4
     spread_y, spread_p = ((cubed - np.einsum("bs,bs,bs->b", s, s, s)) / 12 for s in (in_y, in_p))
     with np.errstate(divide="ignore", invalid="ignore"):
         r = covariance / np.sqrt(spread_y * spread_p)
