@@ -20,7 +20,7 @@ class StopRequest:
 
     Args:
         alone: whether this is the only process of the run; among several, torchrun sends every signal once
-            more, so later ones are ignored, and it kills what has not ended after 30 seconds.
+            more, so later ones are ignored to the process's end, and it kills what is left after 30 seconds.
     """
 
     def __init__(self, *, alone: bool = True) -> None:
@@ -35,7 +35,11 @@ class StopRequest:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore()
+        if self.asked and not self.alone:  # torchrun's own signal may come after the last step, too
+            for number in self._before:
+                signal.signal(number, signal.SIG_IGN)
+        else:
+            self._restore()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         again, self.asked = self.asked, True

@@ -21,9 +21,6 @@ from biotrain.models import build_model
 if TYPE_CHECKING:
     from biotrain.layers.transformer import Transformer
 
-SHARDED_OPTIMIZERS = ("adamw", "lion", "muon")
-"""Optimizers whose arithmetic torch has for tensors in parts (2.13 lacks it for fused SGD and Adafactor)."""
-
 
 class _Part(nn.Module):
     """A part of a micro-batch as a module's forward pass, around which DDP prepares its reduction."""
@@ -48,6 +45,7 @@ class Processes(Lanes):
         super().__init__()
         self.count, self.team, self._weight = team.size, team, 1.0
         self._ddp: Any = None
+        self._rehearsed = team.size < 3
         if team.parallel == "ddp":
             from torch.nn.parallel import DistributedDataParallel
 
@@ -61,6 +59,8 @@ class Processes(Lanes):
             One tensor, the `values` of all parts added up, the same in each process.
         """
         mine, found = list(self.team.dealt(parts)), []
+        if mine and self._ddp is not None and not self._rehearsed:
+            self._rehearse(mine[0][0], model)
         for number, (part, weight) in enumerate(mine, 1):
             last, self._weight = number == len(mine), weight
             if self._ddp is None:
@@ -70,6 +70,15 @@ class Processes(Lanes):
                 (losses.share * (weight * self.count)).backward()  # torch takes the mean over processes
             found.append(losses.values.detach() * weight)
         return [self.team.total(torch.stack(found).sum(0))] if found else []
+
+    def _rehearse(self, part: Callable[[], Losses], model: nn.Module) -> None:
+        """A pass for nothing: torch orders gradients anew after its first one, and from three processes on
+        the order decides the last bits of sums, so that a resumed run would differ in its first step."""
+        gpus = {p.device.index for p in model.parameters() if p.is_cuda}
+        with torch.random.fork_rng(devices=gpus):
+            self._ddp(part).share.backward()
+        model.zero_grad(set_to_none=True)
+        self._rehearsed = True
 
     def meet(self, values: Tensor) -> Tensor:
         """Sum of `values` over the parts that the processes compute just now."""
@@ -104,15 +113,12 @@ def shard(model: nn.Module, team: Team, *, device: torch.device) -> None:
     fully_shard(model, mesh=mesh, reshard_after_forward=True)
 
 
-def check_sharded(*, optimizer: str, ema_on_cpu: bool) -> None:
+def check_sharded(*, ema_on_cpu: bool) -> None:
     """What tensors in parts do not go with.
 
     Raises:
         ConfigError: such a setting.
     """
-    if optimizer not in SHARDED_OPTIMIZERS:
-        able = ", ".join(SHARDED_OPTIMIZERS)
-        raise ConfigError(f"parallel 'fsdp' goes with optim {able}, got {optimizer!r}")
     if ema_on_cpu:
         raise ConfigError("ema_on_cpu: parallel 'fsdp' shares the average out among the processes already")
 
@@ -136,6 +142,15 @@ def cut_like(full: Tensor, own: Tensor) -> Tensor:
     parts: Any = own
     full = full.to(parts.to_local().device)
     return distribute_tensor(full, parts.device_mesh, parts.placements, src_data_rank=None)
+
+
+def everywhere(full: Tensor, own: Tensor) -> Tensor:
+    """`full`, the same in every process, so that torch computes it with `own` if that is in parts."""
+    if not in_parts(own):
+        return full
+    from torch.distributed.tensor import DTensor, Replicate
+
+    return DTensor.from_local(full, cast(Any, own).device_mesh, [Replicate()], run_check=False)
 
 
 def whole_model(model: Transformer, team: Team) -> Transformer:

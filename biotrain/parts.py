@@ -128,7 +128,7 @@ def _model(
     if config.compile:
         compile_blocks(model)
     if team.parallel == "fsdp":
-        check_sharded(optimizer=config.optim.name, ema_on_cpu=config.ema_on_cpu)
+        check_sharded(ema_on_cpu=config.ema_on_cpu)
         shard(model, team, device=hardware.device)
     return model
 
@@ -151,7 +151,7 @@ def _lanes(config: TrainConfig, hardware: Hardware) -> Lanes:
     shape = config.model
     drawing = (shape.pair.generator_dropout or 0.0) if shape.pair else 0.0
     return lanes_for(threads=hardware.threads, rows=config.batch_size, tokens=config.window,
-                     width=shape.width, dropout=max(shape.dropout, drawing))  # fmt: skip
+                     width=shape.width, dropout=max(shape.dropout, shape.attention_drop, drawing))  # fmt: skip
 
 
 def random_stream(seed: int, name: str, number: int) -> int:

@@ -60,7 +60,8 @@ def train_step(parts: Parts, rows: Rows, step: int) -> StepResult:
     sums, router = _without_router(parts, sums)
     found = _means(objective, sums, whole)
     norm = clip_gradient(parts.model, config.optim)
-    parts.optimizer.step()
+    with parts.hardware.autocast():  # Muon's directions
+        parts.optimizer.step()
     return StepResult(loss=found.pop("loss"), xe=found.pop("xe", None), grad_norm=norm.to(sums.device),
                       targets=_weight(objective, whole), tokens=whole.tokens,
                       more={**found, **router})  # fmt: skip

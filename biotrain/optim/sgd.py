@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from biotrain.optim.config import OptimConfig
+from biotrain.parallel import in_parts
 
 
 def build(groups: list[dict[str, Any]], config: OptimConfig) -> torch.optim.Optimizer:
@@ -15,4 +16,5 @@ def build(groups: list[dict[str, Any]], config: OptimConfig) -> torch.optim.Opti
     The decay is part of the gradient here, as usual with SGD, not apart from it as in the others.
     """
     momentum = config.momentum or 0.0
-    return torch.optim.SGD(groups, lr=config.lr, momentum=momentum, nesterov=momentum > 0, fused=True)
+    cut = any(in_parts(p) for group in groups for p in group["params"])  # torch 2.13 has no fused form of it
+    return torch.optim.SGD(groups, lr=config.lr, momentum=momentum, nesterov=momentum > 0, fused=not cut)

@@ -48,8 +48,12 @@ def configs(make: Make, folder: Path) -> dict[str, TrainConfig]:
     plain = make(batch_size=7, accumulate=2, ema_decay=0.9, max_steps=STEPS)
     moe = dataclasses.replace(TINY, name="moe", position="auto", moe=MoEConfig(experts=4))
     packed = make(model=moe, pack=True, batch_size=6, ema_decay=0.9, max_steps=STEPS)
-    muon = dataclasses.replace(plain, optim=OptimConfig(name="muon", lr=3e-3))
-    there = {"ddp": plain, "muon": muon, "fsdp": packed, "killed": packed, "moved": packed}
+    short = make(batch_size=7, max_steps=5, eval_every=0)
+    others = {
+        name: dataclasses.replace(short, optim=OptimConfig(name=name, lr=lr))
+        for name, lr in (("muon", 3e-3), ("adafactor", 3e-2), ("sgd", 1e-1))
+    }
+    there = {"ddp": plain, **others, "fsdp": packed, "killed": packed, "moved": packed}
     return {name: dataclasses.replace(config, out=folder / name) for name, config in there.items()}
 
 
@@ -90,7 +94,8 @@ def same(one: Path, other: Path, *, rounding: float = 2e-5) -> None:
 
 def test_two_processes_equal_one(tiny_config: Make, tmp_path: Path) -> None:
     alone, together = configs(tiny_config, tmp_path / "alone"), configs(tiny_config, tmp_path / "together")
-    for name in ("ddp", "muon", "fsdp"):
+    complete = ("ddp", "muon", "adafactor", "sgd", "fsdp")
+    for name in complete:
         train(alone[name])
     commands: list[tuple[list[str], int]] = []
     for name, config in together.items():
@@ -101,16 +106,16 @@ def test_two_processes_equal_one(tiny_config: Make, tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps(commands))
     first, second = (process.communicate() for process in started(plan, 2))
-    assert json.loads((tmp_path / "codes-0.json").read_text()) == [0, 0, 0, -9, 0], first[1]
+    assert json.loads((tmp_path / "codes-0.json").read_text()) == [0, 0, 0, 0, 0, -9, 0], first[1]
     assert second == ("", ""), "process 1 is to be silent"
     results = [json.loads(line) for line in first[0].splitlines()]
-    assert [Path(result["run"]).name for result in results] == ["ddp", "muon", "fsdp", "moved"]
+    assert [Path(result["run"]).name for result in results] == [*complete, "moved"]
     assert "training on 2 processes (fsdp), each on cpu" in first[1]
     assert f"going on after step 5 of {STEPS}" in first[1] and "Traceback" not in first[1]
     parts = sorted(path.name for path in (tmp_path / "together/fsdp/checkpoints/step-12/model").iterdir())
     assert len(parts) == 2 and all(name.endswith(".safetensors") for name in parts)
-    for name in ("ddp", "muon", "fsdp"):
-        rounding = 0.05 if name == "muon" else 2e-5  # its bf16 directions magnify rounding
+    for name in complete:
+        rounding = 2e-4 if name == "muon" else 2e-5  # its directions magnify rounding
         same(together[name].paths().out, alone[name].paths().out, rounding=rounding)
     same(together["moved"].paths().out, alone["fsdp"].paths().out)
     train(dataclasses.replace(together["killed"], resume=True, parallel="none"))  # two began, one ends
@@ -141,10 +146,9 @@ def test_what_falls_to_a_process() -> None:
 
 
 def test_what_parts_do_not_go_with() -> None:
-    with pytest.raises(ConfigError, match="'fsdp' goes with optim adamw, lion, muon, got 'sgd'"):
-        check_sharded(optimizer="sgd", ema_on_cpu=False)
     with pytest.raises(ConfigError, match="ema_on_cpu"):
-        check_sharded(optimizer="lion", ema_on_cpu=True)
+        check_sharded(ema_on_cpu=True)
+    check_sharded(ema_on_cpu=False)
 
 
 @pytest.fixture
