@@ -1,24 +1,30 @@
 """Baselines that need no model: what a score must beat before it means anything.
 
 Each is an `Embedder` made for a task, so that it meets the same probe, the same selection and the same test
-rows as a model. Letters are DNA letters inside (U counts as T); a window that holds any other letter, or a
-rest of less than a codon, is not counted.
+rows as a model. Those that are no embedders (the commonest class, one side of a pair, the number of
+mutations) are in `bioeval.rivals`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from biodata.catalog import Catalog
 from biodata.files import fingerprint
+from bioeval.features import joined
+from bioeval.protocols import Embedder
 from bioeval.tasks.task import Task
+from bioeval.words import FrequencyEmbedder, Letters, NearbyEmbedder, OneHotEmbedder, tokens_in
+
+__all__ = ["BASELINES", "FrequencyEmbedder", "OneHotEmbedder", "PairEmbedder", "baselines_for"]
 
 BASELINES = Catalog(
     "baseline",
     {
+        "aa-composition": "bioeval.baselines:aa_composition",
         "codon-freq": "bioeval.baselines:codon_freq",
         "kmer": "bioeval.baselines:kmer",
         "one-hot": "bioeval.baselines:one_hot",
@@ -27,139 +33,137 @@ BASELINES = Catalog(
 
 _CELLS = 1 << 26  # float32 features of all rows of a one-hot baseline: at most 256 MiB
 _AMINO = "ACDEFGHIKLMNPQRSTVWYUO"
+_REACH = 7  # units on both sides that a baseline of single positions sees
+_NUCLEOTIDES = ("dna", "rna")
 
 
 def baselines_for(task: Task) -> tuple[str, ...]:
-    """Names of the baselines that make sense for a task: codons only where there are nucleotides."""
-    return ("kmer", "one-hot") if task.alphabet == "protein" else tuple(BASELINES)
+    """Names of the baselines that make sense for a task; none where nothing is embedded."""
+    if task.kind == "zero-shot":
+        return ()
+    if task.kind == "token":
+        return ("kmer", "one-hot")
+    own = {"protein": ("aa-composition",), "dna": ("codon-freq",), "rna": ("codon-freq",)}
+    return (*own.get(task.alphabet, ()), "kmer", "one-hot")
 
 
-def codon_freq(task: Task) -> FrequencyEmbedder:
+def aa_composition(task: Task) -> Embedder:
+    """Frequencies of the 20 residues, U and O, and the logarithm of the length."""
+    return FrequencyEmbedder(name="aa-composition", letters=_AMINO, sizes=(1,), step=1)
+
+
+def codon_freq(task: Task) -> Embedder:
     """64 triplet frequencies in frame 0 and the logarithm of the length.
 
     For a sequence that is no CDS these are just its 3-mers at every third letter.
     """
-    return FrequencyEmbedder(name="codon-freq", letters="ACGT", sizes=(3,), step=3)
+    made = FrequencyEmbedder(name="codon-freq", letters="ACGT", sizes=(3,), step=3)
+    return _paired(task, made, _frequencies(task, "codon-freq"))
 
 
-def kmer(task: Task) -> FrequencyEmbedder:
-    """Frequencies of all k-mers, k = 1 to 4 (nucleotides) or 1 to 2 (protein), and the log length."""
-    if task.alphabet == "protein":
-        return FrequencyEmbedder(name="kmer", letters=_AMINO, sizes=(1, 2), step=1)
-    return FrequencyEmbedder(name="kmer", letters="ACGT", sizes=(1, 2, 3, 4), step=1)
+def kmer(task: Task) -> Embedder:
+    """Frequencies of all k-mers, k = 1 to 4 (nucleotides) or 1 to 2 (residues, tokens), and the log length.
+
+    For token tasks those within seven units of a position.
+    """
+    if task.kind == "token":
+        letters = _letters(task.alphabet, task.sequences("train"))
+        return NearbyEmbedder(letters=letters, width=max(1, task.width), reach=_REACH)
+    return _paired(task, _kmers(task.alphabet, _first(task)), _frequencies(task, "kmer"))
 
 
-def one_hot(task: Task) -> OneHotEmbedder:
+def one_hot(task: Task) -> Embedder:
     """Position by unit (codon in frame 0, nucleotide or residue), as long as the longest train sequence.
 
     Longer sequences are cut there and shorter ones leave zeros; positions are further bounded so that the
-    features of all rows stay below 256 MiB. Both figures are stored with the result.
+    features of all rows stay below 256 MiB. Both figures are stored with the result. For token tasks a
+    position and seven units on both sides.
     """
-    letters = _AMINO if task.alphabet == "protein" else "ACGT"
-    width = 3 if task.unit == "codon" else 1
-    longest = max(len(s) for s in task.sequences("train")) // width
-    bound = max(1, _CELLS // (task.table.num_rows * len(letters) ** width))
-    return OneHotEmbedder(letters=letters, width=width, positions=min(longest, bound), longest=longest)
+    width, train = max(1, task.width), _first(task)
+    made = _one_hot(task.alphabet, train, width=width, task=task)
+    if task.kind != "pairs":
+        return made
+    other = task.second_alphabet
+    second = _one_hot(
+        other, task.seconds("train") or [], width=width if other in _NUCLEOTIDES else 1, task=task
+    )
+    return PairEmbedder(name="one-hot", first=made, second=second, same=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FrequencyEmbedder:
-    """Relative frequencies of k-mers, one block for each size, then log(1 + length).
+class PairEmbedder:
+    """Two baselines, one for each side of a pair.
 
     Attributes:
-        letters: alphabet.
-        sizes: the k.
-        step: letters between the starts of windows; 3 with k = 3 reads frame 0.
-
-    >>> v = FrequencyEmbedder(name="x", letters="ACGT", sizes=(1,), step=1).embed(["AACU"])[0]
-    >>> v[:4].tolist()
-    [0.5, 0.25, 0.0, 0.25]
+        first: of the one side.
+        second: of the other.
+        same: whether their columns mean the same, so that difference and product do too.
     """
 
     name: str
-    letters: str
-    sizes: tuple[int, ...]
-    step: int
+    first: Embedder
+    second: Embedder
+    same: bool
 
     @property
     def key(self) -> str:
         """Depends on the settings alone."""
-        return fingerprint(["frequency", 1, self.letters, self.sizes, self.step])
+        return fingerprint(["pair", 1, self.first.key, self.second.key, self.same])
 
     @property
     def settings(self) -> dict[str, object]:
         """For the result file."""
-        return {"k": list(self.sizes), "step": self.step, "log_length": True}
+        return {"first": getattr(self.first, "settings", {}), "second": getattr(self.second, "settings", {}),
+                "difference_and_product": self.same}  # fmt: skip
 
     def embed(self, sequences: Sequence[str]) -> np.ndarray:
-        """float32 `[n, sum(letters**k) + 1]`."""
-        return np.stack([self._row(codes) for codes in _codes(sequences, self.letters)])
+        """Vectors of first sides."""
+        return self.first.embed(sequences)
 
-    def _row(self, codes: np.ndarray) -> np.ndarray:
-        blocks = []
-        for k in self.sizes:
-            words = _words(codes, len(self.letters), k, self.step)
-            counts = np.bincount(words, minlength=len(self.letters) ** k)
-            blocks.append(counts / max(1, len(words)))
-        return np.concatenate([*blocks, [np.log1p(len(codes))]]).astype(np.float32)
+    def embed_pairs(self, first: Sequence[str], second: Sequence[str]) -> np.ndarray:
+        """float32 `[n, d]` of both sides."""
+        a, b = self.first.embed(first), self.second.embed(second)
+        return joined(a, b) if self.same else np.concatenate([a, b], axis=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OneHotEmbedder:
-    """One column for every position and word.
-
-    Attributes:
-        letters: alphabet.
-        width: letters of a word, 3 for codons.
-        positions: words taken from the start of a sequence.
-        longest: words of the longest train sequence, to tell what `positions` cuts off.
-
-    >>> OneHotEmbedder(letters="ACGT", width=1, positions=2, longest=2).embed(["CUA"])[0].tolist()
-    [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]
-    """
-
-    letters: str
-    width: int
-    positions: int
-    longest: int
-    name: str = "one-hot"
-
-    @property
-    def key(self) -> str:
-        """Depends on the settings alone."""
-        return fingerprint(["one-hot", 1, self.letters, self.width, self.positions])
-
-    @property
-    def settings(self) -> dict[str, object]:
-        """For the result file."""
-        return {"word": self.width, "positions": self.positions, "longest_train": self.longest}
-
-    def embed(self, sequences: Sequence[str]) -> np.ndarray:
-        """float32 `[n, positions * letters**width]`, zeros and ones."""
-        words_of = len(self.letters) ** self.width
-        out = np.zeros((len(sequences), self.positions * words_of), dtype=np.float32)
-        for row, codes in zip(out, _codes(sequences, self.letters)):
-            words, at = _words_at(codes, len(self.letters), self.width, self.width)
-            inside = at < self.positions
-            row[at[inside] * words_of + words[inside]] = 1
-        return out
+def _first(task: Task) -> list[str]:
+    """The sequences a baseline is made from: train rows, or where there are none those of test."""
+    return task.sequences("train" if "train" in task.splits() else "test")
 
 
-def _codes(sequences: Sequence[str], letters: str) -> Iterable[np.ndarray]:
-    table = np.full(256, -1, dtype=np.int64)
-    table[np.frombuffer(letters.encode(), dtype=np.uint8)] = np.arange(len(letters))
-    if letters == "ACGT":
-        table[ord("U")] = 3
-    return (table[np.frombuffer(s.encode("latin-1", "replace"), dtype=np.uint8)] for s in sequences)
+def _letters(alphabet: str, train: Sequence[str]) -> Letters:
+    if alphabet == "selfies":
+        return tokens_in(train)
+    return "ACGT" if alphabet in _NUCLEOTIDES else _AMINO
 
 
-def _words(codes: np.ndarray, base: int, k: int, step: int) -> np.ndarray:
-    return _words_at(codes, base, k, step)[0]
+def _kmers(alphabet: str, train: Sequence[str]) -> FrequencyEmbedder:
+    sizes = (1, 2, 3, 4) if alphabet in _NUCLEOTIDES else (1, 2)
+    return FrequencyEmbedder(name="kmer", letters=_letters(alphabet, train), sizes=sizes, step=1)
 
 
-def _words_at(codes: np.ndarray, base: int, k: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-    if len(codes) < k:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    windows = np.lib.stride_tricks.sliding_window_view(codes, k)[::step]
-    known = (windows >= 0).all(axis=1)
-    return (windows @ base ** np.arange(k - 1, -1, -1))[known], np.flatnonzero(known)
+def _frequencies(task: Task, name: str) -> FrequencyEmbedder | None:
+    """What the other side of a pair gets."""
+    if task.kind != "pairs":
+        return None
+    if name == "codon-freq" and task.second_alphabet in _NUCLEOTIDES:
+        return FrequencyEmbedder(name=name, letters="ACGT", sizes=(3,), step=3)
+    return _kmers(task.second_alphabet, task.seconds("train") or [])
+
+
+def _paired(task: Task, first: FrequencyEmbedder, second: FrequencyEmbedder | None) -> Embedder:
+    if second is None:
+        return first
+    same = (first.letters, first.sizes, first.step) == (second.letters, second.sizes, second.step)
+    return PairEmbedder(name=first.name, first=first, second=second, same=same)
+
+
+def _one_hot(alphabet: str, train: Sequence[str], *, width: int, task: Task) -> OneHotEmbedder:
+    letters = _letters(alphabet, train)
+    lengths = (s.count("[") if isinstance(letters, tuple) else len(s) for s in train)
+    longest = max(1, max(lengths, default=0) // width)
+    bound = max(1, _CELLS // (task.table.num_rows * len(letters) ** width))
+    return OneHotEmbedder(
+        letters=letters, width=width, positions=min(longest, bound), longest=longest,
+        reach=_REACH if task.kind == "token" else 0,
+    )  # fmt: skip

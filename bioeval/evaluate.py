@@ -6,28 +6,24 @@ interval; the verdict is a paired comparison with the baseline that validation (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-import biodata
-from biodata.errors import ConfigError
-from biodata.files import fingerprint
-from biodata.progress import progress, say
-from biodata.schema import SPLITS
-from bioeval.backends import EmbedSettings, open_model
-from bioeval.baselines import BASELINES, baselines_for
-from bioeval.cache import EmbeddingCache, checked_vectors
-from bioeval.leakage import Leakage, find_leakage
-from bioeval.probes import PROBES
-from bioeval.protocols import Embedder, HasTwin, Part
-from bioeval.results import Run, finished, save, scored
-from bioeval.stats import Resampling
-from bioeval.tasks import Task, load_task
+import pyarrow.parquet as pq
 
-RULES_VERSION = 1  # of everything between embeddings and results; part of the key of a result
+from biodata.errors import ConfigError
+from biodata.files import atomic_path
+from biodata.progress import progress
+from bioeval.backends import EmbedSettings, ScoreSettings
+from bioeval.baselines import BASELINES
+from bioeval.bench import RULES_VERSION, Bench, Models
+from bioeval.probes import PROBES
+from bioeval.results import finished, save
+from bioeval.stats import Resampling
+from bioeval.stats.repeated import LEAST_REPEATS
+from bioeval.tasks import Task, load_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +46,32 @@ class EvalConfig:
     pooling: Literal["mean", "max", "last", "cls"] = field(
         default="mean", metadata={"help": "how token vectors become one: mean, max, last or cls"}
     )
-    probe: str = field(default="ridge", metadata={"help": "probe on the frozen embeddings: ridge"})
-    seed: int = field(default=0, metadata={"help": "seed of the bootstrap and of the random-init twin"})
+    probe: str = field(
+        default="auto",
+        metadata={"help": f"{', '.join(PROBES)}; auto: ridge for numbers, logistic for classes"},
+    )
+    zero_shot: str = field(
+        default="auto",
+        metadata={"help": "mutants: auto, masked-marginals, wt-marginals or difference (zero-shot tasks)"},
+    )
+    seed: int = field(default=0, metadata={"help": "of the bootstrap, probes and the random-init twin"})
+    repeats: int = field(
+        default=10,
+        metadata={"help": "repeated splits beside the given one where the test set is small; 0 for none"},
+    )
+    small: int = field(default=100, metadata={"help": "test items below which splits are repeated"})
     resamples: int = field(default=2000, metadata={"help": "bootstrap resamples, at least 100"})
     identity: float = field(
         default=0.9, metadata={"help": "a test row this like a train row leaks, above 0, at most 1"}
     )
     coverage: float = field(
         default=0.8, metadata={"help": "length of the shorter over the longer for that, above 0, at most 1"}
+    )
+    pretraining: Path | None = field(
+        default=None,
+        metadata={
+            "help": "dataset the models were trained on (a run folder says it itself): test rows near it"
+        },
     )
     baselines: bool = field(
         default=True, metadata={"help": "run the baselines and the random-init twin beside"}
@@ -83,7 +97,11 @@ class EvalConfig:
         for name in ("identity", "coverage"):
             if not 0 < getattr(self, name) <= 1:
                 raise ConfigError(f"{name} = {getattr(self, name)}, allowed: above 0, at most 1")
-        PROBES.resolve(self.probe)
+        if self.probe != "auto":
+            PROBES.resolve(self.probe)
+        if self.repeats and self.repeats < LEAST_REPEATS:
+            raise ConfigError(f"repeats = {self.repeats}, allowed: 0 or at least {LEAST_REPEATS}")
+        _check_method(self.zero_shot)
         Resampling(resamples=self.resamples)
         self.embed_settings()
 
@@ -94,10 +112,17 @@ class EvalConfig:
             device=self.device, seed=self.seed, trust_remote_code=self.trust_remote_code,
         )  # fmt: skip
 
+    def score_settings(self) -> ScoreSettings:
+        """The part that concerns scores of whole sequences (zero-shot tasks)."""
+        return ScoreSettings(
+            dtype=self.dtype, batch_size=self.batch_size, device=self.device, seed=self.seed,
+            trust_remote_code=self.trust_remote_code,
+        )  # fmt: skip
+
     def rules(self) -> list[Any]:
-        """What a result depends on beside embedding and task."""
-        return [RULES_VERSION, self.probe, self.seed, self.resamples, self.identity, self.coverage,
-                self.baselines]  # fmt: skip
+        """What a result depends on beside embedding, probe and task."""
+        return [RULES_VERSION, self.zero_shot, self.seed, self.resamples, self.identity, self.coverage,
+                self.baselines, self.repeats, self.small, str(self.pretraining or "")]  # fmt: skip
 
 
 def evaluate(config: EvalConfig) -> dict[str, Any]:
@@ -108,118 +133,55 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
 
     Returns:
         `{"results": [...], "path": ...}` with one result for each task and model, in the order given; the
-        file `out/results.json` also keeps results of earlier calls.
+        file `out/results.json` also keeps results of earlier calls. Each is saved as soon as it is there.
 
     Raises:
         ConfigError: an unknown model or task, or a setting that does not fit.
         DataError: data or model that cannot be used.
     """
-    embedders = {name: _named_embedder(name, config) for name in dict.fromkeys(config.models)}
-    tasks = [load_task(name, data=config.data) for name in dict.fromkeys(config.tasks)]
+    models, names = list(dict.fromkeys(config.models)), dict.fromkeys(config.tasks)
+    for name in models:
+        _check_name(name)
+    opened = Models(config)
+    benches = [Bench(config, load_task(name, data=config.data), opened) for name in names]
+    _check_use(config, [bench.task for bench in benches])
+    for bench in benches:  # what cannot be is told before anything is computed
+        for name in models:
+            bench.opened(name)
     done = finished(config.out)
     results = []
-    with progress("evaluating", len(tasks) * len(embedders)) as advance:
-        for task in tasks:
-            bench = _Bench(config, task)
-            for name, embedder in embedders.items():
-                entry = bench.entry(name, embedder or _baseline(name, task), done)
+    with progress("evaluating", len(benches) * len(models)) as advance:
+        for bench in benches:
+            _list_dropped(config.out, bench.task)
+            for name in models:
+                entry = bench.entry(name, done)
                 save(config.out, entry.result, entry.table)
                 results.append(entry.result)
                 advance(1)
     return {"results": results, "path": str(Path(config.out) / "results.json")}
 
 
-def _named_embedder(name: str, config: EvalConfig) -> Embedder | None:
-    """An embedder, or `None` for a baseline, which is made for each task."""
-    if name in BASELINES:
-        return None
+def _check_name(name: str) -> None:
     near = get_close_matches(name, list(BASELINES), n=1)
-    if near and not Path(name).exists():
+    if name not in BASELINES and near and not Path(name).exists():
         raise ConfigError(f"unknown model {name!r}, did you mean the baseline {near[0]!r}?")
-    return open_model(name, config.embed_settings())
 
 
-def _baseline(name: str, task: Task) -> Embedder:
-    if name not in baselines_for(task):
-        raise ConfigError(f"baseline {name!r} makes no sense for task {task.name!r} ({task.alphabet})")
-    return BASELINES.load(name)(task)
+def _check_method(method: str) -> None:
+    from bioeval.zero_shot import METHODS
+
+    if method not in METHODS:
+        raise ConfigError(f"zero_shot = {method!r}, allowed: {', '.join(METHODS)}")
 
 
-class _Bench:
-    """One task: everything that all models share is computed once and only when needed."""
-
-    def __init__(self, config: EvalConfig, task: Task) -> None:
-        self.config, self.task = config, task
-        self.cache = EmbeddingCache(config.cache)
-        self._runs: dict[str, Run] = {}
-        self._task_key = task.fingerprint
-        self._leakage: Leakage | None = None
-
-    def entry(self, name: str, embedder: Embedder, done: Mapping[tuple[str, str], dict[str, Any]]) -> Any:
-        """The result of a model, from before if nothing changed."""
-        key = fingerprint([embedder.key, self._task_key, *self.config.rules()])
-        before = done.get((name, self.task.name))
-        if before is not None and before.get("key") == key:
-            return _Kept(before)
-        run = self.run(embedder)
-        rivals = self.rivals(name, embedder) if self.config.baselines else {}
-        how = Resampling(resamples=self.config.resamples, seed=self.config.seed)
-        entry = scored(name, run, rivals, self.task, self.leakage(), how)
-        entry.result.update(
-            key=key, seed=self.config.seed, probe=dict(run.settings),
-            embedding=_embedding(embedder, self.task),
-            data=dict(self.task.notes), versions={"seqloom": biodata.__version__, "rules": RULES_VERSION},
-        )  # fmt: skip
-        say(f"{self.task.name}: {entry.result['sentence']}")
-        return entry
-
-    def rivals(self, name: str, embedder: Embedder) -> dict[str, Run]:
-        """The baselines of the task, without the model itself, and its twin."""
-        rivals = {b: self.run(_baseline(b, self.task)) for b in baselines_for(self.task) if b != name}
-        if isinstance(embedder, HasTwin) and not name.startswith("random-init:"):
-            rivals[f"random-init:{name}"] = self.run(embedder.twin(seed=self.config.seed))
-        return rivals
-
-    def run(self, embedder: Embedder) -> Run:
-        """Embeds, fits and predicts, once for each embedder."""
-        if embedder.key not in self._runs:
-            self._runs[embedder.key] = self._run(embedder)
-        return self._runs[embedder.key]
-
-    def leakage(self) -> Leakage:
-        """The leakage of the task."""
-        if self._leakage is None:
-            identity, coverage = self.config.identity, self.config.coverage
-            self._leakage = find_leakage(self.task, identity=identity, coverage=coverage)
-        return self._leakage
-
-    def _run(self, embedder: Embedder) -> Run:
-        parts = {s: Part(x=self._features(embedder, s), y=self.task.values(s)) for s in SPLITS}
-        probe = PROBES.load(self.config.probe)()
-        fitted = probe.fit(parts["train"], parts["validation"], metric=self.task.metric)
-        return Run(
-            name=embedder.name, key=embedder.key, validation=fitted.validation,
-            settings=dict(fitted.settings),
-            predictions=fitted.predict(parts["test"]),
-        )  # fmt: skip
-
-    def _features(self, embedder: Embedder, split: str) -> Any:
-        sequences = self.task.sequences(split)
-        if embedder.name in BASELINES:  # cheaper to make than to read
-            return checked_vectors(embedder, sequences)
-        return self.cache.embed(embedder, sequences)
+def _check_use(config: EvalConfig, tasks: list[Task]) -> None:
+    """Refuses a setting that no task has a use for."""
+    if config.zero_shot != "auto" and not any(task.kind == "zero-shot" for task in tasks):
+        raise ConfigError(f"zero_shot = {config.zero_shot!r} does nothing: no task is zero-shot")
 
 
-def _embedding(embedder: Embedder, task: Task) -> dict[str, Any]:
-    settings = getattr(embedder, "settings", None)
-    if isinstance(settings, EmbedSettings):
-        counts = getattr(embedder, "counts", lambda sequences: {})
-        stated = {**settings.key(), "max_length": "consecutive windows, pooled together"}
-        return {**stated, **counts(task.table.column("sequence").to_pylist())}
-    return dict(settings or {})
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    result: dict[str, Any]
-    table: None = None
+def _list_dropped(out: Path, task: Task) -> None:
+    """The rows of the publisher's file that are not scored, and why."""
+    if task.dropped.num_rows:
+        with atomic_path(Path(out) / "left_out" / f"{task.name}.parquet") as part:
+            pq.write_table(task.dropped, part, compression="zstd")

@@ -1,37 +1,30 @@
 """Which test rows have a near copy among the train rows: the line that stands beside every score.
 
-The search is exhaustive and independent of whatever made the split. A test row leaks when the shorter of the
-two sequences lies inside the longer one with at most `(1 - identity) * length of the shorter` edits and is at
-least `coverage` times as long. Pairs are first sieved by shared q-grams: a sequence of m letters within k
-edits shares at least m - q + 1 - kq of its q-grams (Jokinen & Ukkonen 1991, doi:10.1007/3-540-54345-7_67),
-so the sieve loses nothing. The rest is aligned by edlib (Sosic & Sikic 2017,
-doi:10.1093/bioinformatics/btw753).
-
-Where there are too many pairs for that, MMseqs2 searches instead (`biodata.similarity.search` as the audit
-does); it may miss pairs, and the method that stands with the result says so.
+The search (`bioeval.near_rows`) is exhaustive and independent of whatever made the split. Where there are too
+many pairs for that, MMseqs2 searches instead (`biodata.similarity.search` as the audit does); it may miss
+pairs, and the method that stands with the result says so. Molecules are compared token by token.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+import pyarrow.parquet as pq
 
-from biodata.alphabet import reverse_complement
-from biodata.errors import ConfigError
-from biodata.mmseqs import normalised
-from biodata.progress import progress
-from biodata.similarity.search import SearchSettings, audit_settings, search
+from biodata.dataset import open_dataset
+from biodata.similarity.search import audit_settings
+from bioeval.near_rows import leaking_rows, lettered, plain, searched_rows
 from bioeval.tasks.task import Task
 
-_BINS = 4096
+__all__ = ["Leakage", "find_leakage", "leaking_rows", "pretraining_rows"]
+
 _MOST_PAIRS = 100_000_000  # some minutes on one core
 _MOST_TRAIN = 50_000  # 400 MB of counts
+_NUCLEOTIDES = ("dna", "rna")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +32,14 @@ class Leakage:
     """What was found.
 
     Attributes:
-        leaking: bool for each test row, in order.
+        leaking: bool for each test row, in order; of a pair: both of its sequences are near train ones.
         exact: test rows whose sequence is also a train sequence.
         repeated: sequences that occur in more than one split.
         identity: threshold in (0, 1].
         coverage: threshold in (0, 1].
         method: one phrase.
+        details: test rows whose group is also in train (`rows_of_train_groups`); of pairs, how many test rows
+            have both, one or none of their sequences near a train one (`pairs_seen`).
     """
 
     leaking: np.ndarray
@@ -53,23 +48,31 @@ class Leakage:
     identity: float
     coverage: float
     method: str
+    details: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
         return {
             "train_test_rows": int(self.leaking.sum()), "test_rows": len(self.leaking),
             "exact_rows": self.exact, "sequences_in_several_splits": self.repeated,
-            "identity": self.identity, "coverage": self.coverage, "method": self.method,
+            "identity": self.identity, "coverage": self.coverage, "method": self.method, **self.details,
         }  # fmt: skip
 
     @property
     def sentence(self) -> str:
         """For people."""
+        if self.method == _UNTRAINED:
+            return "no train rows to leak from"
         n, of = int(self.leaking.sum()), len(self.leaking)
+        groups = self.details.get("rows_of_train_groups")
         return (
             f"{n} of {of} test rows have a train row at identity >= {self.identity:g} over "
             f"{self.coverage:g} of the length ({self.exact} identical)"
+            + (f", {groups} are of a group that trains too" if groups else "")
         )
+
+
+_UNTRAINED = "no train rows"
 
 
 def find_leakage(task: Task, *, identity: float = 0.9, coverage: float = 0.8) -> Leakage:
@@ -85,135 +88,109 @@ def find_leakage(task: Task, *, identity: float = 0.9, coverage: float = 0.8) ->
     Raises:
         ConfigError: a threshold outside (0, 1].
     """
-    both = task.alphabet == "dna" and task.unit == "nucleotide"
-    train, test = task.sequences("train"), task.sequences("test")
-    exact = leaking_rows(train, test, identity=1.0, coverage=1.0, both_strands=both)
-    few = len(train) * len(test) <= _MOST_PAIRS and len(train) <= _MOST_TRAIN
-    if few:
-        near = leaking_rows(train, test, identity=identity, coverage=coverage, both_strands=both)
-    else:
-        settings = audit_settings(alphabet=task.alphabet, identity=identity, coverage=coverage)
-        near = _searched_rows(train, test, replace(settings, both_strands=both), alphabet=task.alphabet)
-    leaking = exact | near
-    seen: dict[str, set[str]] = {}
-    for sequence, split in zip(task.table.column("sequence").to_pylist(), task.table.column("split")):
-        seen.setdefault(_plain(sequence), set()).add(split.as_py())
-    method = "edlib, every pair of train and test" if few else "MMseqs2 search, may miss pairs"
-    method += ", both strands" if both else ""
+    test = task.sequences("test")
+    if "train" not in task.splits():
+        return Leakage(
+            leaking=np.zeros(len(test), bool), exact=0, repeated=0, identity=identity, coverage=coverage,
+            method=_UNTRAINED,
+        )  # fmt: skip
+    how = _Search(task.alphabet, task.unit, identity, coverage)
+    near, exact, method = how.rows(task.sequences("train"), test)
+    details: dict[str, Any] = {}
+    if task.kind == "pairs":
+        side = _Search(task.second_alphabet, "", identity, coverage)
+        other, _, _ = side.rows(task.seconds("train") or [], task.seconds("test") or [])
+        details["pairs_seen"] = _seen(near, other)
+        near = near & other
+        exact = _equal_pairs(task)
+    groups = _shared_groups(task)
+    if groups is not None:
+        details["rows_of_train_groups"] = groups
     return Leakage(
-        leaking=leaking, exact=int(exact.sum()), repeated=sum(len(s) > 1 for s in seen.values()),
-        identity=identity, coverage=coverage, method=method,
+        leaking=near, exact=int(exact.sum()), repeated=_repeated(task), identity=identity,
+        coverage=coverage, method=method, details=details,
     )  # fmt: skip
 
 
-def leaking_rows(
-    train: Sequence[str], test: Sequence[str], *, identity: float, coverage: float, both_strands: bool = False
-) -> np.ndarray:
-    """bool `[len(test)]`: whether a test sequence has a train sequence that near.
+def pretraining_rows(task: Task, folder: Path, *, identity: float, coverage: float) -> np.ndarray | None:
+    """Test rows with a near copy among the train rows of a dataset that a model was pretrained on.
 
     Args:
-        train: sequences; U counts as T, lower case as upper.
-        test: sequences, the same.
-        identity: least identity of a near copy, above 0, at most 1.
-        coverage: least length of the shorter as a fraction of the longer, above 0, at most 1.
-        both_strands: also compare reverse complements.
+        task: its test sequences.
+        folder: a finished dataset.
+        identity: as for `find_leakage`.
+        coverage: as for `find_leakage`.
 
-    >>> leaking_rows(["ACGUACGUAC"], ["ACGTACGTAG", "TTTTTTTTTT"], identity=0.9, coverage=0.8).tolist()
-    [True, False]
+    Returns:
+        bool for each test row; `None` where the dataset is of another alphabet.
+
+    Raises:
+        DataError: no dataset.
     """
-    for name, value in (("identity", identity), ("coverage", coverage)):
-        if not 0 < value <= 1:
-            raise ConfigError(f"{name} = {value}, allowed: above 0, at most 1")
-    known = sorted({_plain(s) for s in train}, key=lambda s: (len(s), s))
-    asked = [_plain(s) for s in test]
-    if both_strands:
-        known = sorted({*known, *map(reverse_complement, known)}, key=lambda s: (len(s), s))
-    exact = set(known)
-    found = np.array([s in exact for s in asked], dtype=bool)
-    if identity < 1:
-        near = _near(known, [asked[i] for i in np.flatnonzero(~found)], identity, coverage)
-        found[~found] = near
-    return found
+    files = open_dataset(folder).files("train")
+    table = pq.ParquetDataset(files).read(columns=["sequence", "alphabet"])
+    alphabets = {*table.column("alphabet").unique().to_pylist(), task.alphabet}
+    if len(alphabets) > 1 and not alphabets <= set(_NUCLEOTIDES):
+        return None
+    known = table.column("sequence").to_pylist()
+    return _Search(task.alphabet, task.unit, identity, coverage).rows(known, task.sequences("test"))[0]
 
 
-def _searched_rows(
-    train: Sequence[str], test: Sequence[str], settings: SearchSettings, *, alphabet: str
-) -> np.ndarray:
-    column = normalised(pa.array([*train, *test], pa.large_string()), alphabet=alphabet)
-    rows = np.arange(len(train) + len(test))
-    with tempfile.TemporaryDirectory(prefix="seqloom-") as folder:
-        hits, _ = search(
-            column, settings, alphabet=alphabet, queries=rows[len(train) :], targets=rows[: len(train)],
-            workdir=Path(folder),
-        )  # fmt: skip
-    found = np.zeros(len(test), dtype=bool)
-    found[hits.query - len(train)] = True
-    return found
+@dataclass(frozen=True, slots=True)
+class _Search:
+    alphabet: str
+    unit: str
+    identity: float
+    coverage: float
+
+    def rows(self, train: Sequence[str], test: Sequence[str]) -> tuple[np.ndarray, np.ndarray, str]:
+        """Near or equal rows, equal rows, and how they were found."""
+        both = self.alphabet == "dna" and self.unit == "nucleotide"
+        if self.alphabet == "selfies":
+            train, test = lettered(train, test)
+        exact = leaking_rows(train, test, identity=1.0, coverage=1.0, both_strands=both)
+        # MMseqs2 has no alphabet for molecules.
+        few = len(train) * len(test) <= _MOST_PAIRS and len(train) <= _MOST_TRAIN
+        if few or self.alphabet == "selfies":
+            near = leaking_rows(
+                train, test, identity=self.identity, coverage=self.coverage, both_strands=both
+            )
+            method = "edlib, every pair of train and test"
+        else:
+            settings = audit_settings(alphabet=self.alphabet, identity=self.identity, coverage=self.coverage)
+            settings = replace(settings, both_strands=both)
+            near = searched_rows(train, test, settings, alphabet=self.alphabet)
+            method = "MMseqs2 search, may miss pairs"
+        method += ", both strands" if both else ""
+        return exact | near, exact, method + (", token by token" if self.alphabet == "selfies" else "")
 
 
-def _near(known: list[str], asked: list[str], identity: float, coverage: float) -> np.ndarray:
-    sieve = _Sieve(known, identity)
-    found = np.zeros(len(asked), dtype=bool)
-    cache: dict[str, bool] = {}
-    with progress("looking for leaking rows", len(asked)) as advance:
-        for i, sequence in enumerate(asked):
-            if sequence not in cache:
-                candidates = sieve.candidates(sequence, coverage)
-                cache[sequence] = any(_is_near(known[c], sequence, identity) for c in candidates)
-            found[i] = cache[sequence]
-            advance(1)
-    return found
+def _repeated(task: Task) -> int:
+    columns = ["sequence"] + (["second"] if task.kind == "pairs" else [])
+    seen: dict[tuple[str, ...], set[str]] = {}
+    for row in task.table.select([*columns, "split"]).to_pylist():
+        seen.setdefault(tuple(plain(row[name]) for name in columns), set()).add(row["split"])
+    return sum(len(splits) > 1 for splits in seen.values())
 
 
-def _is_near(a: str, b: str, identity: float) -> bool:
-    import edlib
-
-    short, long = (a, b) if len(a) <= len(b) else (b, a)
-    k = _edits(len(short), identity)
-    return edlib.align(short, long, mode="HW", task="distance", k=k)["editDistance"] >= 0
-
-
-def _edits(length: int, identity: float) -> int:
-    return int((1 - identity) * length + 1e-9)
+def _equal_pairs(task: Task) -> np.ndarray:
+    train, test = (
+        [(plain(a), plain(b)) for a, b in zip(task.sequences(s), task.seconds(s) or [])]
+        for s in ("train", "test")
+    )
+    known = set(train)
+    return np.array([pair in known for pair in test], dtype=bool)
 
 
-class _Sieve:
-    """The train sequences that may be near a sequence, most alike first; loses none that is."""
-
-    def __init__(self, known: list[str], identity: float) -> None:
-        self.identity = identity
-        # Larger q tells sequences apart better, but each edit spoils q of the q-grams.
-        self.q = next(q for q in range(6, 0, -1) if q == 1 or 1 - q * (1 - identity) >= 0.35)
-        self.lengths = np.array([len(s) for s in known])
-        longest = int(self.lengths.max(initial=0))
-        dtype = np.uint8 if longest < 256 else np.uint16 if longest < 65536 else np.uint32
-        self.counts = np.array([self._count(s) for s in known], dtype=dtype).reshape(len(known), _BINS)
-
-    def candidates(self, sequence: str, coverage: float) -> np.ndarray:
-        """Indices into the sequences given, by falling number of shared q-grams."""
-        m = len(sequence)
-        lo = np.searchsorted(self.lengths, int(np.ceil(coverage * m - 1e-9)), side="left")
-        hi = np.searchsorted(self.lengths, int(np.floor(m / coverage + 1e-9)), side="right")
-        short = np.minimum(self.lengths[lo:hi], m)
-        edits = ((1 - self.identity) * short + 1e-9).astype(np.int64)
-        mine = self._count(sequence)
-        columns = np.flatnonzero(mine)
-        rows = self.counts[lo:hi][:, columns]
-        most = np.minimum(mine[columns], np.iinfo(rows.dtype).max).astype(rows.dtype)
-        shared = np.minimum(rows, most).sum(axis=1, dtype=np.int64)
-        possible = np.flatnonzero(shared >= short - self.q + 1 - edits * self.q)
-        return lo + possible[np.argsort(-shared[possible], kind="stable")]
-
-    def _count(self, sequence: str) -> np.ndarray:
-        letters = np.frombuffer(sequence.encode(), dtype=np.uint8)
-        if len(letters) < self.q:
-            return np.zeros(_BINS, dtype=np.int64)
-        # For A, C, G, T bits 1 and 2 differ: 6-grams then fill the 4096 bins one to one. Other letters
-        # may share a bin, which only lets more pairs through.
-        codes = ((letters >> 1) & 3).astype(np.int64)
-        windows = np.lib.stride_tricks.sliding_window_view(codes, self.q)
-        return np.bincount(windows @ 4 ** np.arange(self.q), minlength=_BINS)
+def _seen(first: np.ndarray, second: np.ndarray) -> dict[str, int]:
+    """As Park & Marcotte 2012 (doi:10.1038/nmeth.2259) tell test pairs apart."""
+    both, one = first & second, first ^ second
+    return {"both": int(both.sum()), "one": int(one.sum()), "none": int((~(both | one)).sum())}
 
 
-def _plain(sequence: str) -> str:
-    return sequence.replace("U", "T")
+def _shared_groups(task: Task) -> int | None:
+    train, test = task.groups("train"), task.groups("test")
+    if train is None or test is None:
+        return None
+    known = set(train)
+    return sum(group in known for group in test)

@@ -19,33 +19,16 @@ import pyarrow.parquet as pq
 
 from biodata.errors import DataError
 from biodata.files import atomic_path, fingerprint, read_json, write_json
+from bioeval.answers import Run
+from bioeval.items import Items
 from bioeval.leakage import Leakage
 from bioeval.scores import LEAST_ROWS, LOWER_IS_BETTER, metrics_for, score
-from bioeval.stats import Comparison, Resampling, compare, interval
+from bioeval.stats import Comparison, Interval, Resampling, compare, interval
 from bioeval.tasks import Task
 
 _KEY = "seqloom.result_key"
 SIGNIFICANT = 0.05
 """Largest p-value at which a difference is called one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """A probe on one embedder and task.
-
-    Attributes:
-        name: of the embedder.
-        key: of the embedder.
-        validation: score of the chosen setting on validation.
-        settings: what was chosen.
-        predictions: float64, for each test row.
-    """
-
-    name: str
-    key: str
-    validation: float
-    settings: Mapping[str, Any]
-    predictions: np.ndarray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,57 +39,77 @@ class Entry:
     table: pa.Table
 
 
-def scored(
-    model: str, run: Run, rivals: Mapping[str, Run], task: Task, leakage: Leakage, how: Resampling
-) -> Entry:
-    """Scores the test rows of a run and of its rivals, and compares them in pairs.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What predictions are judged by.
+
+    Attributes:
+        task: its name, metric and kind.
+        items: what is scored.
+        leakage: which test rows have a near copy in train.
+        how: resamples, seed, level.
+    """
+
+    task: Task
+    items: Items
+    leakage: Leakage
+    how: Resampling
+
+    def interval(self, p: np.ndarray, keep: np.ndarray | None = None) -> Interval:
+        """The task's metric of predictions, of all items or of those kept."""
+        items = self.items if keep is None else self.items.kept(keep)
+        p = p if keep is None else p[keep]
+        return interval(self.task.metric, items.y, p, groups=items.groups, how=self.how)
+
+    def compare(self, a: np.ndarray, b: np.ndarray) -> Comparison:
+        """Predictions `a` minus predictions `b`."""
+        items = self.items
+        return compare(self.task.metric, items.y, a, b, groups=items.groups, how=self.how)
+
+
+def scored(model: str, run: Run, rivals: Mapping[str, Run], judged: Judged) -> Entry:
+    """Scores the test items of a run and of its rivals, and compares them in pairs.
 
     Args:
         model: name of the embedder.
         run: its probe on the task.
         rivals: name to probe of every baseline.
-        task: with measured values and groups of its test rows.
-        leakage: which test rows have a near copy in train.
-        how: resamples, seed, level.
+        judged: items, leakage and how intervals are made.
     """
-    y, groups, metric = task.values("test"), task.groups("test"), task.metric
-    whole = interval(metric, y, run.predictions, groups=groups, how=how).as_dict()
-    differences = {
-        name: compare(metric, y, run.predictions, rival.predictions, groups=groups, how=how)
-        for name, rival in rivals.items()
-    }
-    baselines = {
-        name: {
-            **interval(metric, y, rival.predictions, groups=groups, how=how).as_dict(),
-            "validation": _number(rival.validation), "settings": dict(rival.settings),
-            "difference": differences[name].as_dict(),
-        }
-        for name, rival in rivals.items()
-    }  # fmt: skip
-    strongest = _strongest(rivals, metric)
+    task, items, metric = judged.task, judged.items, judged.task.metric
+    whole = judged.interval(run.predictions).as_dict()
+    differences = {name: judged.compare(run.predictions, r.predictions) for name, r in rivals.items()}
+    baselines = {name: _baseline(rival, differences[name], judged) for name, rival in rivals.items()}
+    strongest = _strongest(rivals, baselines, metric)
     verdict = verdict_sentence(strongest, differences.get(strongest or ""), metric)
     bounds = {k: whole.pop(k) for k in ("value", "lo", "hi")}
+    others = (m for m in metrics_for(task.kind, classes=bool(task.classes)) if m != metric)
     result = {
-        "model": model, "task": task.name, "metric": metric, **bounds, "n": len(y), "split": "test",
-        "interval": {"level": how.level, **whole}, "validation": _number(run.validation),
-        "other_metrics": {
-            m: _number(score(m, y, run.predictions))
-            for m in metrics_for("regression", classes=False)
-            if m != metric
-        },
+        "model": model, "task": task.name, "kind": task.kind, "metric": metric, **bounds,
+        "n": len(items.y), "split": "test", "classes": list(task.classes),
+        "interval": {"level": judged.how.level, **whole}, "validation": _number(run.validation),
+        "other_metrics": {m: _number(score(m, items.y, run.predictions)) for m in others},
         "baselines": baselines, "strongest_baseline": strongest, "verdict": verdict,
-        "leakage": {**leakage.as_dict(), "score_without_leaking_rows": _clean(run, task, leakage, how)},
+        "leakage": {**judged.leakage.as_dict(), "score_without_leaking_rows": _clean(run, judged)},
         "embedding_key": run.key, "licence": task.config.licence,
+        "items": fingerprint([list(items.ids), items.y.tolist()]),
     }  # fmt: skip
-    result["sentence"] = _sentence(result, leakage)
-    return Entry(result=result, table=_table(run, rivals, task, leakage))
+    result["sentence"] = _sentence(result, judged.leakage)
+    return Entry(result=result, table=_table(run, rivals, judged))
+
+
+def _baseline(rival: Run, difference: Comparison, judged: Judged) -> dict[str, Any]:
+    return {
+        **judged.interval(rival.predictions).as_dict(), "validation": _number(rival.validation),
+        "settings": dict(rival.settings), "cost": dict(rival.cost), "difference": difference.as_dict(),
+    }  # fmt: skip
 
 
 def verdict_sentence(rival: str | None, difference: Comparison | None, metric: str) -> str:
     """Whether a model is better than a baseline, in one sentence.
 
-    "Better" needs both the interval and the p-value of the paired bootstrap to say so: on small test sets
-    the two can disagree.
+    "Better" needs both the paired bootstrap interval and the p-value of the paired test to say so: on small
+    test sets the two can disagree. Where it is not clear, what the test set cannot tell stands beside.
 
     Args:
         rival: name of the strongest baseline, None for none.
@@ -125,7 +128,8 @@ def verdict_sentence(rival: str | None, difference: Comparison | None, metric: s
     clear = difference.p_value is not None and difference.p_value <= SIGNIFICANT
     word = "better than" if clear and lo > 0 else "worse than" if clear and hi < 0 else "not better than"
     figures = f"{delta.value:+.3f} [{delta.lo:+.3f}, {delta.hi:+.3f}]"
-    return f"{word} {rival}: difference {figures}, paired bootstrap"
+    limit = "" if word != "not better than" or not difference.detectable else f"; {difference.power_sentence}"
+    return f"{word} {rival}: difference {figures}, {difference.test} p = {difference.p_value:.2g}{limit}"
 
 
 def finished(out: Path) -> dict[tuple[str, str], dict[str, Any]]:
@@ -142,7 +146,7 @@ def finished(out: Path) -> dict[tuple[str, str], dict[str, Any]]:
         found = {(row["model"], row["task"]): row for row in rows}
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise DataError(f"no results file: {error!r}", where=path, hint="move it away") from error
-    return {k: row for k, row in found.items() if _key_of(_predictions(out, *k)) == row.get("key")}
+    return {k: row for k, row in found.items() if _key_of(predictions_path(out, *k)) == row.get("key")}
 
 
 def save(out: Path, result: dict[str, Any], table: pa.Table | None) -> None:
@@ -156,14 +160,21 @@ def save(out: Path, result: dict[str, Any], table: pa.Table | None) -> None:
     out = Path(out)
     if table is None:
         return
-    with atomic_path(_predictions(out, result["model"], result["task"])) as part:
+    with atomic_path(predictions_path(out, result["model"], result["task"])) as part:
         pq.write_table(table.replace_schema_metadata({_KEY: result["key"]}), part, compression="zstd")
     rows = {**finished(out), (result["model"], result["task"]): result}
     ordered = [rows[k] for k in sorted(rows, key=lambda k: (k[1], k[0]))]
     write_json(out / "results.json", {"results": ordered})
 
 
-def _predictions(out: Path, model: str, task: str) -> Path:
+def predictions_path(out: Path, model: str, task: str) -> Path:
+    """The Parquet file with the predictions of a model on a task.
+
+    Args:
+        out: folder of the results.
+        model: its name in `results.json`.
+        task: its name there.
+    """
     return Path(out) / "predictions" / f"{_slug(model)}__{_slug(task)}.parquet"
 
 
@@ -179,36 +190,47 @@ def _slug(name: str) -> str:
     return plain if plain == name else f"{plain[-60:]}-{fingerprint(name)[:8]}"
 
 
-def _strongest(rivals: Mapping[str, Run], metric: str) -> str | None:
+def _strongest(rivals: Mapping[str, Run], scores: Mapping[str, Mapping[str, Any]], metric: str) -> str | None:
+    """The baseline that validation prefers; where nothing is validated the best on test, which is unfair to
+    the model and not to the baselines."""
     sign = -1 if metric in LOWER_IS_BETTER else 1
-    known = [name for name in sorted(rivals) if np.isfinite(rivals[name].validation)]
-    return max(known, key=lambda name: sign * rivals[name].validation, default=None)
+    known = {name: r.validation for name, r in sorted(rivals.items()) if np.isfinite(r.validation)}
+    if not known:
+        known = {name: s["value"] for name, s in sorted(scores.items()) if s["value"] is not None}
+    return max(known, key=lambda name: sign * known[name], default=None)
 
 
-def _clean(run: Run, task: Task, leakage: Leakage, how: Resampling) -> dict[str, Any]:
-    kept = ~leakage.leaking
+def _clean(run: Run, judged: Judged) -> dict[str, Any]:
+    kept = ~judged.leakage.leaking[judged.items.row]
     n = int(kept.sum())
     if n < LEAST_ROWS:
         return {"value": None, "lo": None, "hi": None, "n": n}
-    groups = task.groups("test")
-    inner = None if groups is None else [g for g, keep in zip(groups, kept) if keep]
-    found = interval(task.metric, task.values("test")[kept], run.predictions[kept], groups=inner, how=how)
+    found = judged.interval(run.predictions, kept)
     return {"value": found.value, "lo": found.lo, "hi": found.hi, "n": n}
 
 
-def _table(run: Run, rivals: Mapping[str, Run], task: Task, leakage: Leakage) -> pa.Table:
-    rows = task.rows("test")
+def _table(run: Run, rivals: Mapping[str, Run], judged: Judged) -> pa.Table:
+    items, n = judged.items, len(judged.items.y)
     columns: dict[str, Any] = {
-        "id": rows.column("id"), "split": rows.column("split"), "group": rows.column("group"),
-        "y": rows.column("value"), "leaking": pa.array(leakage.leaking), "prediction": run.predictions,
+        "id": pa.array(items.ids, pa.string()), "split": pa.array(["test"] * n, pa.string()),
+        "group": pa.array(items.groups or [None] * n, pa.string()), "y": _column(items.y),
+        "leaking": pa.array(judged.leakage.leaking[items.row]), "prediction": _column(run.predictions),
     }  # fmt: skip
-    columns.update({f"prediction_{name}": rival.predictions for name, rival in rivals.items()})
+    columns.update({f"prediction_{name}": _column(rival.predictions) for name, rival in rivals.items()})
     return pa.table(columns)
+
+
+def _column(values: np.ndarray) -> pa.Array:
+    if values.ndim == 1:
+        return pa.array(values)
+    ends = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(values.astype(np.float64).ravel()))
 
 
 def _sentence(result: Mapping[str, Any], leakage: Leakage) -> str:
     value, lo, hi = (_shown(result[k]) for k in ("value", "lo", "hi"))
-    head = f"{result['model']} {result['metric']} {value} [{lo}, {hi}] (n = {result['n']})"
+    bounds = f"[{lo}, {hi}]" if result["value"] is not None else f"({result['interval'].get('reason')})"
+    head = f"{result['model']} {result['metric']} {value} {bounds} (n = {result['n']})"
     return f"{head}; {result['verdict']}; {leakage.sentence}"
 
 

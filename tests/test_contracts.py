@@ -164,7 +164,7 @@ def test_optimizer(name: str):
 def test_metric(name: str):
     needs_training_set = {"train": SequenceSet.from_strings(["ATGGCAAAAGATTAA" * 6])}
     found = METRICS.load(name)
-    check_metric(found(**needs_training_set) if name == "nearest" else found())
+    check_metric(found(**needs_training_set) if name in ("nearest", "longest-match") else found())
 
 
 @pytest.mark.parametrize("name", PROBES)
@@ -179,13 +179,15 @@ def test_task(name: str):
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_baseline(name: str, tmp_path: Path):
-    rows = [f"ATG{'GCA' * n}TAA,{n},{s}" for n, s in enumerate(["train", "validation", "test"] * 4, 1)]
+    protein = name == "aa-composition"
+    first, alphabet, unit = ("MA", "protein", "residue") if protein else ("ATGGCA", "dna", "codon")
+    rows = [f"{first}{'GCA' * n},{n},{s}" for n, s in enumerate(["train", "validation", "test"] * 4, 1)]
     (tmp_path / "t.csv").write_text("sequence,value,split\n" + "\n".join(rows) + "\n")
-    lines = ("name: t", "title: t", "data: {file: t.csv}", "alphabet: dna", "unit: codon", "metric: spearman",
-             "columns: {sequence: sequence, value: value, split: split}")  # fmt: skip
+    lines = ("name: t", "title: t", "data: {file: t.csv}", f"alphabet: {alphabet}", f"unit: {unit}",
+             "columns: {sequence: sequence, value: value, split: split}", "metric: spearman")  # fmt: skip
     (tmp_path / "t.yaml").write_text("\n".join(lines) + "\n")
     embedder = BASELINES.load(name)(load_task(tmp_path / "t.yaml"))
-    found = embedder.embed(["ATGGCATAA", "AUGGCAUAA", "ATGGCAGCATAA"])
+    found = embedder.embed([first, first.replace("T", "U"), f"{first}GCATAA"])
     assert found.shape[0] == 3 and found.dtype == np.float32 and np.isfinite(found).all()
     assert np.array_equal(found[0], found[1]) and not np.array_equal(found[0], found[2])
 

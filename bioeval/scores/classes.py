@@ -93,7 +93,7 @@ def cross_entropy(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarr
 
     Probabilities are kept above 1e-15; ln k for the uniform prediction.
     """
-    right = np.clip(p[np.arange(len(y)), y], _LEAST, None)
+    right = np.clip(p[np.arange(len(y)), y.astype(np.int64)], _LEAST, None)
     return weights @ -np.log(right) / weights.sum(1)
 
 
