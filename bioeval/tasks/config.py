@@ -14,8 +14,9 @@ NUMBERS = ("regression", "zero-shot")
 """Kinds whose target is a number unless the file says `target: class`."""
 UNSPLIT = ("zero-shot", "retrieval", "clustering")
 """Kinds that need no train rows: without a split all their rows are test rows."""
-UNITS = {"dna": ("codon", "nucleotide"), "rna": ("codon", "nucleotide"), "protein": ("residue",),
+UNITS = {"dna": ("nucleotide", "codon"), "rna": ("nucleotide", "codon"), "protein": ("residue",),
          "selfies": ("token",)}  # fmt: skip
+"""Units of an alphabet, the usual one first."""
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
@@ -123,6 +124,8 @@ class TaskConfig:
 
     Attributes:
         name: short lower-case name.
+        each: names of several tasks in one file, `NAME:EACH`; `{each}` stands for it anywhere in the file. A
+            `*` among them allows any other name.
         data: where the data is.
         title: one line for people.
         note: what is wrong with the task, in one line.
@@ -130,7 +133,8 @@ class TaskConfig:
         columns: names of the columns (tables only).
         alphabet: `dna`, `rna`, `protein` or `selfies`.
         second_alphabet: of the other sequence of a pair; as `alphabet` where it is not given.
-        unit: what a model should read: `codon`, `nucleotide`, `residue`, or `token` of SELFIES.
+        unit: what a model should read: `codon` or `nucleotide`, `residue`, `token` of SELFIES; `auto` for
+            nucleotides, residues, tokens.
         kind: what is predicted.
         target: whether it is a number or a class, where the kind leaves that open.
         metric: primary metric, also used to choose on validation; empty for the first of its kind.
@@ -154,13 +158,14 @@ class TaskConfig:
 
     name: str
     data: Source
+    each: tuple[str, ...] = ()
     title: str = ""
     note: str = ""
     licence: str = "unknown"
     columns: Columns = field(default_factory=Columns)
     alphabet: str = "dna"
     second_alphabet: str = ""
-    unit: Literal["codon", "nucleotide", "residue", "token"] = "nucleotide"
+    unit: Literal["auto", "codon", "nucleotide", "residue", "token"] = "auto"
     kind: Literal[
         "regression",
         "classification",
@@ -191,6 +196,8 @@ class TaskConfig:
     def __post_init__(self) -> None:
         get_alphabet(self.alphabet)
         get_alphabet(self.second_alphabet or self.alphabet)
+        if self.unit == "auto":
+            object.__setattr__(self, "unit", UNITS[self.alphabet][0])
         if self.unit not in UNITS[self.alphabet]:
             raise ConfigError(f"unit {self.unit!r} does not go with alphabet {self.alphabet!r}")
         if len(self.fractions) != 3 or min(self.fractions) <= 0 or abs(sum(self.fractions) - 1) > 1e-9:

@@ -7,7 +7,7 @@ from typing import Any
 
 from biodata.errors import ConfigError
 from bioeval.tasks.config import TaskConfig
-from bioeval.tasks.find import find_file, pieces_of, where_to_put
+from bioeval.tasks.find import Piece, find_file, pieces_of, where_to_put
 from bioeval.tasks.loader import read_task, task_names
 
 
@@ -36,6 +36,8 @@ def _place(config: TaskConfig, beside: Path) -> str | None:
     """Where the first file of a task is, if all of them are there."""
     try:
         found = [find_file(config.data, beside=beside, piece=p, download=False) for p in pieces_of(config)]
+        if config.data.genome:
+            find_file(config.data, beside=found[0].parent, piece=Piece(file=config.data.genome, url=None))
     except ConfigError:
         return None
     return str(found[0])

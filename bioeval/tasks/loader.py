@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,9 +32,14 @@ _FOLDER = Path(__file__).parent
 _SHOWN = 5
 
 
+@lru_cache(maxsize=1)
 def task_names() -> tuple[str, ...]:
-    """Names of the tasks that come with the package, sorted."""
-    return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
+    """Names of the tasks that come with the package, sorted; `NAME:EACH` where a file has several."""
+    names = []
+    for path in _FOLDER.glob("*.yaml"):
+        each = read_yaml(path).get("each")
+        names += [f"{path.stem}:{item}" for item in each if item != "*"] if each else [path.stem]
+    return tuple(sorted(names))
 
 
 def read_task(name_or_path: str | Path) -> tuple[TaskConfig, Path]:
@@ -42,16 +49,42 @@ def read_task(name_or_path: str | Path) -> tuple[TaskConfig, Path]:
         ConfigError: no such task, or a file that is no task file.
     """
     text = str(name_or_path)
-    if text in task_names():
-        path = _FOLDER / f"{text}.yaml"
-    elif text.endswith((".yaml", ".yml")):
-        path = Path(text)
-    else:
+    base, _, item = text.rpartition(":") if ":" in Path(text).name else (text, "", "")
+    path = _FOLDER / f"{base}.yaml"
+    if base.endswith((".yaml", ".yml")):
+        path = Path(base)
+    elif Path(base).name != base or not path.is_file():
         near = get_close_matches(text, task_names(), n=1)
         guess = f", did you mean {near[0]!r}?" if near else ""
         known = ", ".join(task_names())
         raise ConfigError(f"unknown task {text!r}{guess} (known: {known}; or the path of a task .yaml)")
-    return from_dict(TaskConfig, read_yaml(path), where=str(path)), path
+    raw = read_yaml(path)
+    _check_item(text, item, raw.get("each") or [])
+    if item:
+        raw = _filled(raw, item) | {"name": f"{raw.get('name', base)}:{item}"}
+    return from_dict(TaskConfig, raw, where=str(path)), path
+
+
+def _check_item(text: str, item: str, each: Any) -> None:
+    names = [str(name) for name in each] if isinstance(each, list) else []
+    shown = ", ".join(name for name in names if name != "*")
+    if item and not names:
+        raise ConfigError(f"task {text!r}: its file has one task, give the name without {':' + item!r}")
+    if names and not item:
+        raise ConfigError(f"task {text!r} is several, say which: {text}:NAME with NAME of {shown}")
+    if names and item not in names and ("*" not in names or "/" in item or item == "*"):
+        near = get_close_matches(item, names, n=1)
+        guess = f", did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"task {text!r}: no {item!r}{guess} (known: {shown})")
+
+
+def _filled(value: Any, item: str) -> Any:
+    """A task file with `{each}` filled in."""
+    if isinstance(value, str):
+        return value.replace("{each}", item)
+    if isinstance(value, dict):
+        return {key: _filled(inner, item) for key, inner in value.items()}
+    return [_filled(inner, item) for inner in value] if isinstance(value, list) else value
 
 
 def load_task(name_or_path: str | Path, *, data: Path | None = None) -> Task:
@@ -211,13 +244,11 @@ def _drop_repeated(columns: dict[str, pa.Array | pa.ChunkedArray], book: Book) -
 
 
 def _tell(config: TaskConfig, book: Book) -> None:
-    notes = book.notes()
-    if notes:
+    dropped = book.log.as_dict()["dropped"]
+    if dropped:
         lines = [book.rows.where(int(row)) for row in np.flatnonzero(~book.kept)[:_SHOWN]]
-        counts = ", ".join(
-            f"{n} {rule.removeprefix('left_out_')}" for rule, n in notes.items() if rule != "rows_read"
-        )
-        say(f"{config.name}: left out {counts} of {notes['rows_read']} rows (the first: {', '.join(lines)})")
+        counts = ", ".join(f"{n} {rule}" for rule, n in dropped.items())
+        say(f"{config.name}: left out {counts} of {len(book.kept)} rows (the first: {', '.join(lines)})")
 
 
 def _length_notes(table: pa.Table, config: TaskConfig) -> dict[str, int | str]:

@@ -127,8 +127,10 @@ class Book:
             self.log.drop(rule, [str(line) for line in lines], lines=lines, detail=texts)
 
     def notes(self) -> dict[str, int | str]:
-        """Rows read and rows left out by rule, where there are any."""
-        dropped = self.log.as_dict()["dropped"]
-        if not dropped:
-            return {}
-        return {"rows_read": len(self.kept), **{f"left_out_{rule}": n for rule, n in dropped.items()}}
+        """Rows changed, rows read and rows left out by rule, where there are any."""
+        counts = self.log.as_dict()
+        notes: dict[str, int | str] = {rule: n for rule, n in counts["changed"].items()}
+        if not counts["dropped"]:
+            return notes
+        return {"rows_read": len(self.kept), **notes,
+                **{f"left_out_{rule}": n for rule, n in counts["dropped"].items()}}  # fmt: skip

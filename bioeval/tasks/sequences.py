@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from biodata.alphabet import get_alphabet
 from biodata.curate.molecules import smiles_to_selfies
-from biodata.errors import DataError
+from biodata.errors import DataError, require
+from biodata.similarity.molecules import EXTRA
 from bioeval.tasks.rows import Book, Rows
 
 
@@ -44,9 +45,29 @@ def sequences_of(
 
 
 def _selfies(column: pa.ChunkedArray, book: Book) -> pa.ChunkedArray:
-    texts, problems = smiles_to_selfies([text or "" for text in column.to_pylist()])
+    """SELFIES of SMILES; one refused is tried as RDKit writes it (nitro groups with charges), counted."""
+    smiles = [text or "" for text in column.to_pylist()]
+    texts, problems = smiles_to_selfies(smiles)
+    refused = [row for row, problem in enumerate(problems) if problem]
+    again, _ = smiles_to_selfies(_rewritten([smiles[row] for row in refused]))
+    changed = [row for row, text in zip(refused, again) if text]
+    for row, text in zip(refused, again):
+        texts[row], problems[row] = text, "" if text else problems[row]
+    if changed:
+        lines = book.rows.lines[changed].tolist()
+        book.log.change("smiles-rewritten", ids=[str(line) for line in lines], lines=lines)
     book.leave_out("no-selfies", np.array([bool(p) for p in problems], bool), "no SELFIES", details=problems)
     return pa.chunked_array([pa.array(texts, pa.large_string())])
+
+
+def _rewritten(smiles: list[str]) -> list[str]:
+    """Canonical SMILES of RDKit, empty where it refuses a molecule."""
+    if not smiles:
+        return []
+    chem, base = require("rdkit.Chem", extra=EXTRA), require("rdkit.rdBase", extra=EXTRA)
+    with base.BlockLogs():
+        found = [chem.MolFromSmiles(text) for text in smiles]
+    return ["" if molecule is None else chem.MolToSmiles(molecule) for molecule in found]
 
 
 def _check_letters(rows: Rows, column: pa.ChunkedArray, alphabet: str, book: Book) -> None:
