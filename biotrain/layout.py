@@ -220,6 +220,6 @@ def _own_config(config: ModelConfig) -> dict[str, Any]:
         "intermediate_size": config.ffn,
         "max_position_embeddings": config.context,
         "is_decoder": not config.bidirectional,
-        "style": asdict(style),
+        "style": asdict(style) | ({"feed_forward": config.activation} if config.activation else {}),
         "seqloom": asdict(config),
     }

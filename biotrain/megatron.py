@@ -201,6 +201,6 @@ missing, left = model.load_state_dict(load_file("{WEIGHTS_FILE}"), strict=False)
 assert not left and all(name.endswith("_extra_state") for name in missing)
 ```
 
-`arguments` in `{SETTINGS_FILE}` is the same model for `pretrain_gpt.py` of Megatron-LM. Its data are
-written by `seqloom data export --to megatron`.
+`arguments` in `{SETTINGS_FILE}` is the same model for `pretrain_gpt.py` of Megatron-LM (null where it has no
+word for the activation). Its data are written by `seqloom data export --to megatron`.
 """

@@ -31,7 +31,7 @@ def megatron_settings(config: ModelConfig, *, vocab_size: int, layers: str) -> d
     """
     gated = config.name != "gpt2"
     return {
-        "activation_func": "silu" if gated else "gelu",
+        "activation_func": "silu" if gated else (config.activation or "gelu").removesuffix("_tanh"),
         "transformer_config": {**_block(config), **(_experts(config, config.moe) if config.moe else {})},
         "layer_spec": _spec(config, layers),
         "gpt_model": {
@@ -44,8 +44,8 @@ def megatron_settings(config: ModelConfig, *, vocab_size: int, layers: str) -> d
     }
 
 
-def megatron_arguments(config: ModelConfig, *, layers: str) -> list[str]:
-    """The model in the words of Megatron-LM's `pretrain_gpt.py`.
+def megatron_arguments(config: ModelConfig, *, layers: str) -> list[str] | None:
+    """The model in the words of Megatron-LM's `pretrain_gpt.py`; `None` where it has none for the activation.
 
     Args:
         config: shape, in a form that Megatron has.
@@ -60,7 +60,7 @@ def megatron_arguments(config: ModelConfig, *, layers: str) -> list[str]:
         "seq-length": config.context,
         "position-embedding-type": _POSITIONS[config.position],
         "norm-epsilon": config.norm_eps,
-        "attention-dropout": config.dropout,
+        "attention-dropout": config.attention_drop,
         "hidden-dropout": config.dropout,
         "init-method-std": config.init_std,
         "make-vocab-size-divisible-by": 1,
@@ -74,6 +74,10 @@ def megatron_arguments(config: ModelConfig, *, layers: str) -> list[str]:
     if config.moe is not None:
         said |= {name.replace("_", "-"): value for name, value in _experts(config, config.moe).items()}
         said["num-experts"] = said.pop("num-moe-experts")
+    if config.activation in ("relu", "silu"):
+        return None
+    if config.activation == "gelu":
+        said["no-bias-gelu-fusion"] = None
     if not config.tie_embeddings:
         said["untie-embeddings-and-output-weights"] = None
     return [word for name, value in said.items() for word in (f"--{name}", value) if word is not None]
@@ -92,10 +96,10 @@ def _block(config: ModelConfig) -> dict[str, Any]:
         "gated_linear_unit": gated,
         "add_bias_linear": not gated,
         # Megatron's gelu is the tanh form where bias and activation are fused, and the exact one elsewhere
-        "bias_activation_fusion": not gated,
+        "bias_activation_fusion": not gated and config.activation in (None, "gelu_tanh"),
         "rotary_interleaved": False,
         "hidden_dropout": config.dropout,
-        "attention_dropout": config.dropout,
+        "attention_dropout": config.attention_drop,
         "init_method_std": config.init_std,
     }
 

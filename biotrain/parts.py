@@ -150,8 +150,9 @@ def _lanes(config: TrainConfig, hardware: Hardware) -> Lanes:
         return Lanes()
     shape = config.model
     drawing = (shape.pair.generator_dropout or 0.0) if shape.pair else 0.0
+    dropout = max(shape.dropout, shape.attention_drop, drawing)
     return lanes_for(threads=hardware.threads, rows=config.batch_size, tokens=config.window,
-                     width=shape.width, dropout=max(shape.dropout, shape.attention_drop, drawing))  # fmt: skip
+                     width=shape.width, dropout=dropout)  # fmt: skip
 
 
 def random_stream(seed: int, name: str, number: int) -> int:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from biotrain.layers.attention import Attention
-from biotrain.layers.feed_forward import Gelu
+from biotrain.layers.feed_forward import Plain
 from biotrain.layers.scene import Scene
 from biotrain.models.config import ModelConfig
 from biotrain.models.diffusion_config import FREQUENCIES
@@ -72,7 +72,7 @@ class AdaBlock(nn.Module):
         self.norm1 = _norm(config, affine)
         self.attention = Attention(config, bias=bias)
         self.norm2 = _norm(config, affine)
-        self.mlp = Gelu(config, bias=True, tanh=True)
+        self.mlp = Plain(config, bias=True, activation="gelu_tanh")
         self.modulation = nn.Linear(condition, 6 * config.width)
         self.dropout = config.dropout
 

@@ -23,7 +23,7 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig, *, bias: bool) -> None:
         super().__init__()
         self.heads, self.groups, self.width = config.heads, config.key_heads, config.head_width
-        self.dropout, self.scale = config.dropout, attention_scale(config)
+        self.dropout, self.scale = config.attention_drop, attention_scale(config)
         self.qkv = nn.Linear(config.width, (self.heads + 2 * self.groups) * self.width, bias=bias)
         self.out = nn.Linear(config.width, config.width, bias=bias)
 

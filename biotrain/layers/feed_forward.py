@@ -1,9 +1,11 @@
-"""The layer between attention layers: GELU, SwiGLU, GeGLU, or SwiGLU experts behind a router.
+"""The layer between attention layers: two matrices and an activation, SwiGLU, GeGLU, or SwiGLU experts.
 
 Shapes: N tokens, D width, F inner width, E experts, k of them per token.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -13,21 +15,29 @@ from biotrain.layers.kernels import expert_layers, feed_forward, linear, swiglu
 from biotrain.layers.scene import Scene
 from biotrain.models.config import ModelConfig, MoEConfig
 
+ACTIVATIONS = {
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "relu": F.relu,
+    "silu": F.silu,
+}
+"""Name to function."""
 
-class Gelu(nn.Module):
-    """down(gelu(up(x)))."""
 
-    def __init__(self, config: ModelConfig, *, bias: bool, tanh: bool) -> None:
+class Plain(nn.Module):
+    """down(activation(up(x)))."""
+
+    def __init__(self, config: ModelConfig, *, bias: bool, activation: str) -> None:
         super().__init__()
         self.up = nn.Linear(config.width, config.ffn, bias=bias)
         self.down = nn.Linear(config.ffn, config.width, bias=bias)
-        self.tanh = tanh
+        self.activation = activation
 
     def forward(self, x: Tensor, scene: Scene) -> Tensor:
         """[B, T, D] to [B, T, D]."""
-        if self.tanh:
+        if self.activation == "gelu_tanh":
             return feed_forward(x, self.up, self.down)
-        return linear(F.gelu(linear(x, self.up)), self.down)
+        return linear(ACTIVATIONS[self.activation](linear(x, self.up)), self.down)
 
 
 class SwiGLU(nn.Module):
@@ -80,7 +90,7 @@ class Experts(nn.Module):
         return expert_layers(rows, chosen, weights, self.gate_up, self.down).view_as(x)
 
 
-def build_feed_forward(config: ModelConfig) -> Gelu | SwiGLU | GeGLU | Experts:
+def build_feed_forward(config: ModelConfig) -> Plain | SwiGLU | GeGLU | Experts:
     """The layer of the architecture's style."""
     style = config.architecture.style
     assert style is not None
@@ -91,4 +101,4 @@ def build_feed_forward(config: ModelConfig) -> Gelu | SwiGLU | GeGLU | Experts:
         return GeGLU(config, bias=style.bias)
     if style.feed_forward == "swiglu":
         return SwiGLU(config, bias=style.bias)
-    return Gelu(config, bias=style.bias, tanh=style.feed_forward == "gelu_tanh")
+    return Plain(config, bias=style.bias, activation=config.activation or style.feed_forward)

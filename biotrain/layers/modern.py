@@ -26,7 +26,7 @@ class ModernAttention(Mixer):
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
         modern = _modern(config)
-        self.heads, self.width, self.dropout = config.heads, config.head_width, config.dropout
+        self.heads, self.width, self.dropout = config.heads, config.head_width, config.attention_drop
         is_local = layer % modern.global_every > 0
         self.window = modern.local_attention // 2 + 1 if is_local else None
         self.base = modern.local_rope_base

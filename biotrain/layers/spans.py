@@ -121,4 +121,4 @@ def attention_in_spans(
 
 def _kernel_serves(config: ModelConfig, device: torch.device) -> bool:
     half = torch.is_autocast_enabled(device.type)
-    return device.type == "cuda" and half and not config.dropout and config.head_width % _MULTIPLE == 0
+    return device.type == "cuda" and half and not config.attention_drop and config.head_width % _MULTIPLE == 0

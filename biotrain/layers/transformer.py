@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from biodata.errors import ConfigError
 from biotrain.layers.attention import Attention
 from biotrain.layers.cache import Cache, States
-from biotrain.layers.feed_forward import build_feed_forward
+from biotrain.layers.feed_forward import ACTIVATIONS, build_feed_forward
 from biotrain.layers.mixer_block import MixerBlock, make_norm
 from biotrain.layers.routing import Routing
 from biotrain.layers.scene import Scene, make_scene
@@ -179,7 +179,7 @@ class Transformer(nn.Module):
     def logits(self, x: Tensor) -> Tensor:
         """Hidden states [.., D] to logits [.., V]."""
         if self.post_norm:
-            x = self.transform_norm(F.gelu(self.transform(x)))
+            x = self.transform_norm(ACTIVATIONS[self.config.activation or "gelu"](self.transform(x)))
         return self.head(x if self.output_scale == 1 else x * self.output_scale)
 
     def forward(

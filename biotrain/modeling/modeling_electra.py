@@ -14,7 +14,8 @@ from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput, TokenClassifierOutput
 
 USUAL = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "embedding_size",
-         "max_position_embeddings", "layer_norm_eps", "hidden_dropout_prob", "mask_token_id")  # fmt: skip
+         "max_position_embeddings", "layer_norm_eps", "hidden_dropout_prob", "attention_probs_dropout_prob",
+         "mask_token_id")  # fmt: skip
 
 
 class SeqloomElectraConfig(PretrainedConfig):
@@ -56,7 +57,7 @@ def make_norm(config, width):
 class SeqloomElectraAttention(nn.Module):
     def __init__(self, config):
         super().__init__()
-        self.heads, self.dropout = config.num_attention_heads, config.hidden_dropout_prob
+        self.heads, self.dropout = config.num_attention_heads, config.attention_probs_dropout_prob
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.out = nn.Linear(config.hidden_size, config.hidden_size)
 

@@ -32,6 +32,9 @@ class SeqloomConfig(PretrainedConfig):
         super().__init__(**kwargs)
 
 
+ACTIVATIONS = {"gelu": nn.GELU(), "gelu_tanh": nn.GELU("tanh"), "relu": nn.ReLU(), "silu": nn.SiLU()}
+
+
 def make_norm(config):
     kind = nn.LayerNorm if config.style["norm"] == "layer" else nn.RMSNorm
     return kind(config.hidden_size, eps=config.seqloom["norm_eps"])
@@ -61,7 +64,8 @@ class SeqloomAttention(nn.Module):
         super().__init__()
         shape = config.seqloom
         self.heads, self.groups = shape["heads"], shape["kv_heads"] or shape["heads"]
-        self.width, self.dropout = shape["width"] // shape["heads"], shape["dropout"]
+        self.width, self.dropout = shape["width"] // shape["heads"], shape.get("attention_dropout")
+        self.dropout = shape["dropout"] if self.dropout is None else self.dropout
         bias = config.style["bias"]
         self.qkv = nn.Linear(shape["width"], (self.heads + 2 * self.groups) * self.width, bias=bias)
         self.out = nn.Linear(shape["width"], shape["width"], bias=bias)
@@ -85,12 +89,8 @@ class SeqloomAttention(nn.Module):
 class SeqloomExperts(nn.Module):
     def __init__(self, shape):
         super().__init__()
-        d, f, experts, self.top_k = (
-            shape["width"],
-            shape["ffn"],
-            shape["moe"]["experts"],
-            shape["moe"]["top_k"],
-        )
+        d, f, experts = shape["width"], shape["ffn"], shape["moe"]["experts"]
+        self.top_k = shape["moe"]["top_k"]
         self.router = nn.Linear(d, experts, bias=False)
         self.gate_up = nn.Parameter(torch.empty(experts, 2 * f, d))
         self.down = nn.Parameter(torch.empty(experts, d, f))
@@ -118,15 +118,15 @@ class SeqloomSwiGLU(nn.Module):
         return self.down(F.silu(gate) * up)
 
 
-class SeqloomGelu(nn.Module):
-    def __init__(self, shape, bias, approximate):
+class SeqloomPlain(nn.Module):
+    def __init__(self, shape, bias, kind):
         super().__init__()
         self.up = nn.Linear(shape["width"], shape["ffn"], bias=bias)
         self.down = nn.Linear(shape["ffn"], shape["width"], bias=bias)
-        self.approximate = approximate
+        self.activate = ACTIVATIONS[kind]
 
     def forward(self, x):
-        return self.down(F.gelu(self.up(x), approximate=self.approximate))
+        return self.down(self.activate(self.up(x)))
 
 
 def make_feed_forward(config):
@@ -135,7 +135,7 @@ def make_feed_forward(config):
         return SeqloomExperts(shape)
     if kind == "swiglu":
         return SeqloomSwiGLU(shape, bias)
-    return SeqloomGelu(shape, bias, "tanh" if kind == "gelu_tanh" else "none")
+    return SeqloomPlain(shape, bias, kind)
 
 
 class SeqloomBlock(nn.Module):
@@ -266,7 +266,7 @@ class SeqloomLM(SeqloomPreTrainedModel):
     def logits(self, x):
         model = self.model
         if self.config.style["post_norm"]:
-            x = model.transform_norm(F.gelu(model.transform(x)))
+            x = model.transform_norm(ACTIVATIONS[self.config.style["feed_forward"]](model.transform(x)))
         weight = model.tokens.weight if self.head.weight is None else self.head.weight
         return F.linear(x, weight, self.head.bias)
 

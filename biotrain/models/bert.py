@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from biotrain.models.activations import hf_activation, read_activation, read_dropouts
 from biotrain.models.architecture import POSITIONS, Architecture, HfLayout, Stored, Style
 from biotrain.models.config import ModelConfig
 from biotrain.models.size import transformer_size
@@ -58,7 +59,8 @@ def _config(config: ModelConfig) -> dict[str, Any]:
         "type_vocab_size": 1,
         "layer_norm_eps": config.norm_eps,
         "hidden_dropout_prob": config.dropout,
-        "attention_probs_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": config.attention_drop,
+        "hidden_act": hf_activation(config.activation or "gelu"),
     }
 
 
@@ -70,14 +72,15 @@ def _read(values: Mapping[str, Any]) -> dict[str, Any]:
         "heads": values["num_attention_heads"],
         "ffn": values["intermediate_size"],
         "context": values["max_position_embeddings"],
-        "dropout": values.get("hidden_dropout_prob", 0.1),
         "norm_eps": values.get("layer_norm_eps", 1e-12),
+        **read_dropouts(values, "hidden_dropout_prob", attention="attention_probs_dropout_prob", usual=0.1),
+        **read_activation(values, "hidden_act", "gelu"),
     }
 
 
 ARCHITECTURE = Architecture(
     bidirectional=True,
-    takes=frozenset({"heads", "rope_base", "mup_base_width"}),
+    takes=frozenset({"heads", "rope_base", "mup_base_width", "attention_dropout", "activation"}),
     positions=POSITIONS,
     ffn=lambda width: 4 * width,
     size=transformer_size,
@@ -89,7 +92,7 @@ ARCHITECTURE = Architecture(
         stored=_stored,
         config=_config,
         read=_read,
-        fixed={"hidden_act": "gelu", "position_embedding_type": "absolute", "add_cross_attention": False},
+        fixed={"position_embedding_type": "absolute", "add_cross_attention": False},
         unread=frozenset(
             {"bert.pooler.dense.weight", "bert.pooler.dense.bias", "bert.embeddings.position_ids"}
         ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from biodata.catalog import Catalog
 from biodata.errors import ConfigError
+from biotrain.models.activations import Activation
 from biotrain.models.based_config import BasedConfig
 from biotrain.models.diffusion_config import DitConfig, ImageConfig
 from biotrain.models.hyena_config import HyenaConfig
@@ -120,6 +121,13 @@ class ModelConfig:
     dropout: float = field(
         default=0.0, metadata={"help": "probability of dropping embeddings, attention and residuals, 0 to 1"}
     )
+    attention_dropout: float | None = field(
+        default=None, metadata={"help": "probability of dropping attention weights, 0 to 1; none = dropout"}
+    )
+    activation: Activation | None = field(
+        default=None,
+        metadata={"help": "gpt2, bert: in the feed-forward layer; none = gpt2 gelu_tanh, bert gelu"},
+    )
     tie_embeddings: bool = field(
         default=True, metadata={"help": "output layer shares the token embedding (HELM: false)"}
     )
@@ -152,6 +160,7 @@ class ModelConfig:
         for name in ("heads", "kv_heads", "ffn", "init_std", "mup_base_width"):
             check_range(f"model {name}", getattr(self, name), low=0)
         check_range("model dropout", self.dropout, low=0, high=1)
+        check_range("model attention_dropout", self.attention_dropout or 0, low=0, high=1)
         check_range("model norm_eps", self.norm_eps, low=1e-12, high=1)
         self._refuse_unused()
         self._fill()
@@ -175,6 +184,11 @@ class ModelConfig:
     def head_width(self) -> int:
         """Width of an attention head; 0 where there is no attention."""
         return self.width // self.heads if self.heads else 0
+
+    @property
+    def attention_drop(self) -> float:
+        """Probability of dropping an attention weight in training."""
+        return self.dropout if self.attention_dropout is None else self.attention_dropout
 
     def mup_base(self) -> ModelConfig:
         """The model of `mup_base_width` that this one is a wider form of.
@@ -260,5 +274,6 @@ _GROUPS = {"moe": MoEConfig, "hyena": HyenaConfig, "based": BasedConfig, "ssm": 
 _OPTIONAL = {
     f.name: f.default
     for f in fields(ModelConfig)
-    if f.name in ("heads", "kv_heads", "rope_base", "mup_base_width", *_GROUPS)
+    if f.name
+    in ("heads", "kv_heads", "rope_base", "mup_base_width", "attention_dropout", "activation", *_GROUPS)
 }

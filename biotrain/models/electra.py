@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
+from biotrain.models.activations import read_dropouts
 from biotrain.models.architecture import (
     Architecture,
     HfLayout,
@@ -82,7 +83,7 @@ def _config(config: ModelConfig, head: str = "ElectraForPreTraining") -> dict[st
         "type_vocab_size": 1,
         "layer_norm_eps": config.norm_eps,
         "hidden_dropout_prob": config.dropout,
-        "attention_probs_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": config.attention_drop,
     }
 
 
@@ -102,9 +103,9 @@ def _read(values: Mapping[str, Any]) -> dict[str, Any]:
         "heads": values["num_attention_heads"],
         "ffn": values["intermediate_size"],
         "context": values["max_position_embeddings"],
-        "dropout": values.get("hidden_dropout_prob", 0.1),
         "norm_eps": values.get("layer_norm_eps", 1e-12),
         "pair": PairConfig(embedding_width=values["embedding_size"]),
+        **read_dropouts(values, "hidden_dropout_prob", attention="attention_probs_dropout_prob", usual=0.1),
     }
 
 
@@ -160,7 +161,7 @@ def _settle(config: ModelConfig) -> dict[str, Any]:
 ARCHITECTURE = Architecture(
     bidirectional=True,
     directions=(True,),
-    takes=frozenset({"heads", "rope_base", "pair"}),
+    takes=frozenset({"heads", "rope_base", "attention_dropout", "pair"}),
     positions=PAIR_POSITIONS,
     ffn=lambda width: 4 * width,
     size=lambda config, vocab_size: pair_size(config, vocab_size, corrects=False),

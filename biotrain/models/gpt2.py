@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from biotrain.models.activations import hf_activation, read_activation, read_dropouts
 from biotrain.models.architecture import POSITIONS, Architecture, HfLayout, Stored, Style
 from biotrain.models.config import ModelConfig
 from biotrain.models.size import transformer_size
@@ -48,7 +49,9 @@ def _config(config: ModelConfig) -> dict[str, Any]:
         "n_positions": config.context,
         "n_ctx": config.context,
         "layer_norm_epsilon": config.norm_eps,
-        **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), config.dropout),
+        **dict.fromkeys(("resid_pdrop", "embd_pdrop"), config.dropout),
+        "attn_pdrop": config.attention_drop,
+        "activation_function": hf_activation(config.activation or "gelu_tanh"),
         "use_cache": True,
     }
 
@@ -60,14 +63,15 @@ def _read(values: Mapping[str, Any]) -> dict[str, Any]:
         "heads": values["n_head"],
         "ffn": values.get("n_inner") or 0,
         "context": values["n_positions"],
-        "dropout": values.get("resid_pdrop", 0.0),
         "norm_eps": values.get("layer_norm_epsilon", 1e-5),
+        **read_dropouts(values, "resid_pdrop", attention="attn_pdrop", usual=0.0),
+        **read_activation(values, "activation_function", "gelu_tanh"),
     }
 
 
 ARCHITECTURE = Architecture(
     bidirectional=False,
-    takes=frozenset({"heads", "rope_base", "mup_base_width"}),
+    takes=frozenset({"heads", "rope_base", "mup_base_width", "attention_dropout", "activation"}),
     positions=POSITIONS,
     ffn=lambda width: 4 * width,
     size=transformer_size,
@@ -80,7 +84,6 @@ ARCHITECTURE = Architecture(
         config=_config,
         read=_read,
         fixed={
-            "activation_function": "gelu_new",
             "scale_attn_weights": True,
             "scale_attn_by_inverse_layer_idx": False,
             "add_cross_attention": False,

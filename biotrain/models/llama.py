@@ -64,7 +64,7 @@ def attention_config(config: ModelConfig) -> dict[str, Any]:
         "max_position_embeddings": config.context,
         "rms_norm_eps": config.norm_eps,
         "rope_theta": config.rope_base,
-        "attention_dropout": config.dropout,
+        "attention_dropout": config.attention_drop,
         "use_cache": True,
     }
 
@@ -80,7 +80,7 @@ def attention_read(values: Mapping[str, Any]) -> dict[str, Any]:
         "ffn": values["intermediate_size"],
         "context": values["max_position_embeddings"],
         "norm_eps": values.get("rms_norm_eps", 1e-6),
-        "dropout": values.get("attention_dropout", 0.0),
+        "attention_dropout": values.get("attention_dropout") or None,
         "rope_base": float(values.get("rope_theta") or rope.get("rope_theta") or ROPE_BASE),
     }
 
@@ -100,7 +100,7 @@ def two_thirds(width: int) -> int:
 
 ARCHITECTURE = Architecture(
     bidirectional=False,
-    takes=frozenset({"heads", "kv_heads", "rope_base", "mup_base_width"}),
+    takes=frozenset({"heads", "kv_heads", "rope_base", "mup_base_width", "attention_dropout"}),
     positions=("rope", "alibi", "learned", "none"),
     ffn=two_thirds,
     size=transformer_size,

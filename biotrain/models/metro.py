@@ -30,7 +30,7 @@ def _settle(config: ModelConfig) -> dict[str, Any]:
 ARCHITECTURE = Architecture(
     bidirectional=True,
     directions=(True,),
-    takes=frozenset({"heads", "rope_base", "pair"}),
+    takes=frozenset({"heads", "rope_base", "attention_dropout", "pair"}),
     positions=PAIR_POSITIONS,
     ffn=lambda width: 4 * width,
     size=lambda config, vocab_size: pair_size(config, vocab_size, corrects=True),

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from biodata.errors import ConfigError
+from biotrain.models.activations import read_dropouts
 from biotrain.models.architecture import Architecture, HfLayout, Size, Stored, Style
 from biotrain.models.config import ModelConfig
 from biotrain.models.modern_config import ModernConfig
@@ -55,7 +56,8 @@ def _config(config: ModelConfig) -> dict[str, Any]:
         "local_attention": config.modern.local_attention,
         "global_rope_theta": config.rope_base,
         "local_rope_theta": config.modern.local_rope_base,
-        **dict.fromkeys(("embedding_dropout", "attention_dropout", "mlp_dropout"), config.dropout),
+        **dict.fromkeys(("embedding_dropout", "mlp_dropout"), config.dropout),
+        "attention_dropout": config.attention_drop,
     }
 
 
@@ -69,7 +71,7 @@ def _read(values: Mapping[str, Any]) -> dict[str, Any]:
         "ffn": values["intermediate_size"],
         "context": values["max_position_embeddings"],
         "norm_eps": values.get("norm_eps", 1e-5),
-        "dropout": values.get("attention_dropout", 0.0),
+        **read_dropouts(values, "mlp_dropout", attention="attention_dropout", usual=0.0),
         "rope_base": float(values.get("global_rope_theta") or far.get("rope_theta") or 160_000.0),
         "modern": ModernConfig(
             local_attention=values.get("local_attention", 128),
@@ -113,7 +115,7 @@ def _size(config: ModelConfig, vocab_size: int) -> Size:
 ARCHITECTURE = Architecture(
     bidirectional=True,
     directions=(True,),
-    takes=frozenset({"heads", "rope_base", "modern"}),
+    takes=frozenset({"heads", "rope_base", "attention_dropout", "modern"}),
     positions=("rope",),
     ffn=lambda width: 3 * width // 2,
     size=_size,

@@ -60,7 +60,7 @@ def _moe(config: ModelConfig) -> MoEConfig:
 
 ARCHITECTURE = Architecture(
     bidirectional=False,
-    takes=frozenset({"heads", "kv_heads", "rope_base", "mup_base_width", "moe"}),
+    takes=frozenset({"heads", "kv_heads", "rope_base", "mup_base_width", "attention_dropout", "moe"}),
     positions=("rope", "alibi", "learned", "none"),
     ffn=lambda width: 2 * width,
     size=transformer_size,

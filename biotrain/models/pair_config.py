@@ -96,6 +96,7 @@ def generator_shape(config: ModelConfig) -> ModelConfig:
         heads=pair.generator_heads,
         ffn=pair.generator_ffn,
         dropout=pair.generator_dropout,
+        attention_dropout=None,
     )
 
 

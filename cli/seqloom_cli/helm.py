@@ -18,6 +18,7 @@ ALIASES = {
     "model.heads": "--num-heads",
     "model.context": "--max-seq-len",
     "model.position": "--pos-embedding",
+    "model.attention_dropout": "--attn-dropout",
     "objective.name": "--mode",
     "objective.mask_rate": "--masking-ratio",
     "loss.alpha": "--hxe-alpha",
@@ -44,8 +45,6 @@ ALIASES = {
 """Our field to HELM's name of the same thing."""
 
 REFUSED = {
-    "--activation": "HELM never reads it; the activation belongs to the model",
-    "--attn-dropout": "dropout is one number for embeddings, attention and residuals: --dropout",
     "--pad-vocab-size-multiple": "the vocabulary is the tokenizer's",
     "--pos-embedding-apply": "positions are always added",
     "--pos-embedding-dim": "positions have the width of the model",
@@ -70,6 +69,7 @@ REFUSED = {
 }
 """HELM's options that would do nothing here, or nothing in HELM, and why."""
 
+_ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "swish": "silu"}
 _MANY = ("--opt-betas", "--lr-noise", "--decay-milestones", "--masking-strategy")
 _EMA = "0.9998"
 _PATIENCE = "10"
@@ -116,6 +116,8 @@ def _ours(name: str, values: list[str]) -> tuple[str, list[str]]:
         return name, [value.lower() if value in ("XE", "HXE") else value for value in values]
     if name == "--pos-embedding":
         return name, ["learned" if value == "absolute" else value for value in values]
+    if name == "--activation":
+        return name, [_ACTIVATIONS.get(value, value) for value in values]
     if name == "--bidirectional" and not values:
         return name, ["true"]
     if name == "--model-ema-force-cpu":

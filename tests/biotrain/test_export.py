@@ -294,7 +294,7 @@ def damage_kind(folder: Path) -> None:
 
 
 def damage_variant(folder: Path) -> None:
-    edit_config(folder, activation_function="relu")
+    edit_config(folder, activation_function="tanh")
 
 
 def edit_config(folder: Path, **changes: object) -> None:
@@ -314,7 +314,7 @@ def edit_config(folder: Path, **changes: object) -> None:
         (damage_config, "not JSON"),
         (damage_key, "key 'n_layer' is missing"),
         (damage_kind, "model_type 'rwkv'"),
-        (damage_variant, "activation_function 'relu' is not supported"),
+        (damage_variant, "activation_function 'tanh' is not supported"),
     ],
 )
 def test_damaged_folder_is_one_line(tokenizer_dir: Path, tmp_path: Path, damage, message: str) -> None:

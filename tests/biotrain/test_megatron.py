@@ -36,6 +36,8 @@ needs_megatron = pytest.mark.skipif(
 CASES: dict[str, dict[str, Any]] = {
     "gpt2": {"name": "gpt2"},
     "gpt2-rope-untied": {"name": "gpt2", "position": "rope", "tie_embeddings": False},
+    "gpt2-gelu": {"name": "gpt2", "activation": "gelu"},
+    "gpt2-relu": {"name": "gpt2", "activation": "relu", "attention_dropout": 0.1},
     "gpt2-mup": {"name": "gpt2", "mup_base_width": 16, "position": "none"},
     "llama": {"name": "llama", "kv_heads": 2, "rope_base": 500_000.0, "tie_embeddings": False},
     "llama-learned": {"name": "llama", "position": "learned", "norm_eps": 1e-3},
@@ -159,12 +161,13 @@ def test_queries_keys_and_values_lie_by_group(runs: Path, tmp_path: Path) -> Non
 
 def test_arguments_say_the_same() -> None:
     model = trained(**CASES["moe"])
-    words = megatron_arguments(model.config, layers="local")
+    words = megatron_arguments(model.config, layers="local") or []
     said = dict(zip(words, [*words[1:], ""]))
     expected = {"--num-experts": 4, "--moe-router-topk": 2, "--num-query-groups": 1, "--rotary-base": 10_000}
     assert {name: said[name] for name in expected} == expected
     assert "--swiglu" in words and "--untie-embeddings-and-output-weights" not in words
     assert json.loads(json.dumps(words)) == words
+    assert megatron_arguments(trained(**CASES["gpt2-relu"]).config, layers="local") is None
 
 
 @pytest.mark.parametrize(
