@@ -12,7 +12,7 @@ import typer
 
 from biodata.configs import to_dict
 from seqloom_cli.options import Leaf, build, leaves, merge
-from seqloom_cli.output import one_line_errors, show
+from seqloom_cli.output import Text, one_line_errors, show
 
 Run = Callable[[Any], Mapping[str, Any]]
 
@@ -45,6 +45,7 @@ def add_command(
     positional: tuple[Positional, ...] = (),
     plan: Run | None = None,
     aliases: Mapping[str, str] | None = None,
+    text: Text | None = None,
 ) -> None:
     """Adds the command `name` whose options are the fields of `config`.
 
@@ -53,6 +54,7 @@ def add_command(
         positional: fields given by position.
         aliases: field to another name of its option, with dashes.
         plan: adds `--dry-run`; takes the configuration, returns what would be done.
+        text: how people see a result, instead of a line for each field.
     """
     taken = frozenset(p.path for p in positional)
     others = aliases or {}
@@ -75,7 +77,7 @@ def add_command(
             show({"config": to_dict(built), "origin": origin}, as_json=as_json)
             return
         chosen = plan if dry and plan else run
-        show(chosen(built), as_json=as_json)
+        show(chosen(built), as_json=as_json, text=None if dry else text)
 
     parameters = [_argument(p) for p in positional] + [_option(leaf) for leaf in options]
     parameters += _common(bool(plan))

@@ -14,13 +14,24 @@ import typer
 from biodata.errors import SeqloomError
 from biodata.progress import say, speaks
 
+Text = Callable[[Mapping[str, Any]], str]
 
-def show(result: Mapping[str, Any], *, as_json: bool) -> None:
-    """Prints a result: one JSON object, or aligned lines for people; of several processes the first one."""
+
+def show(result: Mapping[str, Any], *, as_json: bool, text: Text | None = None) -> None:
+    """Prints a result: one JSON object, or lines for people; of several processes the first one.
+
+    Args:
+        result: what is shown.
+        as_json: as one JSON object.
+        text: how people see it, by default a line for each field.
+    """
     if not speaks():
         return
     if as_json:
         print(json.dumps(result, ensure_ascii=False, default=str, allow_nan=False))
+        return
+    if text is not None:
+        print(text(result))
         return
     flat = _flatten(result)
     width = max((len(name) for name, _ in flat), default=0)
