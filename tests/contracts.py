@@ -9,8 +9,10 @@ import gzip
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,11 +32,14 @@ from biodata.sources.protocol import Source
 from biodata.splits.config import SplitConfig
 from biodata.splits.ways import SPLITTERS, Rows
 from biodata.tokenizers.special import MASK, PAD, SPECIAL_TOKENS
+from bioeval.backends.settings import EmbedSettings
+from bioeval.backends.windows import Window
 from bioeval.metrics.calibration import FeatureSets, calibrate, random_splits
 from bioeval.metrics.protocol import Metric
 from bioeval.metrics.sequence_set import SequenceSet
-from bioeval.protocols import Part, Probe
-from bioeval.scores import score
+from bioeval.protocols import KINDS, Part, Probe
+from bioeval.scores import metrics_for, score
+from bioeval.tasks import load_task
 from bioeval.tasks.loader import read_task
 from biotrain.layers.pair import Pair
 from biotrain.layers.transformer import Transformer
@@ -45,6 +50,7 @@ from biotrain.optim import OptimConfig, build_optimizer
 from biotrain.optim.groups import set_learning_rate
 
 from .archive_server import ArchiveServer, Cut, Status, WholeFile
+from .task_files import make_files
 from .vocabularies import dna_tokens
 
 FIRST = len(SPECIAL_TOKENS)
@@ -274,13 +280,15 @@ def check_probe(probe: Probe) -> None:
     """For each target it can learn: recovers a planted relation, the same at each call with one seed."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(150, 6)).astype(np.float32)
+    if probe.reads == "sequences":
+        assert isinstance(probe, FineTune)
+        probe = replace(probe.of(TinyModel()), rates=(0.05,))
     for target in probe.targets:
         y = {"number": x @ np.arange(6.0), "class": (x[:, 0] > 0).astype(int) + (x[:, 0] > 1),
              "labels": (x[:, :2] > 0).astype(float)}[target]  # fmt: skip
         metric = {"number": "spearman", "class": "auroc", "labels": "auroc"}[target]
-        train, validation, test = (
-            _probe_part(probe, x, y, rows) for rows in np.split(np.arange(150), (90, 120))
-        )
+        parts = (_probe_part(probe, x, y, rows) for rows in np.split(np.arange(150), (90, 120)))
+        train, validation, test = parts
         assert train.target == target
         fitted = probe.fit(train, validation, metric=metric, seed=1)
         predicted = fitted.predict(test)
@@ -295,6 +303,9 @@ def check_probe(probe: Probe) -> None:
 def _probe_part(probe: Probe, x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Part:
     """Rows as the probe reads them; a row of tokens is three noisy tokens and the one that tells."""
     k = 3 if y.dtype.kind == "i" else 0
+    if probe.reads == "sequences":
+        texts = tuple(" ".join(f"{v:.3f}" for v in row) for row in x[rows])
+        return Part(sequences=texts, y=y[rows], classes=k)
     if probe.reads == "vectors":
         return Part(x=x[rows], y=y[rows], classes=k)
     noise = np.random.default_rng(1).normal(0, 0.1, (len(rows), 3, x.shape[1])).astype(np.float32)
@@ -302,12 +313,80 @@ def _probe_part(probe: Probe, x: np.ndarray, y: np.ndarray, rows: np.ndarray) ->
     return Part(x=tokens, lengths=np.full(len(rows), 4), y=y[rows], classes=k)
 
 
+class TinyModel:
+    """An embedder to train: a sequence is six numbers, a token one of them (its id tells place and sign)."""
+
+    name, key = "tiny", "tiny"
+    settings = EmbedSettings()
+    checkpoint = SimpleNamespace(pad=0)
+
+    def fresh_model(self) -> torch.nn.Module:
+        class Body(torch.nn.Module):
+            config = SimpleNamespace(hidden_size=24)
+
+            def __init__(self) -> None:
+                super().__init__()
+                levels = torch.zeros(200, 24)
+                for place in range(6):
+                    levels[1 + 30 * place : 26 + 30 * place, place] = (torch.arange(25) - 12) / 4
+                self.table = torch.nn.Embedding.from_pretrained(levels, freeze=False)
+                self.query = torch.nn.Linear(24, 24)
+
+            def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
+                return SimpleNamespace(last_hidden_state=self.query(self.table(input_ids)))
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return Body()
+
+    def windows(self, sequences: Sequence[str]) -> list[Window]:
+        made = []
+        for owner, text in enumerate(sequences):
+            levels = np.clip(np.round(np.array(text.split(), float) * 4) + 12, 0, 24).astype(int)
+            ids = tuple((1 + levels + 30 * np.arange(6)).tolist())
+            made += [Window(owner, 0, ids[:4], 0, 4), Window(owner, 1, ids[4:], 0, 2)]
+        return made
+
+
 def check_task_file(name: str) -> None:
-    """At most 15 lines, says where its data comes from and under which licence."""
+    """At most 15 lines; says where its data comes from, under which licence, and what is wrong with it."""
     config, path = read_task(name)
     assert len(path.read_text().splitlines()) <= 15
-    assert config.name == name and config.title and config.licence
+    assert config.name == name and config.title and config.note and config.licence != "unknown"
     assert config.data.url or config.data.home or config.data.dataset
+    assert (config.data.url or "https://").startswith("https://")
+    assert config.kind in KINDS and config.metric in metrics_for(config.kind, classes=config.by_class)
+    assert "{each}" not in repr(config)
+
+
+def check_task(name: str, folder: Path) -> None:
+    """Hand-made files of its layout are read: targets of its kind, splits that do not share a sequence where
+    they are drawn, the same at each call; a row of wrong letters is one line with file and line."""
+    config, path = read_task(name)
+    kept = [line for line in path.read_text().splitlines()
+            if not line.startswith(("  sha256:", "least:", "rows:", "wildtype:"))]  # fmt: skip
+    (folder / "t.yaml").write_text("\n".join(kept) + "\n")
+    make_files(config, folder)
+    item = f":{name.partition(':')[2]}" if ":" in name else ""
+    task = load_task(f"{folder / 't.yaml'}{item}")
+    assert (
+        task.kind == config.kind and task.fingerprint == load_task(f"{folder / 't.yaml'}{item}").fingerprint
+    )
+    assert set(task.splits()) >= {"test"} and len(set(task.table["id"].to_pylist())) == task.table.num_rows
+    for split in task.splits():
+        values, n = task.values(split), task.rows(split).num_rows
+        assert len(task.sequences(split)) == n
+        if task.kind == "token":
+            assert len(values) == sum(map(len, task.token_values(split))) == len(task.token_rows(split))
+        else:
+            assert len(values) == n and (values.ndim == 2) == (task.kind == "multi-label")
+        assert values.dtype == (np.int64 if task.classes and values.ndim == 1 else np.float64)
+        assert (task.seconds(split) is not None) == (
+            task.kind == "pairs" or "mutant" in task.table.column_names
+        )
+    if config.way in ("random", "group", "cluster", "scaffold"):
+        parts = [set(task.sequences(split)) for split in task.splits()]
+        assert sum(map(len, parts)) == len(set.union(*parts))
 
 
 def check_splitter(name: str) -> None:

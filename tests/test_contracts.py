@@ -53,6 +53,7 @@ from .contracts import (
     check_reader,
     check_source,
     check_splitter,
+    check_task,
     check_task_file,
 )
 
@@ -173,8 +174,13 @@ def test_probe(name: str):
 
 
 @pytest.mark.parametrize("name", task_names())
-def test_task(name: str):
+def test_task_file(name: str):
     check_task_file(name)
+
+
+@pytest.mark.parametrize("name", sorted({name.split(":")[0]: name for name in task_names()}.values()))
+def test_task(name: str, tmp_path: Path):
+    check_task(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", BASELINES)
