@@ -6,10 +6,11 @@ import hashlib
 import importlib.util
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from biodata.errors import ConfigError, DataError, require
 from biodata.files import fingerprint, read_json, sha256_file
+from bioeval.backends.names import backend_of
 from bioeval.backends.settings import EmbedSettings
 from bioeval.protocols import Embedder
 
@@ -26,33 +27,68 @@ _TOKENIZER = (
 )
 
 
-def open_folder(model: str, settings: EmbedSettings) -> Embedder:
-    """The model of a run folder or an exported folder, with its trained weights."""
-    folder = model_folder(Path(model).expanduser())
-    return _embedder(model, folder, settings, seed=None)
+class Keyed(Protocol):
+    """Settings that say what of them results depend on."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def trust_remote_code(self) -> bool: ...
+    def key(self) -> dict[str, Any]:
+        """What results depend on."""
+        ...
 
 
-def open_random_init(model: str, settings: EmbedSettings) -> Embedder:
-    """`random-init:RUN`: the same configuration and tokenizer, weights drawn with `settings.seed`."""
-    folder = model_folder(Path(model.removeprefix("random-init:")).expanduser())
-    return _embedder(model, folder, settings, seed=settings.seed)
+class Located(NamedTuple):
+    """A model that was found.
+
+    Attributes:
+        folder: with `config.json`.
+        seed: of random weights; `None` for those of the folder.
+        own_code: whether it brings a modeling file, which may run.
+    """
+
+    folder: Path
+    seed: int | None
+    own_code: bool
 
 
-def open_hub(model: str, settings: EmbedSettings) -> Embedder:
-    """A model of the Hugging Face hub, from the local cache or downloaded into it.
+def locate(model: str, settings: Keyed) -> Located:
+    """Where a model is: a run folder, an exported folder, `random-init:` one of these, or a hub id.
 
     Raises:
-        ConfigError: there is neither such a folder nor such a model that can be reached.
+        ConfigError: there is no such model, or it brings code that may not run.
+        DataError: a folder without a model.
     """
+    require("torch", extra="eval")
+    require("transformers", extra="eval")
+    kind, seed = backend_of(model), None
+    if kind == "hub":
+        folder = _download(model)
+    else:
+        seed = settings.seed if kind == "random-init" else None
+        folder = model_folder(Path(model.removeprefix("random-init:")).expanduser())
+    return Located(folder, seed, runs_own_code(folder, trusted=settings.trust_remote_code))
+
+
+def open_folder(model: str, settings: EmbedSettings) -> Embedder:
+    """The embedder of any model that `locate` finds."""
+    from bioeval.backends.transformer import TransformerEmbedder
+
+    folder, seed, own_code = locate(model, settings)
+    key = content_key(folder, settings, seed=seed)
+    return TransformerEmbedder(model, key, folder=folder, settings=settings, seed=seed, own_code=own_code)
+
+
+def _download(model: str) -> Path:
     hub = require("huggingface_hub", extra="eval")
     patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "*.py"]
     try:
-        folder = hub.snapshot_download(model, allow_patterns=patterns)
+        return Path(hub.snapshot_download(model, allow_patterns=patterns))
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         text = f"{model!r} is no folder here and cannot be got from the Hugging Face hub"
         raise ConfigError(f"{text}: {reason}") from error
-    return _embedder(model, Path(folder), settings, seed=None)
 
 
 def model_folder(path: Path) -> Path:
@@ -71,12 +107,12 @@ def model_folder(path: Path) -> Path:
     raise DataError("no config.json and no model/config.json", where=path, hint=hint)
 
 
-def content_key(folder: Path, settings: EmbedSettings, *, seed: int | None) -> str:
+def content_key(folder: Path, settings: Keyed, *, seed: int | None) -> str:
     """Hash of weights (or seed), configuration, code, tokenizer and settings; paths and dates do not count.
 
     Args:
         folder: model with its tokenizer.
-        settings: how it embeds.
+        settings: how it embeds or scores.
         seed: of random weights, None for those of the folder.
 
     Raises:
@@ -104,7 +140,7 @@ def runs_own_code(folder: Path, *, trusted: bool) -> bool:
     Raises:
         ConfigError: it brings code of somebody else and is not `trusted`.
     """
-    auto = _config(folder).get("auto_map")
+    auto = read_config(folder).get("auto_map")
     if not auto:
         return False
     files = {str(v).split("--")[-1].split(".")[0] + ".py" for v in auto.values()}
@@ -130,7 +166,12 @@ def _digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """The `config.json` of a folder.
+
+    Raises:
+        DataError: it is no JSON object.
+    """
     try:
         values = read_json(folder / "config.json")
     except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -138,13 +179,3 @@ def _config(folder: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise DataError("not a JSON object", where=folder / "config.json")
     return values
-
-
-def _embedder(name: str, folder: Path, settings: EmbedSettings, *, seed: int | None) -> Embedder:
-    require("torch", extra="eval")
-    require("transformers", extra="eval")
-    from bioeval.backends.transformer import TransformerEmbedder
-
-    own_code = runs_own_code(folder, trusted=settings.trust_remote_code)
-    key = content_key(folder, settings, seed=seed)
-    return TransformerEmbedder(name, key, folder=folder, settings=settings, seed=seed, own_code=own_code)

@@ -95,6 +95,15 @@ class ScoreSettings:
             raise ConfigError(f"samples = {self.samples}, allowed: at least 2")
         check_running(dtype=self.dtype, batch_size=self.batch_size, max_tokens=self.max_tokens)
 
+    def key(self) -> dict[str, Any]:
+        """What the scores depend on."""
+        about = {"kind": self.kind, "dtype": self.dtype, "max_tokens": self.max_tokens, "stride": self.stride}
+        if self.kind == "log-likelihood":
+            about["end"] = self.end
+        if self.kind == "elbo":
+            about |= {"samples": self.samples, "seed": self.seed}
+        return about
+
 
 def check_running(*, dtype: str, batch_size: int, max_tokens: int) -> None:
     """Checks what all backends take.

@@ -13,7 +13,7 @@ import typer
 from biodata import __version__
 from biodata.errors import ConfigError
 from biodata.progress import say
-from seqloom_cli import data, evaluate, tokenizer, train
+from seqloom_cli import data, evaluate, models, tokenizer, train
 from seqloom_cli.commands import json_option
 from seqloom_cli.helm import from_helm
 from seqloom_cli.output import one_line_errors, show
@@ -31,6 +31,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(evaluate.app, name="eval")
 train.add_commands(app)
+models.add_commands(app)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -199,7 +199,7 @@ def test_wrong_layer_and_empty_sequence(gpt2: Path) -> None:
 
 
 def test_every_backend_of_the_catalog_is_named_by_some_model() -> None:
-    models = ("random-init:x", "/", "a.b:c", "someone/model", "model")
+    models = ("random-init:x", "/", "a.b:c", "someone/model", "model", "vectors.npz")
     assert {backend_of(m) for m in models} == set(BACKENDS)
 
 
@@ -224,7 +224,7 @@ def test_cache_computes_each_sequence_once(tmp_path: Path) -> None:
     first = cache.embed(model, ["A", "CA", "A"])
     assert first.dtype == np.float32 and first.tolist() == [[1, 1], [2, 1], [1, 1]]
     assert cache.embed(model, ["GGG", "CA"]).tolist() == [[3, 0], [2, 1]]
-    assert model.asked == ["A", "CA", "GGG"]
+    assert model.asked == ["CA", "A", "GGG"]  # the longest first
     other = Counting()
     other.key = "k2"
     cache.embed(other, ["A"])
@@ -232,13 +232,13 @@ def test_cache_computes_each_sequence_once(tmp_path: Path) -> None:
 
 
 def test_interrupted_run_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bioeval.cache._ROWS_PER_FILE", 2)
+    monkeypatch.setattr("bioeval.cache._ROWS_PER_BLOCK", 2)
     cache, sequences = EmbeddingCache(tmp_path), ["A", "AC", "ACG", "ACGT", "ACGTA"]
     with pytest.raises(KeyboardInterrupt):
         cache.embed(Counting(stop_after=4), sequences)
     model = Counting()
     assert cache.embed(model, sequences)[:, 0].tolist() == [1, 2, 3, 4, 5]
-    assert model.asked == ["ACGTA"]
+    assert model.asked == ["A"]
 
 
 def test_cache_files_say_what_they_are_and_damage_is_told(tmp_path: Path) -> None:

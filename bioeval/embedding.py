@@ -1,0 +1,152 @@
+"""`seqloom embed`: what a frozen model makes of sequences, as a file.
+
+Vectors are kept by content as they are made (`bioeval.cache`), so a stopped run goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+import biodata
+from biodata.errors import ConfigError
+from bioeval.backends import EmbedSettings, open_model
+from bioeval.cache import EmbeddingCache
+from bioeval.embedding_files import SUFFIXES, Form, embedding_file
+from bioeval.protocols import Embedder, HasTokens
+from bioeval.record_inputs import InputConfig, Records
+from bioeval.row_files import check_suffix
+
+PER_RESIDUE = "per-residue"
+_LETTERS_AT_ONCE = {False: 1 << 24, True: 1 << 17}
+"""Held in memory together, by whether there is a row for each token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedConfig:
+    """What to embed and how.
+
+    Raises:
+        ConfigError: a value that is not allowed, or does nothing.
+    """
+
+    model: str = field(
+        metadata={
+            "help": "run folder, exported or Hugging Face folder or id, random-init:RUN, module:attribute"
+        }
+    )
+    read: InputConfig = field(metadata={"help": "sequences"})
+    out: Path = field(metadata={"help": "file to write: .parquet, .npz or .npy"})
+    layer: str = field(
+        default="last",
+        metadata={
+            "help": "hidden layer: last (after the final norm), 0 (embeddings) to L, -1 to -L-1, or all"
+        },
+    )
+    pooling: Literal["mean", "max", "last", "cls", "per-residue"] = field(
+        default="mean",
+        metadata={"help": "mean, max or last of the real tokens, cls, or per-residue: a row for each token"},
+    )
+    unit: int = field(
+        default=0,
+        metadata={
+            "help": "per-residue: a row for so many letters (3: codons) and not for a token; 0: a token"
+        },
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = field(
+        default="float32", metadata={"help": "precision of the weights; vectors are float32"}
+    )
+    batch_size: int = field(default=16, metadata={"help": "sequences (windows) in a batch, at least 1"})
+    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps"})
+    seed: int = field(default=0, metadata={"help": "draws the weights of random-init models"})
+    max_tokens: int = field(
+        default=0, metadata={"help": "tokens in a window, specials included; 0 takes the model's context"}
+    )
+    trust_remote_code: bool = field(
+        default=False, metadata={"help": "run a modeling file that is not seqloom's own; read it first"}
+    )
+    cache: Path | None = field(
+        default=None, metadata={"help": "folder where vectors are kept (default: SEQLOOM_CACHE/embeddings)"}
+    )
+
+    def __post_init__(self) -> None:
+        check_suffix(self.out, SUFFIXES)
+        if self.unit < 0 or (self.unit and self.pooling != PER_RESIDUE):
+            raise ConfigError(f"unit = {self.unit}, allowed: 0, or with pooling {PER_RESIDUE} 1 or more")
+        if self.seed and not self.model.startswith("random-init:"):
+            raise ConfigError(f"seed = {self.seed} does nothing for {self.model}: its weights are trained")
+        self.settings()
+
+    def settings(self) -> EmbedSettings:
+        """The part that concerns the embedder."""
+        names = ("layer", "dtype", "batch_size", "device", "seed", "max_tokens", "trust_remote_code")
+        pooling = "mean" if self.pooling == PER_RESIDUE else self.pooling
+        return EmbedSettings(pooling=pooling, **{name: getattr(self, name) for name in names})
+
+
+def embed_file(config: EmbedConfig) -> dict[str, Any]:
+    """Writes the embeddings of sequences, in the order of the input (forms: `bioeval.embedding_files`).
+
+    Args:
+        config: what and how.
+
+    Returns:
+        `path`, `n`, `dimensions` (of a layer), `layers`, `model`, `embedding_key`, settings, `dropped`.
+
+    Raises:
+        ConfigError: no such model or input, a setting that does not fit.
+        DataError: data or model that cannot be used.
+    """
+    embedder, records = _opened(config), Records(config.read)
+    many = config.pooling == PER_RESIDUE
+    form = Form(layers=int(getattr(embedder, "layers", 1)), many=many)
+    about = _about(config, embedder, form)
+    n = dimensions = 0
+    with embedding_file(Path(config.out), form, about) as out:
+        for ids, sequences, rows in _rows(config, embedder, records):
+            out.write(ids, sequences, rows)
+            n, dimensions = n + len(ids), rows[0].shape[-1] // form.layers
+    return {"path": str(config.out), "n": n, "dimensions": dimensions, **about, "dropped": records.dropped()}
+
+
+def _opened(config: EmbedConfig) -> Embedder:
+    from bioeval.baselines import BASELINES
+
+    if config.model in BASELINES:
+        raise ConfigError(f"baseline {config.model!r} is made for a task: eval run embeds with it")
+    embedder = open_model(config.model, config.settings())
+    if not isinstance(getattr(embedder, "settings", None), EmbedSettings):
+        usual = EmbedSettings()
+        for name in ("layer", "dtype", "max_tokens"):
+            if (value := getattr(config, name)) != getattr(usual, name):
+                raise ConfigError(f"{name} = {value!r} does nothing for {config.model}: it has its own")
+    if config.pooling == PER_RESIDUE and not isinstance(embedder, HasTokens):
+        raise ConfigError(f"pooling = {PER_RESIDUE!r}, but {config.model} gives one vector a sequence")
+    return embedder
+
+
+def _rows(
+    config: EmbedConfig, embedder: Embedder, records: Records
+) -> Iterator[tuple[list[str], list[str], Sequence[np.ndarray]]]:
+    cache, many = EmbeddingCache(config.cache), config.pooling == PER_RESIDUE
+    for ids, sequences in records.pieces(letters=_LETTERS_AT_ONCE[many]):
+        if many:
+            assert isinstance(embedder, HasTokens)
+            yield ids, sequences, cache.embed_tokens(embedder, sequences, width=config.unit)
+        else:
+            yield ids, sequences, list(cache.embed(embedder, sequences))
+
+
+def _about(config: EmbedConfig, embedder: Embedder, form: Form) -> dict[str, Any]:
+    own = getattr(embedder, "settings", None)
+    stated = own.key() if isinstance(own, EmbedSettings) else dict(own or {})
+    stated["pooling"] = config.pooling if isinstance(own, EmbedSettings) else stated.get("pooling", "its own")
+    more = {"unit": config.unit} if form.many else {}
+    return {
+        **stated, **more, "layers": form.layers, "model": config.model, "embedding_key": embedder.key,
+        "long_sequences": "consecutive windows, pooled together", "seqloom": biodata.__version__,
+    }  # fmt: skip

@@ -1,0 +1,46 @@
+"""`seqloom embed` and `seqloom score`: what a model makes of sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+from biodata.errors import require
+from bioeval.embedding import EmbedConfig
+from bioeval.scoring import ScoreConfig
+from seqloom_cli.commands import Positional, add_command
+
+MODEL = Positional(
+    path="model", metavar="MODEL", help="run folder, Hugging Face folder or id, random-init:RUN"
+)
+INPUT = Positional(
+    path="read.inputs", metavar="INPUT...", help="files of any format, or a dataset folder", many=True
+)
+
+
+def _score(config: ScoreConfig) -> Mapping[str, Any]:
+    require("torch", extra="eval")
+    from bioeval.scoring import score_file
+
+    return score_file(config)
+
+
+def _embed(config: EmbedConfig) -> Mapping[str, Any]:
+    require("torch", extra="eval")
+    from bioeval.embedding import embed_file
+
+    return embed_file(config)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Adds both commands to the top level."""
+    add_command(
+        app, "score", ScoreConfig, _score, positional=(MODEL, INPUT),
+        help="Scores sequences or mutants by a model's likelihood, a row each.",
+    )  # fmt: skip
+    add_command(
+        app, "embed", EmbedConfig, _embed, positional=(MODEL, INPUT),
+        help="Embeds sequences by a frozen model, a row each.",
+    )  # fmt: skip
