@@ -19,11 +19,11 @@ from biodata.files import atomic_path
 from biodata.large.letters import Letters, open_letters
 from biodata.large.sketches import KMERS, Block, Pass, read_partition, sketch_block
 from biodata.progress import progress
+from biodata.similarity.search import rows_of
 
 _BLOCK_LETTERS = 32 << 20
 _PARTITION = 1 << 20  # k-mers compared together
 _NEXT = 3
-_MOST_ROWS = 1 << 32
 Task = TypeVar("Task")
 
 
@@ -83,8 +83,7 @@ def partitions_of(letters: Letters) -> int:
 def read_pairs(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lower rows, higher rows, and how many k-mers each pair shares; sorted."""
     keys, counts = np.load(path)
-    low, high = keys >> np.uint64(32), keys & np.uint64(_MOST_ROWS - 1)
-    return low.astype(np.int64), high.astype(np.int64), counts
+    return *rows_of(keys), counts
 
 
 def pairs_of(hashes: np.ndarray, rows: np.ndarray, lengths: np.ndarray, ratio: float) -> np.ndarray:

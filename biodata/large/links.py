@@ -17,50 +17,43 @@ from biodata.large.candidates import find_candidates, partitions_of, read_pairs,
 from biodata.large.letters import Letters
 from biodata.large.sketches import Pass, kmer_length
 from biodata.large.verify import Likeness, verified
-from biodata.similarity.cluster import renumbered
-from biodata.similarity.search import NO_HITS, Hits, merge_hits
+from biodata.similarity.cluster import renumbered, small_ints
+from biodata.similarity.search import NO_HITS, Hits, keys_of, merge_hits
 from biodata.splits.repair import components
 
 _LISTED = 100_000  # rows that are Python numbers at a time
 _WAVE = 2_000_000  # pairs that are aligned before connections are looked at again
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Known:
-    """What is known of the pairs of a set.
+    """Which pairs of a set were looked at.
 
     Attributes:
-        links: pairs found alike.
-        tested: sorted keys of all pairs that were aligned.
+        tested: sorted keys of the pairs that were aligned, in parts that have none in common.
         candidates: pairs that came up, over all passes.
     """
 
-    links: Hits = NO_HITS
-    tested: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
+    tested: list[np.ndarray] = field(default_factory=list)
     candidates: int = 0
 
-    def add(self, query: np.ndarray, target: np.ndarray, found: Hits) -> None:
-        """Takes over pairs that were aligned, and those of them that are alike.
-
-        Args:
-            query: int64 [pairs], one row of each pair aligned.
-            target: int64 [pairs], the other.
-            found: those of the pairs that are alike.
-        """
-        self.tested = np.union1d(self.tested, keys_of(query, target))
-        self.links = merge_hits(self.links, found)
+    def add(self, query: np.ndarray, target: np.ndarray) -> None:
+        """Takes over new pairs that were aligned."""
+        self.tested.append(np.sort(keys_of(query, target)))
 
     def is_new(self, query: np.ndarray, target: np.ndarray) -> np.ndarray:
         """Which pairs were not aligned yet."""
         keys = keys_of(query, target)
-        at = np.minimum(np.searchsorted(self.tested, keys), max(len(self.tested) - 1, 0))
-        return self.tested[at] != keys if len(self.tested) else np.ones(len(keys), bool)
+        new = np.ones(len(keys), bool)
+        for tested in self.tested:
+            at = np.minimum(np.searchsorted(tested, keys), max(len(tested) - 1, 0))
+            new &= tested[at] != keys if len(tested) else True
+        return new
 
-
-def keys_of(query: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Pairs as single numbers, lower row first."""
-    low, high = np.minimum(query, target), np.maximum(query, target)
-    return low.astype(np.uint64) << np.uint64(32) | high.astype(np.uint64)
+    @property
+    def aligned(self) -> int:
+        """How many pairs were aligned."""
+        return sum(map(len, self.tested))
 
 
 def candidate_files(
@@ -86,8 +79,8 @@ def candidate_files(
 
 def find_links(
     letters: Letters, by: Likeness, files: Sequence[Path], *, executor: Executor | None
-) -> tuple[np.ndarray, Known]:
-    """Cluster of every row, and the pairs found alike: as many as connect what is alike.
+) -> tuple[np.ndarray, Hits, Known]:
+    """Cluster of every row, the pairs found alike (as many as connect what is alike), and all aligned.
 
     Args:
         letters: all rows, memory-mapped.
@@ -96,22 +89,17 @@ def find_links(
         executor: where pairs are aligned, None for this process.
     """
     known = Known()
-    rows = np.arange(len(letters))
-    partner = _best_partners(letters.lengths, files, known)
-    has = np.flatnonzero(partner >= 0)
-    has = has[np.argsort(partner[has], kind="stable")]
-    found = verified(has, partner[has], by, executor=executor, what="aligning with the nearest")
-    known.add(has, partner[has], found)
-    nearest = np.full(len(rows), -1, np.int64)
-    nearest[found.query] = found.target
-    labels = _stars(letters.lengths, nearest)
-    root = [components(len(rows), known.links.query, known.links.target)]
+    found = verified(*_best_partners(letters.lengths, files, known), by, executor=executor,
+                     what="aligning with the nearest")  # fmt: skip
+    labels = _stars(letters.lengths, found)
+    parts, root = [found], [components(len(letters), found.query, found.target)]
     for query, target in _waves(files, lambda a, b: root[0][a] != root[0][b], known):
         found = verified(query, target, by, executor=executor, what="aligning candidates")
-        known.add(query, target, found)
-        joined = components(len(rows), root[0][found.query], root[0][found.target])
-        root[0] = joined[root[0]]
-    return labels, known
+        known.add(query, target)
+        parts.append(found)
+        root[0] = components(len(letters), root[0][found.query], root[0][found.target])[root[0]]
+    root.clear()
+    return labels, merge_hits(*parts), known
 
 
 def find_crossing(
@@ -129,7 +117,7 @@ def find_crossing(
     parts = [NO_HITS]
     for query, target in _waves(files, lambda a, b: _crosses(split, a, b), known):
         found = verified(query, target, by, executor=executor, what="aligning across the split")
-        known.add(query, target, found)
+        known.add(query, target)
         parts.append(found)
     return merge_hits(*parts)
 
@@ -161,9 +149,12 @@ def _joined(held: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.n
     return query, target
 
 
-def _best_partners(lengths: np.ndarray, files: Sequence[Path], known: Known) -> np.ndarray:
-    """For each row the longer (of equals the earlier) row that shares most k-mers with it, -1 for none."""
-    best = np.full(len(lengths), -1, np.int64)
+def _best_partners(lengths: np.ndarray, files: Sequence[Path], known: Known) -> tuple[np.ndarray, np.ndarray]:
+    """Rows, and for each the longer (of equals the earlier) row that shares most k-mers with it.
+
+    Rows that share a partner follow each other; rows without any are left out. All become known.
+    """
+    best = np.full(len(lengths), -1, small_ints(len(lengths)))
     most = np.zeros(len(lengths), np.uint32)
     for path in files:
         a, b, counts = read_pairs(path)
@@ -177,18 +168,20 @@ def _best_partners(lengths: np.ndarray, files: Sequence[Path], known: Known) -> 
         member, centre, counts = member[first], centre[first], counts[first].astype(np.uint32)
         better = (counts > most[member]) | ((counts == most[member]) & (centre < best[member]))
         best[member[better]], most[member[better]] = centre[better], counts[better]
-    return best
+    rows = np.argsort(best, kind="stable")[np.count_nonzero(best < 0) :]
+    partners = best[rows].astype(np.int64)
+    known.add(rows, partners)
+    return rows, partners
 
 
-def _stars(lengths: np.ndarray, nearest: np.ndarray) -> np.ndarray:
+def _stars(lengths: np.ndarray, nearest: Hits) -> np.ndarray:
     """Clusters: from the longest row on, each joins the row nearest to it if that is a centre, or is one."""
+    order = np.lexsort((nearest.query, -lengths[nearest.query]))
     label = np.arange(len(lengths))
-    joins = np.flatnonzero(nearest >= 0)
-    joins = joins[np.lexsort((joins, -lengths[joins]))]
     joined = np.zeros(len(lengths), bool)
-    for start in range(0, len(joins), _LISTED):
-        rows = joins[start : start + _LISTED]
-        for row, centre in zip(rows.tolist(), nearest[rows].tolist()):
+    for start in range(0, len(order), _LISTED):
+        at = order[start : start + _LISTED]
+        for row, centre in zip(nearest.query[at].tolist(), nearest.target[at].tolist()):
             if not joined[centre]:
                 label[row] = centre
                 joined[row] = True

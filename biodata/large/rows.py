@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from biodata.large.audit import audit_sample
 from biodata.large.letters import Letters, open_letters, write_letters
-from biodata.large.links import Known, candidate_files, find_crossing, find_links, keys_of
+from biodata.large.links import Known, candidate_files, find_crossing, find_links
 from biodata.large.sketches import KMERS, kmer_length
 from biodata.large.verify import Likeness
 from biodata.similarity.search import LONG, Hits, merge_hits
@@ -40,14 +40,15 @@ class LargeRows:
         files = candidate_files(
             self._letters, self._by, of.work / "tmp" / "pass-0", seed=0, executor=of.executor
         )
-        labels, known = find_links(self._letters, self._by, files, executor=of.executor)
-        split = self._first(labels, known)
+        labels, links, known = find_links(self._letters, self._by, files, executor=of.executor)
+        split = self._first(labels, links, known)
+        del labels, links  # the split has them
         while True:
             more = find_crossing(split.split, self._by, files, known, executor=of.executor)
             if not len(more.query):
                 break
             split = repair_again(split, more, of.config)
-        info = split.info | {"search": split.info["search"] | {"pairs_aligned": len(known.tested)}}
+        info = split.info | {"search": split.info["search"] | {"pairs_aligned": known.aligned}}
         return replace(split, info=info)
 
     def audit(self, files: Sequence[Mapping[str, Any]], number: int) -> Audit:
@@ -62,15 +63,16 @@ class LargeRows:
         of, folder = self.of, self.of.work / "tmp" / f"pass-{number + 1}"
         write_letters(of.stages, self._folder, alphabet=of.alphabet, executor=of.executor)
         files = candidate_files(self._letters, self._by, folder, seed=number + 1, executor=of.executor)
-        known = Known(links=split.links, tested=np.sort(keys_of(split.links.query, split.links.target)))
+        known = Known()
+        known.add(split.links.query, split.links.target)
         more = find_crossing(split.split, self._by, files, known, executor=of.executor)
         return repair_again(split, merge_hits(leaks, more), of.config)
 
-    def _first(self, labels: np.ndarray, known: Known) -> Split:
+    def _first(self, labels: np.ndarray, links: Hits, known: Known) -> Split:
         of = self.of
         columns = read_columns(of.stages, of.config, alphabet=of.alphabet)
         count = pa.chunked_array([pa.nulls(len(labels), pa.large_string())])
-        rows = Rows(sequences=count, alphabet=of.alphabet, columns=columns, links=known.links,
+        rows = Rows(sequences=count, alphabet=of.alphabet, columns=columns, links=links,
                     workdir=of.work / "tmp")  # fmt: skip
         info = {"method": "k-mer sketches", "command": "", "version": "", "clustered_by_equality_only": 0}
         units = Units(labels=labels, whole=False, place=anywhere(len(labels)), info=info)

@@ -77,13 +77,24 @@ def cluster(
 def renumbered(labels: np.ndarray) -> np.ndarray:
     """Labels as 0, 1, 2, ... in the order of their first row.
 
+    Args:
+        labels: int64 [rows], 0 or more; memory grows with the largest, so they should be row numbers or so.
+
     >>> renumbered(np.array([7, 3, 7, 9]))
     array([0, 1, 0, 2])
     """
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first, kind="stable")] = np.arange(len(first))
-    return rank[inverse.reshape(-1)]
+    rows = len(labels)
+    rank = np.full(int(labels.max(initial=-1)) + 1, rows, small_ints(rows))
+    # of equal labels the last assignment stays: their first row
+    rank[labels[::-1]] = np.arange(rows - 1, -1, -1, dtype=rank.dtype)
+    used = np.flatnonzero(rank < rows)
+    rank[used[np.argsort(rank[used])]] = np.arange(len(used), dtype=rank.dtype)
+    return rank[labels].astype(np.int64)
+
+
+def small_ints(most: int) -> type[np.int32] | type[np.int64]:
+    """The type for numbers up to `most` that takes least memory: sets of ten million rows are worked on."""
+    return np.int32 if most < 1 << 31 else np.int64
 
 
 def _linclust(

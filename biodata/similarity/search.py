@@ -148,14 +148,29 @@ def search(
 
 def merge_hits(*parts: Hits) -> Hits:
     """Pairs of several sources, lower row first, each once with its highest identity, sorted."""
-    first = np.concatenate([np.minimum(p.query, p.target) for p in parts])
-    second = np.concatenate([np.maximum(p.query, p.target) for p in parts])
+    keys = np.concatenate([keys_of(p.query, p.target) for p in parts])
     identity = np.concatenate([p.identity for p in parts])
-    order = np.lexsort((-identity, second, first))
-    first, second, identity = first[order], second[order], identity[order]
-    new = np.ones(len(first), bool)
-    new[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
-    return Hits(first[new], second[new], identity[new])
+    order = np.lexsort((-identity, keys))
+    keys, identity = keys[order], identity[order]
+    new = np.ones(len(keys), bool)
+    new[1:] = keys[1:] != keys[:-1]
+    return Hits(*rows_of(keys[new]), identity[new])
+
+
+def keys_of(query: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Pairs of rows as single uint64, lower row first; rows below 2^32.
+
+    >>> rows_of(keys_of(np.array([5, 1]), np.array([2, 7])))
+    (array([2, 1]), array([5, 7]))
+    """
+    low, high = np.minimum(query, target), np.maximum(query, target)
+    return low.astype(np.uint64) << np.uint64(32) | high.astype(np.uint64)
+
+
+def rows_of(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and higher rows of `keys_of`, int64."""
+    low, high = keys >> np.uint64(32), keys & np.uint64((1 << 32) - 1)
+    return low.astype(np.int64), high.astype(np.int64)
 
 
 def select(hits: Hits, keep: np.ndarray) -> Hits:

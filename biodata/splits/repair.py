@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from biodata.similarity.cluster import renumbered
+from biodata.similarity.cluster import renumbered, small_ints
 from biodata.similarity.search import Hits, select
 
 
@@ -56,8 +56,9 @@ def join_clusters(labels: np.ndarray, links: Hits, *, most_rows: int, mode: str)
     members = np.bincount(root, minlength=clusters)
     joined = members > 1
     too_large = joined & ((sizes > most_rows) | (mode == "purge")) & (mode != "merge")
-    groups = np.where(too_large[component], clusters + labels, component)
-    return Groups(renumbered(groups), int(sizes.max(initial=0)), int(sizes[too_large].sum()),
+    apart = too_large[component]
+    component[apart] = clusters + labels[apart]
+    return Groups(renumbered(component), int(sizes.max(initial=0)), int(sizes[too_large].sum()),
                   int(too_large.sum()))  # fmt: skip
 
 
@@ -108,12 +109,12 @@ def components(nodes: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     >>> components(5, np.array([3, 1]), np.array([1, 4]))
     array([0, 1, 2, 1, 1])
     """
-    root = np.arange(nodes, dtype=np.int64)
+    root = np.arange(nodes, dtype=small_ints(nodes))
     while True:
         a, b = root[left], root[right]
         different = a != b
         if not different.any():
-            return root
+            return root.astype(np.int64)
         left, right = left[different], right[different]
         a, b = a[different], b[different]
         np.minimum.at(root, np.maximum(a, b), np.minimum(a, b))

@@ -8,7 +8,7 @@ outcome.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ __all__ = ["PURGED", "Split", "SplitConfig", "assign", "repair_again", "split_co
            "split_rows"]  # fmt: skip
 
 PURGED = -1
+_LISTED = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +151,7 @@ def assign(labels: np.ndarray, *, fractions: Sequence[float], seed: int) -> np.n
     filled = dict.fromkeys(wanted, 0)
     where = np.zeros(len(sizes), np.int8)
     left = len(order)
-    for label, size in zip(order.tolist(), sizes[order].tolist()):
+    for label, size in _numbers(order, sizes):
         empty = [number for number in wanted if not filled[number]]
         among = empty if len(empty) == left else wanted
         best = min(among, key=lambda number: (filled[number] + size) / target[number])
@@ -158,6 +159,13 @@ def assign(labels: np.ndarray, *, fractions: Sequence[float], seed: int) -> np.n
         filled[best] += size
         left -= 1
     return where[labels]
+
+
+def _numbers(order: np.ndarray, sizes: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Label and size in this order; few of them are Python numbers at a time."""
+    for start in range(0, len(order), _LISTED):
+        part = order[start : start + _LISTED]
+        yield from zip(part.tolist(), sizes[part].tolist())
 
 
 def split_counts(split: np.ndarray) -> dict[str, int]:
@@ -190,14 +198,7 @@ def _together(units: Units, rows: Rows, config: SplitConfig) -> Units:
     kept = kept_together(rows.columns, config.keep_together, len(rows.sequences))
     labels = join_labels(units.labels, kept)
     if not units.whole:
-        # Clusters that would chain the windows of many records into one unit stay apart: the search knows
-        # their similar pairs, too, and the repair purges.
-        size = np.bincount(labels)[labels]
-        of_clusters = np.bincount(labels, minlength=len(labels))
-        distinct = np.unique(np.stack([labels, units.labels]), axis=1)[0]
-        several = np.bincount(distinct, minlength=len(of_clusters))[labels] > 1
-        chained = several & (size > most_rows(config, len(labels)))
-        labels = renumbered(np.where(chained, labels.max(initial=0) + 1 + kept, labels))
+        labels = _unchained(labels, units.labels, kept, most_rows(config, len(labels)))
     place = units.place
     if (place >= 0).any():
         # a unit goes where its latest row must go
@@ -212,6 +213,24 @@ def _together(units: Units, rows: Rows, config: SplitConfig) -> Units:
     return replace(units, labels=labels, place=place, info=info)
 
 
+def _unchained(labels: np.ndarray, clusters: np.ndarray, kept: np.ndarray, most: int) -> np.ndarray:
+    """Labels without those that chain windows of many records: there only `kept` stays together.
+
+    The search knows the similar pairs of such clusters, too, and the repair purges.
+
+    Args:
+        labels: unit of every row after joining.
+        clusters: unit of every row before.
+        kept: rows that must never part.
+        most: rows that a unit of several clusters may have.
+    """
+    wide = labels.astype(np.uint64) << np.uint64(32)
+    pairs = np.unique(wide | clusters.astype(np.uint64)) >> np.uint64(32)
+    several = np.bincount(pairs.astype(np.int64), minlength=len(labels)) > 1
+    chained = (several & (np.bincount(labels, minlength=len(labels)) > most))[labels]
+    return renumbered(np.where(chained, labels.max(initial=0) + 1 + kept, labels))
+
+
 def _without_partner(rows: Rows) -> int:
     """Chains of a pair whose other chain is not there, for example because it equals an earlier row."""
     if "pair" not in rows.columns:
@@ -223,7 +242,9 @@ def _without_partner(rows: Rows) -> int:
 def _decide(split: Split, config: SplitConfig) -> Split:
     rows = len(split.units)
     free = split.place < 0
-    links = select(split.links, free[split.links.query] & free[split.links.target])
+    links = split.links
+    if not free.all():
+        links = select(links, free[links.query] & free[links.target])
     groups = join_clusters(split.units, links, most_rows=most_rows(config, rows), mode=config.repair)
     assigned = _place(split, groups.labels, config)
     if assigned is None:

@@ -18,10 +18,11 @@ from biodata.large import candidates, sketches
 from biodata.large import rows as large_rows
 from biodata.large.candidates import pairs_of
 from biodata.large.letters import write_letters
-from biodata.large.links import Known, candidate_files, find_crossing, find_links, keys_of
+from biodata.large.links import Known, candidate_files, find_crossing, find_links
 from biodata.large.sketches import Block, Pass, read_partition, sketch_block
 from biodata.large.verify import Likeness, verified
 from biodata.schema import SPLITS
+from biodata.similarity.search import keys_of
 from biodata.similarity.sketch import sketch_settings
 from biodata.splits.audit import AuditSettings, audit
 from biodata.splits.split import SplitConfig
@@ -73,13 +74,13 @@ def test_planted_relatives_of_every_identity_are_found(alphabet: str, tmp_path: 
     assert [letters.row(row).decode() for row in (0, 401, 799)] == [texts[0], texts[401], texts[799]]
     by = likeness(tmp_path, alphabet)
     files = candidate_files(letters, by, tmp_path / "pass", seed=0, executor=None)
-    labels, known = find_links(letters, by, files, executor=None)
+    labels, links, known = find_links(letters, by, files, executor=None)
     planted = keys_of(np.arange(0, 800, 2), np.arange(1, 800, 2))
-    found = np.isin(planted, keys_of(known.links.query, known.links.target))
+    found = np.isin(planted, keys_of(links.query, links.target))
     recall = {level: found[levels == level].mean() for level in np.unique(levels)}
     assert min(recall.values()) >= 0.98 and found.mean() >= 0.99, recall
-    assert len(known.links.query) == found.sum()  # and nothing else
-    assert len(known.tested) < 6 * len(texts)  # linear: a few alignments a row
+    assert len(links.query) == found.sum()  # and nothing else
+    assert known.aligned < 6 * len(texts)  # linear: a few alignments a row
     assert (labels[::2] == labels[1::2]).mean() >= 0.99
 
 
@@ -136,12 +137,14 @@ def test_crossing_pairs_are_found_whatever_connects_them(tmp_path: Path) -> None
     letters = write_letters(stages(tmp_path, texts), tmp_path / "letters", alphabet="dna")
     by = likeness(tmp_path, "dna")
     files = candidate_files(letters, by, tmp_path / "pass", seed=0, executor=None)
-    _, known = find_links(letters, by, files, executor=None)
-    assert len(known.links.query) == 2
+    _, links, known = find_links(letters, by, files, executor=None)
+    assert len(links.query) == 2
     more = find_crossing(np.array([0, 1, 2]), by, files, known, executor=None)
-    assert len(more.query) == 1 and len(known.links.query) == 3
+    assert len(more.query) == 1 and known.aligned == 3
     assert not len(find_crossing(np.array([0, 1, 2]), by, files, known, executor=None).query)
-    fresh = Known(links=known.links, tested=keys_of(known.links.query, known.links.target))
+    fresh = Known()
+    fresh.add(links.query, links.target)
+    fresh.add(more.query, more.target)
     assert not fresh.is_new(np.array([2, 0]), np.array([0, 1])).any()
 
 
