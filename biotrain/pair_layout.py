@@ -18,7 +18,8 @@ from torch import Tensor
 from biodata.errors import DataError
 from biotrain.layers.pair import Pair
 from biotrain.layout import from_hf, to_hf, to_hf_config
-from biotrain.models.electra import generator_config, pair_layouts
+from biotrain.models.electra import pair_layouts
+from biotrain.models.pair_config import generator_shape
 
 GENERATOR, WEIGHTS, CORRECTOR = "generator", "model.safetensors", "corrector.safetensors"
 _SHARED = ("tokens.", "positions.", "norm.")
@@ -68,7 +69,7 @@ def pair_files(model: Pair) -> dict[Path, dict[str, Tensor]]:
     config, state = model.config, model.state_dict()
     (judge, generator), (first, second) = split_pair(state), pair_layouts(config)
     files = {Path(WEIGHTS): to_hf(judge, config, layout=first)}
-    files[Path(GENERATOR, WEIGHTS)] = to_hf(generator, generator_config(config), layout=second)
+    files[Path(GENERATOR, WEIGHTS)] = to_hf(generator, generator_shape(config), layout=second)
     if model.corrects:
         files[Path(CORRECTOR)] = {"bias": state["corrector_bias"].detach().cpu()}
     return files
@@ -77,7 +78,7 @@ def pair_files(model: Pair) -> dict[Path, dict[str, Tensor]]:
 def generator_values(model: Pair) -> dict[str, Any]:
     """The generator's `config.json`."""
     layout = pair_layouts(model.config)[1]
-    return to_hf_config(generator_config(model.config), model.vocab_size, layout=layout)
+    return to_hf_config(generator_shape(model.config), model.vocab_size, layout=layout)
 
 
 def read_pair(model: Pair, read: Callable[[str], Mapping[str, Tensor]]) -> State:
@@ -94,7 +95,7 @@ def read_pair(model: Pair, read: Callable[[str], Mapping[str, Tensor]]) -> State
     (judge, generator), (first, second) = split_pair(like), pair_layouts(config)
     judge = from_hf(read(WEIGHTS), judge, config, layout=first)
     found = read(f"{GENERATOR}/{WEIGHTS}")
-    generator = from_hf(found, generator, generator_config(config), layout=second)
+    generator = from_hf(found, generator, generator_shape(config), layout=second)
     state = join_pair(judge, generator, like)
     if model.corrects:
         state["corrector_bias"] = read(CORRECTOR)["bias"].float()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from biotrain.layers.positions import RELATIVE_BUCKETS
 from biotrain.layers.scene import Scene, make_scene
 from biotrain.layers.transformer import Block, Transformer
 from biotrain.models.architecture import Style
@@ -51,6 +52,7 @@ class Generator(nn.Module):
         self.transform = nn.Linear(self.config.width, width)
         self.transform_norm = nn.LayerNorm(width, eps=config.norm_eps)
         self.bias = nn.Parameter(torch.empty(vocab_size))
+        self.relative = _relative(self.config)
 
     def forward(self, x: Tensor, scene: Scene, rows: Tensor) -> Tensor:
         """Embeddings [B, T, E] to [N, E], from which the output layer makes logits."""
@@ -79,6 +81,12 @@ class Pair(Transformer):
             if config.position == "learned":
                 self.position_change = nn.Embedding(config.context, width)
         self.project = _projection(width, config.width)
+        self.relative = _relative(config)
+
+    @property
+    def relative_table(self) -> Tensor | None:
+        """See `Transformer`; of the discriminator, its layers sharing it. The generator has its own."""
+        return None if self.relative is None else self.relative.weight
 
     def make_head(self, style: Style) -> None:
         """What judges tokens, instead of logits over the vocabulary; and the generator."""
@@ -115,7 +123,10 @@ class Pair(Transformer):
             documents: as above.
         """
         part = self.generator
-        scene = make_scene(part.config, ids, mask=mask, documents=documents, cache=None, routing=None)
+        table = None if part.relative is None else part.relative.weight
+        scene = make_scene(
+            part.config, ids, mask=mask, documents=documents, cache=None, routing=None, table=table
+        )
         positions = self.positions.weight if self.config.position == "learned" else None
         x = self.norm(_looked_up(ids, scene, self.tokens.weight, positions))
         return F.linear(part(x, scene, rows), self.tokens.weight, part.bias)
@@ -194,6 +205,10 @@ def draw(logits: Tensor, noise: Tensor) -> Tensor:
 def _pair(config: ModelConfig) -> PairConfig:
     assert config.pair is not None
     return config.pair
+
+
+def _relative(config: ModelConfig) -> nn.Embedding | None:
+    return nn.Embedding(RELATIVE_BUCKETS, config.heads) if config.position == "relative" else None
 
 
 def _projection(width: int, wanted: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Where a token stands: rotary embedding, ALiBi, places inside packed documents.
+"""Where a token stands: rotary embedding, ALiBi, relative biases, places inside packed documents.
 
 Shapes: B sequences, T tokens, H heads, d width of a head.
 """
@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+RELATIVE_BUCKETS, RELATIVE_FARTHEST = 32, 128
+"""Kinds of distance that have a bias of their own, and from where on all are alike (T5's)."""
 
 
 class Rope(NamedTuple):
@@ -65,6 +68,33 @@ def alibi_bias(places: Tensor, *, heads: int, new: int) -> Tensor:
     slopes = torch.tensor(alibi_slopes(heads), device=places.device)
     distance = (places[-new:, None] - places).abs()
     return -slopes[:, None, None] * distance
+
+
+def relative_buckets(distance: Tensor) -> Tensor:
+    """T5's 32 kinds of distance (Raffel et al., arXiv:1910.10683, section 2.1), 16 to either side: 0 to 7
+    tokens each for itself, then eight of equal ratio up to 128, the last for everything beyond.
+
+    Args:
+        distance: place of the key less place of the query, any shape.
+
+    >>> relative_buckets(torch.tensor([-200, -8, -1, 0, 1, 7, 8, 127])).tolist()
+    [15, 8, 1, 0, 17, 23, 24, 31]
+    """
+    half, near = RELATIVE_BUCKETS // 2, RELATIVE_BUCKETS // 4
+    size = distance.abs()
+    ratio = torch.log(size.clamp(min=1).double() / near) / math.log(RELATIVE_FARTHEST / near)
+    far = (near + (ratio * (half - near)).long()).clamp(max=half - 1)
+    return torch.where(size < near, size, far) + half * (distance > 0)
+
+
+def relative_bias(places: Tensor, table: Tensor) -> Tensor:
+    """A learned number for each kind of distance and head: [H, T, T].
+
+    Args:
+        places: [T].
+        table: [RELATIVE_BUCKETS, H].
+    """
+    return table[relative_buckets(places - places[:, None])].permute(2, 0, 1)
 
 
 def places_in_documents(documents: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from biotrain.layers.cache import Cache, States
 from biotrain.layers.documents import Documents, find_documents
-from biotrain.layers.positions import Rope, alibi_bias, places_in_documents, rope_table
+from biotrain.layers.positions import Rope, alibi_bias, places_in_documents, relative_bias, rope_table
 from biotrain.layers.routing import Routing
 from biotrain.layers.spans import Spans, find_spans
 from biotrain.models.config import ModelConfig
@@ -54,8 +54,9 @@ def make_scene(
     documents: Tensor | None,
     cache: Cache | States | None,
     routing: Routing | None,
+    table: Tensor | None = None,
 ) -> Scene:
-    """See `Transformer.hidden` for the arguments."""
+    """See `Transformer.hidden` for the arguments; `table` [RELATIVE_BUCKETS, H] holds relative biases."""
     start = 0 if cache is None else cache.length
     places = torch.arange(start, start + ids.shape[1], device=ids.device)
     if documents is not None:
@@ -84,6 +85,9 @@ def make_scene(
         every = torch.arange(start + ids.shape[1], device=ids.device)
         slopes = alibi_bias(every, heads=config.heads, new=ids.shape[1])
         bias = slopes if bias is None else slopes.masked_fill(~bias, -torch.inf)
+    if table is not None:
+        added = relative_bias(torch.arange(ids.shape[1], device=ids.device), table)
+        bias = added if bias is None else added.masked_fill(~bias, -torch.inf)
     return Scene(places, is_causal, bias, rope, cache, routing, mask)
 
 

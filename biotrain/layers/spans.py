@@ -46,7 +46,7 @@ def find_spans(config: ModelConfig, documents: Tensor, mask: Tensor | None) -> S
         mask: [B, T], True at real tokens; `None` = all.
     """
     on_cpu = documents.device.type == "cpu"
-    if config.position == "alibi" or not (on_cpu or _kernel_serves(config, documents.device)):
+    if config.position in ("alibi", "relative") or not (on_cpu or _kernel_serves(config, documents.device)):
         return None
     begins = torch.ones_like(documents, dtype=torch.bool)
     begins[:, 1:] = documents[:, 1:] != documents[:, :-1]

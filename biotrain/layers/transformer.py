@@ -91,6 +91,11 @@ class Transformer(nn.Module):
         return not self.config.bidirectional
 
     @property
+    def relative_table(self) -> Tensor | None:
+        """Relative biases [RELATIVE_BUCKETS, H] of a model with such positions."""
+        return None
+
+    @property
     def bounded(self) -> bool:
         """Whether more tokens than the context cannot be read."""
         return True
@@ -158,7 +163,10 @@ class Transformer(nn.Module):
         stop = ids.shape[1] + (0 if cache is None else cache.length)
         if stop > self.config.context and self.bounded:
             raise ConfigError(f"{stop} tokens are more than the model's context of {self.config.context}")
-        scene = make_scene(self.config, ids, mask=mask, documents=documents, cache=cache, routing=routing)
+        scene = make_scene(
+            self.config, ids, mask=mask, documents=documents, cache=cache, routing=routing,
+            table=self.relative_table,
+        )  # fmt: skip
         x = self._embed(ids, scene)
         for layer, block in enumerate(self.blocks):
             x = block(x, scene, layer)

@@ -1,8 +1,9 @@
 """Discriminator or generator written by seqloom; needs torch and transformers, nothing of seqloom.
 
-This file lies beside the weights of an ELECTRA or METRO pair with rotary or ALiBi positions. Load with
-`AutoModelForPreTraining` (the discriminator; logits of "this token was replaced"), `AutoModelForMaskedLM`
-(the generator, in its own folder) or `AutoModel` by `.from_pretrained(folder, trust_remote_code=True)`.
+This file lies beside the weights of an ELECTRA or METRO pair with rotary, ALiBi or relative positions. Load
+with `AutoModelForPreTraining` (the discriminator; logits of "this token was replaced"),
+`AutoModelForMaskedLM` (the generator, in its own folder) or `AutoModel` by
+`.from_pretrained(folder, trust_remote_code=True)`.
 """
 
 import math
@@ -48,6 +49,13 @@ def alibi_slopes(heads):
     power = 2 ** int(math.log2(heads))
     slopes = [2 ** (-8 * i / power) for i in range(1, power + 1)]
     return slopes + [2 ** (-4 * (2 * j - 1) / power) for j in range(1, heads - power + 1)]
+
+
+def relative_buckets(distance):
+    """T5's kinds of distance: 8 near ones to either side, then 8 of equal ratio up to 128."""
+    size = distance.abs()
+    far = 8 + (torch.log(size.clamp(min=1).double() / 8) / math.log(16) * 8).long()
+    return torch.where(size < 8, size, far.clamp(max=15)) + 16 * (distance > 0)
 
 
 def make_norm(config, width):
@@ -121,6 +129,8 @@ class SeqloomElectraModel(SeqloomElectraPreTrainedModel):
         if config.seqloom["position"] == "learned":
             self.positions = nn.Embedding(config.max_position_embeddings, width)
         self.norm = make_norm(config, width)
+        if config.seqloom["position"] == "relative":
+            self.relative = nn.Embedding(32, config.num_attention_heads)
         same = width == config.hidden_size
         self.project = nn.Identity() if same else nn.Linear(width, config.hidden_size)
         self.blocks = nn.ModuleList(SeqloomElectraBlock(config) for _ in range(config.num_hidden_layers))
@@ -161,11 +171,15 @@ class SeqloomElectraModel(SeqloomElectraPreTrainedModel):
     def bias(self, ids, mask):
         """What may be seen, as True or a number to add, [B or 1, H or 1, 1 or T, T]; None = everything."""
         allowed = None if mask is None else mask.bool()[:, None, None, :]
-        if self.config.seqloom["position"] != "alibi":
+        if self.config.seqloom["position"] not in ("alibi", "relative"):
             return allowed
         every = torch.arange(ids.shape[1], device=ids.device)
-        slopes = torch.tensor(alibi_slopes(self.config.num_attention_heads), device=ids.device)
-        bias = (-slopes[:, None, None] * (every[:, None] - every).abs())[None]
+        distance = every - every[:, None]
+        if self.config.seqloom["position"] == "relative":
+            bias = self.relative(relative_buckets(distance)).permute(2, 0, 1)[None]
+        else:
+            slopes = torch.tensor(alibi_slopes(self.config.num_attention_heads), device=ids.device)
+            bias = (-slopes[:, None, None] * distance.abs())[None]
         return bias if allowed is None else bias.masked_fill(~allowed, float("-inf"))
 
 

@@ -112,7 +112,7 @@ class ModelConfig:
     context: int = field(
         default=512, metadata={"help": "most tokens of a sequence, special tokens included; 2 or more"}
     )
-    position: Literal["auto", "learned", "rope", "alibi", "fixed", "none"] = field(
+    position: Literal["auto", "learned", "rope", "alibi", "relative", "fixed", "none"] = field(
         default="auto", metadata={"help": "how places are known; auto = learned, or rope in llama and moe"}
     )
     rope_base: float | None = field(

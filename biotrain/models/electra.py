@@ -25,7 +25,7 @@ from biotrain.models.architecture import (
 from biotrain.models.config import ModelConfig
 from biotrain.models.pair_config import PairConfig, complete_pair, generator_shape, pair_size
 
-PAIR_POSITIONS = ("learned", "rope", "alibi")
+PAIR_POSITIONS = ("learned", "rope", "alibi", "relative")
 PAIR_STYLE = Style(norm="layer", bias=True, feed_forward="gelu", post_norm=True)
 OWN = Modeling("modeling_electra", "SeqloomElectra", "seqloom_electra")
 
@@ -139,13 +139,6 @@ def pair_layouts(config: ModelConfig) -> tuple[HfLayout, HfLayout]:
     """Of discriminator and generator."""
     native = DISCRIMINATOR.fits(config)
     return (DISCRIMINATOR, GENERATOR) if native else (OWN_DISCRIMINATOR, OWN_GENERATOR)
-
-
-def generator_config(config: ModelConfig) -> ModelConfig:
-    """The generator alone, as the discriminator of a pair is described."""
-    assert config.pair is not None
-    shape, width = generator_shape(config), config.pair.embedding_width
-    return replace(shape, name="electra", pair=PairConfig(embedding_width=width))
 
 
 def kept_by_pair(config: ModelConfig) -> int:

@@ -2,7 +2,7 @@
 
 The generator has a third of the discriminator's layers (METRO-T0's base: 4 of 12) and no dropout, so that one
 pass serves its loss and the draw. The corrector finds the right token at masked places by a simple head;
-COCO-LM's copy mechanism and contrastive loss are left out, as in METRO. So are relative position biases.
+COCO-LM's copy mechanism and contrastive loss are left out, as in METRO. METRO-T0's positions are `relative`.
 """
 
 from __future__ import annotations

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from biotrain.models.config import ModelConfig
 
 
+RELATIVE_BUCKETS = 32
+"""Of `biotrain.layers.positions`, which needs torch."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairConfig:
     """The generator of models `electra` and `metro`; what is 0 is filled by the model's rule.
@@ -84,13 +88,13 @@ def complete_pair(config: ModelConfig, *, width: int, layers: int, dropout: floa
 
 
 def generator_shape(config: ModelConfig) -> ModelConfig:
-    """The generator's blocks as a shape of model `bert`."""
+    """The generator alone, as the discriminator of a pair is described."""
     pair = config.pair
     assert pair is not None and pair.generator_dropout is not None
     return replace(
         config,
-        name="bert",
-        pair=None,
+        name="electra",
+        pair=replace(pair, disentangled=False),
         layers=pair.generator_layers,
         width=pair.generator_width,
         heads=pair.generator_heads,
@@ -104,9 +108,10 @@ def pair_size(config: ModelConfig, vocab_size: int, *, corrects: bool) -> Size:
     """Closed form of generator and discriminator, which a token passes both.
 
     With embeddings of width e over V tokens and C places: V e + C e and a norm 2 e, both once more where
-    disentangled. A discriminator of L blocks of width d, inner width f: L (4 d^2 + 2 d f + 9 d + f), e d + d
-    when e differs from d, and a head of d^2 + 2 d + 1. A generator alike but for its head: from its width g
-    to e, a norm and a bias, g e + 3 e + V. A corrector has a bias, V.
+    disentangled; with relative positions 32 numbers for each head instead of C e. A discriminator of L blocks
+    of width d, inner width f: L (4 d^2 + 2 d f + 9 d + f), e d + d when e differs from d, and a head of
+    d^2 + 2 d + 1. A generator alike but for its head: from its width g to e, a norm and a bias,
+    g e + 3 e + V. A corrector has a bias, V.
 
     Args:
         config: with the group `pair`.
@@ -118,6 +123,7 @@ def pair_size(config: ModelConfig, vocab_size: int, *, corrects: bool) -> Size:
     e, d, g = pair.embedding_width, config.width, shape.width
     places = config.context * e if config.position == "learned" else 0
     tables = (vocab_size * e + places) * (1 + pair.disentangled)
+    tables += RELATIVE_BUCKETS * (config.heads + shape.heads) if config.position == "relative" else 0
     project = (e * d if e != d else 0) + (e * g if e != g else 0)
     blocks = sum(m.layers * (4 * m.width**2 + 2 * m.width * m.ffn) for m in (config, shape))
     biases = sum(m.layers * (9 * m.width + m.ffn) for m in (config, shape))

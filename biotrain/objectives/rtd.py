@@ -2,9 +2,10 @@
 
 A generator predicts masked tokens. Tokens drawn from what it predicts take the places of the masks, and a
 discriminator says for every token whether it is the original one; a right guess counts as original. METRO's
-discriminator also says at the masked places which token is the right one. Nothing flows back through the
-draw. The loss is the generator's, plus 50 times the discriminator's over all real tokens, plus the
-corrector's.
+discriminator also says at the masked places which token is the right one; METRO-T0 weighs each of these by
+the probability, without a gradient, that it was replaced (its code: `weighted_lm_loss`). Nothing flows back
+through the draw. The loss is the generator's, plus 50 times the discriminator's over all real tokens, plus
+the corrector's.
 
 Shapes: B rows, T tokens, N masked tokens.
 """
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from biodata.errors import ConfigError
 from biotrain.objectives import Batch, Predict, Prepared, Sums, Term
 from biotrain.objectives.config import ObjectiveConfig
 from biotrain.objectives.mlm import MaskedLM
@@ -49,8 +51,15 @@ class ReplacedTokens(Prediction):
         }
 
     def attach(self, model: nn.Module) -> None:
-        """Sees whether there is a corrector."""
-        if getattr(model, "corrects", False):
+        """Sees whether there is a corrector.
+
+        Raises:
+            ConfigError: settings of one, and there is none.
+        """
+        if not getattr(model, "corrects", False):
+            if self.weights.corrector_by_doubt:
+                raise ConfigError("corrector_by_doubt needs a corrector: take model 'metro'")
+        else:
             self.terms = {**self.terms, "corrector": Term("targets", self.weights.corrector_weight)}
 
     def prepare(self, ids: Tensor, mask: Tensor, generator: torch.Generator) -> Prepared:
@@ -74,7 +83,10 @@ class ReplacedTokens(Prediction):
         )
         losses = [generated, judged]
         if found.corrected is not None:
-            losses.append(F.cross_entropy(found.corrected.float(), batch.targets, reduction="sum"))
+            each = F.cross_entropy(found.corrected.float(), batch.targets, reduction="none")
+            if self.weights.corrector_by_doubt:
+                each = each * verdicts[batch.rows].detach().sigmoid()
+            losses.append(each.sum())
         right = (logits.argmax(-1) == batch.targets).sum()
         counts = torch.stack((right, right.new_tensor(len(batch.targets)))).float()
         notes = torch.cat((counts, histogram(verdicts.detach()[real], is_replaced[real])))

@@ -27,6 +27,12 @@ class RtdConfig:
         metadata={"help": "rtd with model metro: weight of finding the right token again, >= 0"},
     )
 
+    corrector_by_doubt: bool = field(
+        default=False,
+        metadata={"help": "rtd with model metro: weigh each masked token of the corrector by the "
+                          "discriminator's probability that it was replaced (METRO-T0)"},
+    )  # fmt: skip
+
     def __post_init__(self) -> None:
         for name in ("generator_weight", "discriminator_weight", "corrector_weight"):
             check_range(f"objective {name}", getattr(self, name), low=0)

@@ -23,6 +23,8 @@ from biotrain.generate import generate
 from biotrain.generate_config import GenerateConfig
 from biotrain.lanes import Lanes
 from biotrain.layers.pair import Pair, draw
+from biotrain.layers.positions import relative_buckets
+from biotrain.layers.scene import make_scene
 from biotrain.loop import train
 from biotrain.losses.xe import CrossEntropy
 from biotrain.models import ModelConfig, build_model, count_parameters
@@ -39,6 +41,8 @@ PAIRS = [
     ("electra", "learned", PairConfig(embedding_width=12, disentangled=True)),
     ("metro", "learned", PairConfig()),
     ("metro", "alibi", PairConfig(disentangled=True)),
+    ("metro", "relative", PairConfig()),
+    ("electra", "relative", PairConfig(generator_width=16, generator_heads=2, disentangled=True)),
 ]
 
 
@@ -104,6 +108,55 @@ def test_bf16_is_near_and_every_parameter_has_a_gradient(name: str, position: st
                 if part is not None)  # fmt: skip
     total.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_distances_fall_into_the_buckets_of_t5() -> None:
+    t5 = pytest.importorskip("transformers.models.t5.modeling_t5")
+    distance = torch.arange(-400, 401)
+    theirs = t5.T5Attention._relative_position_bucket(distance, num_buckets=32, max_distance=128)
+    assert torch.equal(relative_buckets(distance), theirs)
+
+
+def test_relative_biases_are_added_to_the_scores_of_every_layer() -> None:
+    """Attention by hand, in float64; each of the two models has a table of its own."""
+    model, (ids, masked, _) = pair_of("metro", "relative", PairConfig()).double(), rows_of(2, 20)
+    table = model.relative_table
+    assert table is not None and table.shape == (32, 4)
+    bias = table[relative_buckets(torch.arange(20) - torch.arange(20)[:, None])].permute(2, 0, 1)
+    x = model._embed(ids, make_scene(model.config, ids, mask=None, documents=None, cache=None, routing=None))
+    for block in model.blocks:
+        q, k, v = block.attention.qkv(x).view(2, 20, 3, 4, 8).permute(2, 0, 3, 1, 4)
+        weights = (q @ k.mT / 8**0.5 + bias).softmax(-1)
+        x = block.norm1(x + block.attention.out((weights @ v).transpose(1, 2).flatten(2)))
+        x = block.norm2(x + block.mlp(x, None))
+    torch.testing.assert_close(model.hidden(ids), x)
+    before, other = model.generated(ids, masked), model.hidden(ids)
+    with torch.no_grad():
+        table.add_(torch.randn(table.shape).double())
+    assert torch.equal(model.generated(ids, masked), before) and not torch.allclose(model.hidden(ids), other)
+
+
+def test_the_corrector_is_weighed_by_doubt() -> None:
+    """sum over masked of sigmoid(verdict) x cross-entropy, without a gradient through the weight."""
+    model, (ids, masked, noise) = pair_of("metro", "learned", PairConfig()), rows_of(2, 20)
+    batch = Batch(ids, None, masked, ids[masked], by_token={"noise": noise})
+    losses, gradients = [], []
+    for by_doubt in (False, True):
+        objective = build_objective(
+            ObjectiveConfig(name="rtd", rtd=RtdConfig(corrector_by_doubt=by_doubt)), vocab_size=30
+        )
+        objective.attach(model)
+        found = objective.losses(model, CrossEntropy(), batch).losses
+        losses.append(found)
+        gradients.append(torch.autograd.grad(found[2], model.verdict.weight, retain_graph=True)[0])
+    judged = model(ids, rows=masked, noise=noise[masked])
+    each = torch.nn.functional.cross_entropy(judged.corrected, ids[masked], reduction="none")
+    doubt = 1 / (1 + torch.exp(-judged.verdicts[masked]))
+    torch.testing.assert_close(losses[0][2], each.sum())
+    torch.testing.assert_close(losses[1][2], (doubt * each).sum())
+    assert torch.equal(losses[0][:2], losses[1][:2]) and not any(g.any() for g in gradients)
+    with pytest.raises(ConfigError, match="corrector_by_doubt needs a corrector: take model 'metro'"):
+        objective.attach(pair_of("electra", "learned", PairConfig()))
 
 
 def test_draws_have_the_generator_s_probabilities() -> None:
@@ -272,6 +325,7 @@ def test_a_run_logs_both_models_and_resumes_exactly(
         ({"name": "electra", "tie_embeddings": False}, "rtd", "shares its embeddings"),
         ({"name": "metro", "pair": PairConfig(embedding_width=16)}, "rtd", "must be its width"),
         ({"name": "electra", "pair": PairConfig(generator_heads=3)}, "rtd", "width 64 is not divisible"),
+        ({"name": "gpt2", "position": "relative"}, "clm", "model 'gpt2' has no position 'relative'"),
         ({"name": "gpt2", "pair": PairConfig()}, "clm", "'gpt2' has no option pair"),
     ],
 )  # fmt: skip
