@@ -21,6 +21,20 @@ _REGIONS = {"fwr1": 6, "cdr1": 3, "fwr2": 5, "cdr2": 3, "fwr3": 9, "cdr3": 5, "f
 _SMILES = ("CCO", "c1ccccc1", "CC(=O)O", "C1CCCCC1", "c1ccncc1", "CCN", "C1CCNCC1", "CC#N", "c1ccoc1", "CS")
 
 
+def task(folder: Path, text: str, **files: str) -> Path:
+    """A task file named `t`, and files beside it; `__` in a name stands for a dot."""
+    for name, content in files.items():
+        (folder / name.replace("__", ".")).write_text(content)
+    path = folder / "t.yaml"
+    path.write_text("name: t\n" + text)
+    return path
+
+
+def table(head: str, *rows: str) -> str:
+    """A table of text from its lines."""
+    return "\n".join([head, *rows]) + "\n"
+
+
 def make_files(config: TaskConfig, folder: Path) -> None:
     """Writes the files of a task into a folder, `N` rows each."""
     rng = np.random.default_rng(len(config.name))
