@@ -37,6 +37,7 @@ from bioeval.backends.windows import Window
 from bioeval.metrics.calibration import FeatureSets, calibrate, random_splits
 from bioeval.metrics.protocol import Metric
 from bioeval.metrics.sequence_set import SequenceSet
+from bioeval.probes.finetune import FineTune
 from bioeval.protocols import KINDS, Part, Probe
 from bioeval.scores import metrics_for, score
 from bioeval.tasks import load_task

@@ -60,20 +60,22 @@ def choose(search: Search, fit: Callable[[Setting], Predict], validation: Part) 
             numbers were fitted) and `notes`.
         validation: rows that only this routine scores.
     """
-    found: list[tuple[float, dict[str, Any], Predict]] = []
-    for setting in search.settings():
+    sign, best = -1 if search.metric in LOWER_IS_BETTER else 1, -np.inf
+    value, chosen, kept, settings = np.nan, dict[str, Any](), None, search.settings()
+    for setting in settings:
         predict = fit(setting)
-        value = score(search.metric, validation.y, predict(validation))
-        found.append((value, setting, predict))
-    sign = -1 if search.metric in LOWER_IS_BETTER else 1
-    ranked = [-np.inf if np.isnan(value) else sign * value for value, _, _ in found]
-    value, setting, predict = found[int(np.argmax(ranked))]
+        found = score(search.metric, validation.y, predict(validation))
+        # Only the best is held: it may be a whole model.
+        if kept is None or (not np.isnan(found) and sign * found > best):
+            value, chosen, kept = found, setting, predict
+            best = -np.inf if np.isnan(found) else sign * found
+    assert kept is not None
     return Fitted(
-        validation=value, predict=predict, cost=getattr(predict, "parameters", 0),
+        validation=value, predict=kept, cost=getattr(kept, "parameters", 0),
         settings={
-            "probe": search.probe, **setting, "grid": {k: list(v) for k, v in search.grid.items()},
-            "settings_tried": len(found), "at_edge": _at_edge(search, setting), "seed": search.seed,
-            "chosen_on": "validation", "fitted_on": "train", **search.notes, **getattr(predict, "notes", {}),
+            "probe": search.probe, **chosen, "grid": {k: list(v) for k, v in search.grid.items()},
+            "settings_tried": len(settings), "at_edge": _at_edge(search, chosen), "seed": search.seed,
+            "chosen_on": "validation", "fitted_on": "train", **search.notes, **getattr(kept, "notes", {}),
         },
     )  # fmt: skip
 
