@@ -12,7 +12,12 @@ import pyarrow.parquet as pq
 from biodata.errors import ConfigError, DataError
 from biodata.files import fingerprint, read_json, sha256_file
 from biodata.io.fasta import read_fasta
-from bioeval.metrics.sequence_set import SequenceSet
+from bioeval.metrics.sequence_set import CHARACTERS, NUCLEOTIDES, RESIDUES, SequenceSet
+
+_LETTERS = {
+    "nucleotide": NUCLEOTIDES, "dna": NUCLEOTIDES, "rna": NUCLEOTIDES, "protein": RESIDUES,
+    "smiles": CHARACTERS, "selfies": CHARACTERS,
+}  # fmt: skip
 
 
 class Loaded(NamedTuple):
@@ -29,18 +34,56 @@ class Loaded(NamedTuple):
     families: np.ndarray | None
 
 
-def read_set(path: Path, *, split: str, limit: int, seed: int) -> Loaded:
-    """Reads nucleotide sequences.
+def letters_of(path: Path, split: str, alphabet: str) -> str:
+    """The letters of the sequences of an input (`bioeval.metrics.sequence_set`).
+
+    Args:
+        path: see `read_set`.
+        split: of a dataset folder.
+        alphabet: `nucleotide`, `protein`, `smiles`, or `auto`: the column `alphabet` of Parquet and datasets,
+            nucleotides where there is none.
+
+    Raises:
+        ConfigError: no such file or folder.
+        DataError: rows of several alphabets, or of one whose sequences no metric knows.
+    """
+    if alphabet != "auto":
+        return _LETTERS[alphabet]
+    found = sorted({a for a in _alphabets(Path(path), split) if a is not None}) or ["nucleotide"]
+    kinds = {_LETTERS.get(name) for name in found}
+    if len(kinds) > 1 or None in kinds:
+        raise DataError(f"sequences of the alphabets {', '.join(found)}", where=path,
+                        hint=f"one of these at a time: {', '.join(_LETTERS)}")  # fmt: skip
+    return _LETTERS[found[0]]
+
+
+def _alphabets(path: Path, split: str) -> list[str | None]:
+    shards = sorted((path / "data").glob(f"{split}-*.parquet")) if path.is_dir() else [path]
+    found: list[str | None] = []
+    for shard in shards:
+        if shard.is_file() and _is_parquet(shard) and "alphabet" in pq.read_schema(shard).names:
+            found += pq.read_table(shard, columns=["alphabet"])["alphabet"].unique().to_pylist()
+    return found
+
+
+def _is_parquet(path: Path) -> bool:
+    with open(path, "rb") as handle:
+        return handle.read(4) == b"PAR1"
+
+
+def read_set(path: Path, *, split: str, limit: int, seed: int, letters: str = NUCLEOTIDES) -> Loaded:
+    """Reads sequences.
 
     Args:
         path: FASTA of any compression, Parquet with a column `sequence`, or a dataset folder.
         split: which split of a dataset folder: `train`, `validation` or `test`.
         limit: at most so many sequences, drawn at random without replacement, in file order; 0 takes all.
         seed: of that draw.
+        letters: the alphabet (`bioeval.metrics.sequence_set`).
 
     Raises:
         ConfigError: no such file or folder.
-        DataError: no sequences, or letters that are no nucleotides.
+        DataError: no sequences, or letters that the alphabet lacks.
     """
     table = _read_table(Path(path), split)
     total = table.num_rows
@@ -49,7 +92,8 @@ def read_set(path: Path, *, split: str, limit: int, seed: int) -> Loaded:
         table = table.take(rows)
     sequences = ["".join(text.split()) for text in table["sequence"].to_pylist()]
     families = table["cluster"].to_numpy() if table["cluster"].null_count == 0 else None
-    return Loaded(SequenceSet.from_strings(sequences, table["id"].to_pylist(), where=path), total, families)
+    ids = table["id"].to_pylist()
+    return Loaded(SequenceSet.from_strings(sequences, ids, letters=letters, where=path), total, families)
 
 
 def input_fingerprint(path: Path) -> dict[str, str]:
@@ -70,9 +114,7 @@ def _read_table(path: Path, split: str) -> pa.Table:
         if not shards:
             raise DataError(f"no data/{split}-*.parquet here", where=path, hint="is this a dataset folder?")
         return pa.concat_tables([_read_parquet(shard) for shard in shards])
-    with open(path, "rb") as handle:
-        parquet = handle.read(4) == b"PAR1"
-    return _read_parquet(path) if parquet else _read_fasta(path)
+    return _read_parquet(path) if _is_parquet(path) else _read_fasta(path)
 
 
 def _read_parquet(path: Path) -> pa.Table:

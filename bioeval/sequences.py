@@ -3,86 +3,35 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from biodata.codon import genetic_code
-from biodata.errors import ConfigError, DataError
+from biodata.errors import DataError
 from biodata.files import write_json
 from biodata.progress import progress
 from bioeval.metrics import METRICS
 from bioeval.metrics.calibration import FeatureSets, calibrate, random_splits, usable_families
-from bioeval.metrics.kmer import MAX_K, WINDOWS_PER_KMER, KmerDivergence
+from bioeval.metrics.kmer import WINDOWS_PER_KMER
 from bioeval.metrics.nearest import NearestIdentity, nearest_method
 from bioeval.metrics.orf import orf_checks
 from bioeval.metrics.protocol import Metric
-from bioeval.metrics.sequence_set import SequenceSet
-from bioeval.sequence_inputs import Loaded, input_fingerprint, read_set
+from bioeval.metrics.sequence_set import NUCLEOTIDES, SequenceSet
+from bioeval.metrics.setting import NotApplicableError, Setting
+from bioeval.screening import NOT_SCREENED, screen
+from bioeval.sequence_config import SequencesConfig
+from bioeval.sequence_inputs import Loaded, input_fingerprint, letters_of, read_set
+from bioeval.sequence_memory import find_canaries
 from bioeval.sequence_pictures import draw_pictures
+
+__all__ = ["Inputs", "SequencesConfig", "evaluate_sequences"]
 
 RESULTS_FILE, PICTURES_FILE = "results.json", "pictures.json"
 MIN_GENERATED, MIN_REFERENCE = 2, 4
 CODING_SHARE = 0.5
 """A reference of which at least this share are valid open reading frames is taken for coding sequences."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SequencesConfig:
-    """What is compared with what, and how finely."""
-
-    generated: Path = field(metadata={"help": "generated sequences: FASTA, Parquet or dataset folder"})
-    reference: Path = field(
-        metadata={"help": "held-out natural sequences: FASTA, Parquet or dataset folder (its test split)"}
-    )
-    train: Path | None = field(
-        default=None,
-        metadata={
-            "help": "training sequences, to see copying: FASTA, Parquet or dataset folder (its train split)"
-        },
-    )
-    out: Path = field(metadata={"help": "folder for results.json and pictures.json"})
-    metrics: tuple[str, ...] = field(
-        default=tuple(METRICS), metadata={"help": "families of metrics: " + ", ".join(METRICS)}
-    )
-    kmers: tuple[int, ...] = field(
-        default=(1, 2, 3, 4, 5, 6),
-        metadata={"help": f"k of the k-mer divergences, each 1 to {MAX_K} letters"},
-    )
-    alpha: float = field(default=0.5, metadata={"help": "pseudo-count a k-mer or codon, above 0"})
-    strands: Literal["given", "both"] = field(
-        default="given",
-        metadata={"help": "k-mers and chaos game of the strand given, or of both (genomic pieces)"},
-    )
-    coding: Literal["auto", "yes", "no"] = field(
-        default="auto", metadata={"help": "codon usage and reading frames: auto looks at the reference"}
-    )
-    table: int = field(default=1, metadata={"help": "NCBI translation table, by number"})
-    resamples: int = field(default=200, metadata={"help": "random splits of each null, at least 20"})
-    persistence_points: int = field(default=2000, metadata={"help": "points a chaos-game cloud, at least 10"})
-    persistence_resamples: int = field(
-        default=25, metadata={"help": "random splits of the persistence null, at least 20"}
-    )
-    max_sequences: int = field(
-        default=1000, metadata={"help": "sequences drawn of the generated and of the reference, 0 takes all"}
-    )
-    max_train: int = field(default=20000, metadata={"help": "training sequences drawn, 0 takes all"})
-    seed: int = field(default=0, metadata={"help": "of every random draw, 0 or more"})
-
-    def __post_init__(self) -> None:
-        for name in self.metrics:
-            METRICS.resolve(name)
-        genetic_code(self.table)
-        for k in self.kmers:
-            KmerDivergence(k=k, alpha=self.alpha)
-        for name, least in (("resamples", 20), ("persistence_resamples", 20), ("persistence_points", 10),
-                            ("max_sequences", 0), ("max_train", 0), ("seed", 0)):  # fmt: skip
-            if getattr(self, name) < least:
-                raise ConfigError(
-                    f"{name} = {getattr(self, name)} is out of range, allowed: at least {least}"
-                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,20 +55,26 @@ def evaluate_sequences(config: SequencesConfig) -> dict[str, Any]:
 
     Returns:
         What `results.json` holds: `metrics{name: {value, unit, null_lo, null_hi, ...}}` (see
-        `bioeval.metrics.calibration.calibrate`), `nearest_training_identity{median, max, ...}` as fractions,
-        `n_generated`, `n_reference`, `n_train` (sequences used), `coding`, `null` (whether halves are
-        made of whole families or of single sequences), `settings`, `inputs`, `warnings`.
+        `bioeval.metrics.calibration.calibrate`), `not_run{family: reason}`,
+        `nearest_training_identity{median, max, ...}` as fractions, `canaries`, `screening{status, ...}`
+        (see `bioeval.screening.screen`), `n_generated`, `n_reference`, `n_train` (sequences used), `coding`,
+        `null` (whether halves are made of whole families or of single sequences), `settings`, `inputs`,
+        `warnings`.
 
     Raises:
         ConfigError: an input does not exist.
-        DataError: fewer than 2 generated or 4 reference sequences, or letters that are no nucleotides.
+        DataError: fewer than 2 generated or 4 reference sequences, or letters that the alphabet lacks.
+        SeqloomError: the screener failed or said nothing that can be understood.
     """
     inputs, found = _read(config)
-    metrics = _build_metrics(config, inputs)
+    screening = NOT_SCREENED if config.screen is None else _screened(config, inputs)
+    metrics, not_run = build_metrics(config, inputs)
     features, results = _measure(config, metrics, inputs)
     out = {
-        "metrics": results,
+        "metrics": results, "not_run": not_run,
         "nearest_training_identity": _nearest(metrics, features, inputs),
+        "canaries": find_canaries(config.canaries, inputs.generated) if config.canaries else None,
+        "screening": screening,
         "n_generated": len(inputs.generated), "n_reference": len(inputs.reference),
         "n_train": len(inputs.train) if inputs.train is not None else 0,
         "found": found, "coding": inputs.coding,
@@ -133,8 +88,10 @@ def evaluate_sequences(config: SequencesConfig) -> dict[str, Any]:
 
 
 def _read(config: SequencesConfig) -> tuple[Inputs, dict[str, int]]:
+    letters = letters_of(config.reference, "test", config.alphabet)
+
     def read(path: Path, split: str, limit: int) -> Loaded:
-        return read_set(path, split=split, limit=limit, seed=config.seed)
+        return read_set(path, split=split, limit=limit, seed=config.seed, letters=letters)
 
     generated, n_generated, _ = read(config.generated, "test", config.max_sequences)
     reference, n_reference, families = read(config.reference, "test", config.max_sequences)
@@ -145,7 +102,7 @@ def _read(config: SequencesConfig) -> tuple[Inputs, dict[str, int]]:
         train, found["train"], _ = read(config.train, "train", config.max_train)
         _require(train, 1, "training", config.train)
     coding = config.coding == "yes"
-    if config.coding == "auto":
+    if config.coding == "auto" and letters == NUCLEOTIDES:
         coding = bool(orf_checks(reference, table=config.table)[:, 0].mean() >= CODING_SHARE)
     shuffled = reference.shuffled(config.seed)
     return Inputs(
@@ -166,20 +123,43 @@ def _require(sequences: SequenceSet, least: int, what: str, path: Path) -> None:
                         hint=f"at least {least} are needed")  # fmt: skip
 
 
-def _build_metrics(config: SequencesConfig, inputs: Inputs) -> list[Metric]:
-    """The metrics that apply: codon metrics to coding sequences, nearest only with a training set."""
-    both = config.strands == "both"
-    options: dict[str, list[dict[str, Any]]] = {
-        "composition": [{}],
-        "kmer": [{"k": k, "alpha": config.alpha, "both_strands": both} for k in config.kmers],
-        "persistence": [{"points": config.persistence_points, "resamples": config.persistence_resamples,
-                         "both_strands": both, "seed": config.seed}],
-        "codon-usage": [{"table": config.table, "alpha": config.alpha}] if inputs.coding else [],
-        "orf": [{"table": config.table}] if inputs.coding else [],
-        "nearest": [{"train": inputs.train}] if inputs.train is not None else [],
-    }  # fmt: skip
-    chosen = {METRICS.resolve(name) for name in config.metrics}
-    return [METRICS.load(name)(**values) for name in options if name in chosen for values in options[name]]
+def _screened(config: SequencesConfig, inputs: Inputs) -> dict[str, Any]:
+    """All generated sequences, also those that were not drawn, through the screener."""
+    assert config.screen is not None
+    every = inputs.generated
+    if config.max_sequences:
+        letters = inputs.generated.letters
+        every = read_set(config.generated, split="test", limit=0, seed=0, letters=letters).sequences
+    return screen(every, config.screen, timeout=config.screen_timeout)
+
+
+def build_metrics(config: SequencesConfig, inputs: Inputs) -> tuple[list[Metric], dict[str, str]]:
+    """The metrics that apply, and why the others were not run, by the name of their family."""
+    setting = Setting(
+        generated=inputs.generated, reference=inputs.reference, train=inputs.train, coding=inputs.coding,
+        table=config.table, kmers=config.kmers, alpha=config.alpha, both_strands=config.strands == "both",
+        points=config.persistence_points, resamples=config.persistence_resamples,
+        distance=config.persistence_distance, embed=_embedder(config), prompt=config.prompt,
+        seed=config.seed,
+    )  # fmt: skip
+    metrics: list[Metric] = []
+    not_run = {name: "not chosen (--metrics)" for name in METRICS if name not in config.chosen}
+    for name in METRICS:
+        if name in not_run:
+            continue
+        try:
+            metrics += METRICS.load(name).of_run(setting)
+        except NotApplicableError as reason:
+            not_run[name] = str(reason)
+    return metrics, dict(sorted(not_run.items()))
+
+
+def _embedder(config: SequencesConfig) -> Any:
+    if config.model is None or "frechet" not in config.chosen:
+        return None
+    from bioeval.backends import open_model
+
+    return open_model(config.model).embed
 
 
 def _measure(
@@ -221,9 +201,10 @@ def _nearest(metrics: list[Metric], features: list[FeatureSets], inputs: Inputs)
 def _warnings(config: SequencesConfig, inputs: Inputs) -> list[str]:
     """What makes a value weaker than it looks, in words."""
     windows = min(int(s.lengths.sum()) for s in (inputs.generated, inputs.reference))
-    few = [k for k in config.kmers if "kmer" in config.metrics and 4**k * WINDOWS_PER_KMER > windows]
+    size, letters = inputs.reference.other, inputs.reference.letters
+    counted = [k for k in config.kmers if letters == NUCLEOTIDES or k <= 3] if "kmer" in config.chosen else []
     messages = []
-    if few:
+    if few := [k for k in counted if size**k * WINDOWS_PER_KMER > windows]:
         names = ", ".join(str(k) for k in few)
         messages.append(
             f"k = {names}: fewer than {WINDOWS_PER_KMER} windows a k-mer, so sampling noise is a large part "
@@ -238,14 +219,16 @@ def _warnings(config: SequencesConfig, inputs: Inputs) -> list[str]:
 
 
 def _settings(config: SequencesConfig) -> dict[str, Any]:
-    names = ("metrics", "kmers", "alpha", "strands", "coding", "table", "resamples", "persistence_points",
-             "persistence_resamples", "max_sequences", "max_train", "seed")  # fmt: skip
+    names = ("alphabet", "metrics", "kmers", "alpha", "strands", "coding", "table", "resamples",
+             "persistence_points", "persistence_resamples", "persistence_distance", "prompt",
+             "max_sequences", "max_train", "seed")  # fmt: skip
     values = {name: getattr(config, name) for name in names}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def _fingerprints(config: SequencesConfig) -> dict[str, dict[str, str]]:
-    paths = {"generated": config.generated, "reference": config.reference, "train": config.train}
+    paths = {"generated": config.generated, "reference": config.reference, "train": config.train,
+             "canaries": config.canaries}  # fmt: skip
     return {name: input_fingerprint(path) for name, path in paths.items() if path is not None}
 
 

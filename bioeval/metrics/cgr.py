@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from biodata.chaos_game import JEFFREY, Corners, corner_table
-from bioeval.metrics.sequence_set import OTHER, SequenceSet
+from biodata.chaos_game import JEFFREY, OTHER, Corners, corner_table
+from bioeval.metrics.sequence_set import SequenceSet
 
 
 def cgr_points(codes: np.ndarray, *, corners: Corners = JEFFREY) -> np.ndarray:

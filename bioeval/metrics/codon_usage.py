@@ -13,6 +13,7 @@ from biodata.errors import ConfigError
 from bioeval.metrics.kmer import js_divergence, smoothed, subset_totals
 from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import SequenceSet
+from bioeval.metrics.setting import Setting
 
 
 def codon_table(sequences: SequenceSet) -> np.ndarray:
@@ -84,6 +85,12 @@ class CodonUsage:
         genetic_code(self.table)
         if not self.alpha > 0:
             raise ConfigError(f"alpha = {self.alpha} is out of range, allowed: above 0")
+
+    @classmethod
+    def of_run(cls, setting: Setting) -> list[CodonUsage]:
+        """Of coding sequences."""
+        setting.need_coding()
+        return [cls(table=setting.table, alpha=setting.alpha)]
 
     @property
     def measures(self) -> tuple[Measure, ...]:

@@ -1,4 +1,4 @@
-"""GC content and length: the two properties that any set of sequences should share with its reference."""
+"""GC content and length: what any set of sequences should share with its reference first of all."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from biodata.chaos_game import OTHER
 from bioeval.metrics.protocol import Measure
-from bioeval.metrics.sequence_set import OTHER, SequenceSet
+from bioeval.metrics.sequence_set import NUCLEOTIDES, SequenceSet
+from bioeval.metrics.setting import Setting
 
 
 def gc_content(sequences: SequenceSet) -> np.ndarray:
@@ -28,10 +30,24 @@ class Composition:
 
     The Wasserstein-1 distance is the mean number of percentage points (or nucleotides) by which the sequences
     of one set would have to change to have the distribution of the other.
+
+    Attributes:
+        gc: whether GC is measured (of nucleotides); length always is.
     """
+
+    gc: bool = True
+
+    @classmethod
+    def of_run(cls, setting: Setting) -> list[Composition]:
+        """Length of all alphabets, GC of nucleotides."""
+        return [cls(gc=setting.letters == NUCLEOTIDES)]
 
     @property
     def measures(self) -> tuple[Measure, ...]:
+        return tuple(m for m in self._all if self.gc or not m.name.startswith("gc_"))
+
+    @property
+    def _all(self) -> tuple[Measure, ...]:
         return (
             Measure(name="gc_mean", unit="%", title="GC content, mean", kind="share", kept_by_shuffling=True),
             Measure(
@@ -52,12 +68,15 @@ class Composition:
         )
 
     def features(self, sequences: SequenceSet) -> np.ndarray:
-        return np.stack([gc_content(sequences), sequences.lengths.astype(np.float64)], axis=1)
+        nothing = np.zeros(len(sequences))
+        gc = gc_content(sequences) if self.gc else nothing
+        return np.stack([gc, sequences.lengths.astype(np.float64)], axis=1)
 
     def compare(
         self, first: np.ndarray, second: np.ndarray, *, rows: np.ndarray, others: np.ndarray
     ) -> np.ndarray:
-        return np.array([_distances(first[a], second[b]) for a, b in zip(rows, others)])
+        found = np.array([_distances(first[a], second[b]) for a, b in zip(rows, others)])
+        return found if self.gc else found[:, 2:]
 
 
 def _distances(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float, float]:

@@ -8,63 +8,30 @@ only with 4^k <= n / 50; beyond that the metric is given with a warning.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from biodata.chaos_game import kmer_codes
 from biodata.errors import ConfigError
+from bioeval.metrics.counting import MAX_K, check_k, kmer_counts, kmer_matrix, kmer_table
 from bioeval.metrics.protocol import Measure
-from bioeval.metrics.sequence_set import SequenceSet
+from bioeval.metrics.sequence_set import NUCLEOTIDES, SequenceSet
+from bioeval.metrics.setting import Setting
 
-MAX_K = 12
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+__all__ = [
+    "MAX_K", "KmerDivergence", "expected_kl", "js_divergence", "kl_divergence", "kmer_codes", "kmer_counts",
+    "kmer_table", "smoothed", "subset_totals",
+]  # fmt: skip
+
 WINDOWS_PER_KMER = 50
 _BLOCK_BYTES = 1 << 26
-
-
-def kmer_counts(sequences: SequenceSet, k: int, *, both_strands: bool = False) -> np.ndarray:
-    """k-mer counts of a whole set, int64 [4^k], in alphabetical order of the k-mers.
-
-    Windows with a letter other than A, C, G, T are skipped; none crosses from one sequence to the next.
-
-    Args:
-        sequences: the set.
-        k: 1 to 12.
-        both_strands: adds the counts of the reverse complements.
-
-    Raises:
-        ConfigError: k out of range.
-
-    >>> kmer_counts(SequenceSet.from_strings(["AAC", "NCA"]), 2)[:6].tolist()
-    [1, 1, 0, 0, 1, 0]
-    """
-    _check_k(k, MAX_K)
-    total = np.zeros(4**k, dtype=np.int64)
-    step = 1 << 16  # 64 kb pieces stay in the cache; windows over their borders belong to the first
-    for start in range(0, len(sequences.codes), step):
-        numbers, valid = kmer_codes(sequences.codes[start : start + step + k - 1], k)
-        total += np.bincount(numbers if valid.all() else numbers[valid], minlength=4**k)
-    return total + total[_reverse_complement_order(k)] if both_strands else total
-
-
-def kmer_table(sequences: SequenceSet, k: int, *, both_strands: bool = False) -> np.ndarray:
-    """k-mer counts of each sequence, int32 [n, 4^k]; see `kmer_counts`.
-
-    Args:
-        sequences: n of them.
-        k: letters of a k-mer, at least 1; the table grows as 4^k.
-        both_strands: also count the reverse complement of every k-mer.
-
-    >>> kmer_table(SequenceSet.from_strings(["AAC", "T"]), 1).tolist()
-    [[2, 1, 0, 0], [0, 0, 0, 1]]
-    """
-    table = np.zeros((len(sequences), 4**k), dtype=np.int32)
-    for row in range(len(sequences)):
-        numbers, valid = kmer_codes(sequences.row_codes(row), k)
-        table[row] = np.bincount(numbers[valid], minlength=4**k)
-    if both_strands:
-        table += table[:, _reverse_complement_order(k)]
-    return table
+_DENSE_CELLS = 1 << 12
 
 
 def smoothed(counts: np.ndarray, alpha: float) -> np.ndarray:
@@ -131,48 +98,101 @@ def expected_kl(k: int, first: int, second: int) -> float:
 class KmerDivergence:
     """KL(generated || reference) and JSD of k-mer distributions, in bits.
 
+    Up to 4,096 k-mers are counted in a dense table, more in a sparse one; both give the same numbers, for
+    k-mers that neither set has enter with their pseudo-counts.
+
     Attributes:
-        k: letters a window, 1 to 12.
+        k: letters a window, 1 to 12 (of residues to 8, of SMILES characters to 6).
         alpha: pseudo-count a k-mer, above 0.
         both_strands: counts each sequence and its reverse complement (for genomic pieces of unknown strand).
+        letters: the alphabet of the sequences.
     """
 
     k: int = 3
     alpha: float = 0.5
     both_strands: bool = False
+    letters: str = NUCLEOTIDES
 
     def __post_init__(self) -> None:
-        _check_k(self.k, MAX_K)
+        check_k(self.k, self.letters)
         if not self.alpha > 0:
             raise ConfigError(f"alpha = {self.alpha} is out of range, allowed: above 0")
 
+    @classmethod
+    def of_run(cls, setting: Setting) -> list[KmerDivergence]:
+        """One for each k asked for; of residues and characters at most 3."""
+        letters, both = setting.letters, setting.both_strands
+        largest = MAX_K if letters == NUCLEOTIDES else 3
+        return [
+            cls(k=k, alpha=setting.alpha, both_strands=both and letters == NUCLEOTIDES, letters=letters)
+            for k in setting.kmers
+            if k <= largest
+        ]
+
     @property
     def measures(self) -> tuple[Measure, ...]:
-        k = self.k
+        k, kept = self.k, self.k == 1
+        jsd, kl = f"{k}-mer Jensen-Shannon divergence", f"{k}-mer KL(generated || reference)"
         return (
-            Measure(
-                name=f"kmer_jsd_k{k}",
-                unit="bits",
-                title=f"{k}-mer Jensen-Shannon divergence",
-                kept_by_shuffling=k == 1,
-            ),
-            Measure(
-                name=f"kmer_kl_k{k}",
-                unit="bits",
-                title=f"{k}-mer KL(generated || reference)",
-                kept_by_shuffling=k == 1,
-            ),
+            Measure(name=f"kmer_jsd_k{k}", unit="bits", title=jsd, kept_by_shuffling=kept),
+            Measure(name=f"kmer_kl_k{k}", unit="bits", title=kl, kept_by_shuffling=kept),
         )
 
-    def features(self, sequences: SequenceSet) -> np.ndarray:
-        return kmer_table(sequences, self.k, both_strands=self.both_strands)
+    def features(self, sequences: SequenceSet) -> np.ndarray | csr_matrix:
+        if sequences.other**self.k <= _DENSE_CELLS:
+            return kmer_table(sequences, self.k, both_strands=self.both_strands)
+        return kmer_matrix(sequences, self.k, both_strands=self.both_strands)
 
     def compare(
-        self, first: np.ndarray, second: np.ndarray, *, rows: np.ndarray, others: np.ndarray
+        self,
+        first: np.ndarray | csr_matrix,
+        second: np.ndarray | csr_matrix,
+        *,
+        rows: np.ndarray,
+        others: np.ndarray,
     ) -> np.ndarray:
-        p, q = subset_totals(first, rows), subset_totals(second, others)
-        columns = [js_divergence(p, q, alpha=self.alpha), kl_divergence(p, q, alpha=self.alpha)]
-        return np.stack(columns, axis=-1)
+        if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+            p, q = subset_totals(first, rows), subset_totals(second, others)
+            columns = [js_divergence(p, q, alpha=self.alpha), kl_divergence(p, q, alpha=self.alpha)]
+            return np.stack(columns, axis=-1)
+        if isinstance(first, np.ndarray) or isinstance(second, np.ndarray):
+            raise AssertionError("a dense and a sparse table: features of two different k")
+        cells = len(self.letters) ** self.k
+        pairs = _sparse_totals(first, second, rows, others)
+        return np.concatenate([_sparse_divergences(p, q, cells, self.alpha) for p, q in pairs])
+
+
+def _sparse_totals(
+    first: csr_matrix, second: csr_matrix, rows: np.ndarray, others: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Totals of subsets over the columns that either table has, some subsets at a time."""
+    columns = np.union1d(first.indices, second.indices)
+    one, two = _of_columns(first, columns), _of_columns(second, columns)
+    step = max(_BLOCK_BYTES // (16 * max(len(columns), 1)), 1)
+    for start in range(0, len(rows), step):
+        chosen = slice(start, start + step)
+        yield rows[chosen].astype(np.float64) @ one, others[chosen].astype(np.float64) @ two
+
+
+def _of_columns(table: csr_matrix, columns: np.ndarray) -> csr_matrix:
+    from scipy.sparse import csr_matrix
+
+    places = np.searchsorted(columns, table.indices)
+    shape = (len(table.indptr) - 1, len(columns))
+    return csr_matrix((table.data.astype(np.float64), places, table.indptr), shape)
+
+
+def _sparse_divergences(p: np.ndarray, q: np.ndarray, cells: int, alpha: float) -> np.ndarray:
+    """JSD and KL of counts [B, m] of the only cells of `cells` that are not 0 in both, float64 [B, 2]."""
+    of = [counts.sum(axis=-1, keepdims=True) + alpha * cells for counts in (p, q)]
+    rest = cells - p.shape[1]
+    kinds = (((p + alpha) / of[0], (q + alpha) / of[1], 1), (alpha / of[0], alpha / of[1], rest))
+    result = np.zeros((len(p), 2))
+    for first, second, times in kinds:
+        middle = (first + second) / 2
+        jsd = (first * np.log2(first / middle) + second * np.log2(second / middle)).sum(axis=-1) / 2
+        result += times * np.stack([jsd, (first * np.log2(first / second)).sum(axis=-1)], axis=-1)
+    return np.stack([np.clip(result[:, 0], 0, 1), np.maximum(result[:, 1], 0)], axis=-1)
 
 
 def subset_totals(table: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -190,17 +210,3 @@ def subset_totals(table: np.ndarray, rows: np.ndarray) -> np.ndarray:
     for start in range(0, len(table), step):
         total += rows[:, start : start + step].astype(np.float64) @ table[start : start + step]
     return total
-
-
-def _check_k(k: int, largest: int) -> None:
-    if not 1 <= k <= largest:
-        raise ConfigError(f"k = {k} is out of range, allowed: 1 to {largest}")
-
-
-def _reverse_complement_order(k: int) -> np.ndarray:
-    """For each k-mer number, the number of its reverse complement."""
-    numbers, result = np.arange(4**k), np.zeros(4**k, dtype=np.int64)
-    for _ in range(k):
-        result = result * 4 + (3 - numbers % 4)
-        numbers = numbers // 4
-    return result

@@ -13,13 +13,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from biodata.chaos_game import kmer_codes
 from biodata.errors import ConfigError
+from bioeval.metrics.counting import window_numbers
 from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import SequenceSet
+from bioeval.metrics.setting import Setting
 
-COPY_LENGTH = 31
-SEED_LENGTH = 8
+COPY_LENGTH, SEED_LENGTH = 31, 8
+"""Letters of a copied window and of the words by which near targets are found; of nucleotides."""
+
+NOVEL = 0.9
+"""A sequence with no training sequence at this identity or above is new."""
+
+_OTHER_COPY_LENGTH, _OTHER_SEED_LENGTH = {22: 12, 94: 9}, {22: 3, 94: 2}
 _TRAINING_BLOCK = 2048
 
 
@@ -77,7 +83,18 @@ def nearest_identities(
 def nearest_method(queries: SequenceSet, metric: NearestIdentity) -> str:
     """How `NearestIdentity` finds the nearest: `exact`, or which candidates are aligned."""
     exact = len(metric.train) <= metric.candidates or _cells(queries, metric.train) <= metric.exact_cells
-    return "exact" if exact else f"best of the {metric.candidates} that share most {SEED_LENGTH}-mers"
+    words = f"{seed_length(queries)}-mers"
+    return "exact" if exact else f"best of the {metric.candidates} that share most {words}"
+
+
+def copy_length(sequences: SequenceSet) -> int:
+    """Letters of a window that chance does not find again in a training set, by alphabet."""
+    return _OTHER_COPY_LENGTH.get(sequences.other, COPY_LENGTH)
+
+
+def seed_length(sequences: SequenceSet) -> int:
+    """Letters of the words by which near targets are found, by alphabet."""
+    return _OTHER_SEED_LENGTH.get(sequences.other, SEED_LENGTH)
 
 
 def _cells(queries: SequenceSet, targets: SequenceSet) -> float:
@@ -96,12 +113,12 @@ def copied_share(queries: SequenceSet, targets: SequenceSet, *, k: int = COPY_LE
     >>> copied_share(a, b, k=5).tolist()
     [0.5]
     """
-    numbers, valid = kmer_codes(queries.codes, k)
+    numbers, valid = window_numbers(queries, k)
     owners = queries.rows_of_positions()[: len(numbers)][valid]
     kinds, inverse = np.unique(numbers[valid], return_inverse=True)
     found = np.zeros(len(kinds), dtype=bool)
-    for start in range(0, len(targets.codes), 1 << 22):
-        window, whole = kmer_codes(targets.codes[start : start + (1 << 22) + k - 1], k)
+    for _, block in _blocks(targets):
+        window, whole = window_numbers(block, k)
         found |= np.isin(kinds, window[whole])
     total = np.bincount(owners, minlength=len(queries))
     hits = np.bincount(owners[found[inverse]], minlength=len(queries))
@@ -110,7 +127,9 @@ def copied_share(queries: SequenceSet, targets: SequenceSet, *, k: int = COPY_LE
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NearestIdentity:
-    """Nearest-training identity (median, 95th percentile, maximum) and copied 31-mers, as fractions.
+    """Nearest-training identity (median, 95th percentile, maximum), novelty and copied 31-mers, as fractions.
+
+    Novelty is the share of sequences that no training sequence is 0.9 identical to.
 
     Attributes:
         train: the training sequences, at least one.
@@ -128,13 +147,23 @@ class NearestIdentity:
                 f"{len(self.train)} training sequences, {self.candidates} candidates: at least 1 of each"
             )
 
+    @classmethod
+    def of_run(cls, setting: Setting) -> list[NearestIdentity]:
+        """With training sequences."""
+        return [cls(train=setting.need_train())]
+
+    @property
+    def _window(self) -> int:
+        return copy_length(self.train)
+
     @property
     def measures(self) -> tuple[Measure, ...]:
         titles = {
             "nearest_identity_median": "Identity to the nearest training sequence, median",
             "nearest_identity_p95": "Identity to the nearest training sequence, 95th percentile",
             "nearest_identity_max": "Identity to the nearest training sequence, maximum",
-            "copied_31mers": "31-mers found in the training set",
+            "novelty": f"Sequences below identity {NOVEL} to all training sequences",
+            f"copied_{self._window}mers": f"{self._window}-mers found in the training set",
         }
         # held-out natural sequences are themselves near chance, so shuffling says nothing about power here
         common = {"unit": "fraction", "kind": "share", "kept_by_shuffling": True}
@@ -144,7 +173,7 @@ class NearestIdentity:
         identities, _ = nearest_identities(
             sequences, self.train, candidates=self.candidates, exact_cells=self.exact_cells
         )
-        return np.stack([identities, copied_share(sequences, self.train)], axis=1)
+        return np.stack([identities, copied_share(sequences, self.train, k=self._window)], axis=1)
 
     def compare(
         self, first: np.ndarray, second: np.ndarray, *, rows: np.ndarray, others: np.ndarray
@@ -152,11 +181,12 @@ class NearestIdentity:
         return np.array([_summary(first[chosen]) for chosen in rows])
 
 
-def _summary(features: np.ndarray) -> tuple[float, float, float, float]:
+def _summary(features: np.ndarray) -> tuple[float, ...]:
     identities, copied = features[:, 0], features[~np.isnan(features[:, 1]), 1]
     median, high = np.percentile(identities, (50, 95))
     share = float(copied.mean()) if len(copied) else np.nan
-    return float(median), float(high), float(identities.max()), share
+    novelty = float((identities < NOVEL).mean())
+    return float(median), float(high), float(identities.max()), novelty, share
 
 
 def _nearest(query: str, texts: list[str], order: list[int]) -> tuple[float, int]:
@@ -187,16 +217,19 @@ def _blocks(targets: SequenceSet) -> Iterator[tuple[int, SequenceSet]]:
         stop = min(start + _TRAINING_BLOCK, len(targets))
         begin, end = targets.starts[start], targets.starts[stop - 1] + targets.lengths[stop - 1] + 1
         yield start, SequenceSet(targets.ids[start:stop], targets.codes[begin:end],
-                                 targets.starts[start:stop] - begin, targets.lengths[start:stop])  # fmt: skip
+                                 targets.starts[start:stop] - begin, targets.lengths[start:stop],
+                                 targets.letters)  # fmt: skip
 
 
 def _presence(sequences: SequenceSet):
-    """Sparse [n, 4^8] matrix of which 8-mers each sequence has."""
+    """Sparse [n, 4^8] matrix of which 8-mers (or words of other alphabets) each sequence has."""
     from scipy.sparse import csr_matrix
 
-    numbers, valid = kmer_codes(sequences.codes, SEED_LENGTH)
+    length = seed_length(sequences)
+    kinds = sequences.other**length
+    numbers, valid = window_numbers(sequences, length)
     owners = sequences.rows_of_positions()[: len(numbers)][valid]
-    cells = np.unique(owners * 4**SEED_LENGTH + numbers[valid])
-    rows, columns = np.divmod(cells, 4**SEED_LENGTH)
+    cells = np.unique(owners * kinds + numbers[valid])
+    rows, columns = np.divmod(cells, kinds)
     ones = np.ones(len(cells), dtype=np.float32)
-    return csr_matrix((ones, (rows, columns)), shape=(len(sequences), 4**SEED_LENGTH))
+    return csr_matrix((ones, (rows, columns)), shape=(len(sequences), kinds))

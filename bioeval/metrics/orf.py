@@ -10,6 +10,7 @@ from biodata.chaos_game import kmer_codes
 from biodata.codon import CODONS, genetic_code, start_codons
 from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import SequenceSet
+from bioeval.metrics.setting import Setting
 
 CHECKS = ("valid", "start", "stop", "no_inner_stop", "whole_codons")
 
@@ -49,6 +50,12 @@ class OrfValidity:
 
     def __post_init__(self) -> None:
         genetic_code(self.table)
+
+    @classmethod
+    def of_run(cls, setting: Setting) -> list[OrfValidity]:
+        """Of coding sequences."""
+        setting.need_coding()
+        return [cls(table=setting.table)]
 
     @property
     def measures(self) -> tuple[Measure, ...]:

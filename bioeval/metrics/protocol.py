@@ -7,11 +7,15 @@ the reference's own features, with no sequence read twice.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from bioeval.metrics.sequence_set import SequenceSet
+from bioeval.metrics.setting import Setting
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,15 @@ class Measure:
 
 class Metric(Protocol):
     """A family of measures computed together."""
+
+    @classmethod
+    def of_run(cls, setting: Setting) -> list[Self]:
+        """The metric with the options that fit a run, once or several times.
+
+        Raises:
+            NotApplicableError: it says nothing about these sequences; the reason is shown.
+        """
+        ...
 
     @property
     def measures(self) -> tuple[Measure, ...]:

@@ -1,37 +1,74 @@
-"""Nucleotide sequences as one buffer of small codes: what all sequence metrics work on."""
+"""Sequences as one buffer of small codes: what all sequence metrics work on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from biodata.alphabet import reverse_complement
-from biodata.chaos_game import OTHER
 from biodata.errors import DataError
 
-_IUPAC = b"ACGTURYSWKMBDHVNacgturyswkmbdhvn-.*\n"
-_CODES = np.full(256, OTHER, dtype=np.uint8)
-for _letters, _code in (("Aa", 0), ("Cc", 1), ("Gg", 2), ("TtUu", 3)):
-    for _letter in _letters:
-        _CODES[ord(_letter)] = _code
-_TABLE = _CODES.tobytes()
-_LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
+NUCLEOTIDES = "ACGT"
+RESIDUES = "ACDEFGHIKLMNOPQRSTUVWY"
+"""The 20 amino acids, pyrrolysine (O) and selenocysteine (U)."""
+
+CHARACTERS = "".join(map(chr, range(33, 127)))
+"""Every character that SMILES may have, each a letter of its own; case counts."""
+
+_ALSO = {NUCLEOTIDES: ("URYSWKMBDHVN-.*", "N"), RESIDUES: ("BJXZ*-.", "X"), CHARACTERS: ("", "?")}
+"""Letters that are allowed and stand for no single one, and the letter that they are spelt with."""
+
+_SAYS = {
+    NUCLEOTIDES: ("nucleotide letter", "sequence metrics take DNA or RNA: A, C, G, T, U and IUPAC codes; "
+                  "alphabet = protein or smiles for others"),
+    RESIDUES: ("residue", "one-letter amino acids are wanted"),
+    CHARACTERS: ("character of SMILES", "printable ASCII without blanks is wanted"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Coding:
+    """How the letters of an alphabet become codes: bytes that are allowed, their codes, and back."""
+
+    allowed: bytes
+    table: bytes
+    spelling: np.ndarray
+
+
+@lru_cache
+def _coding(letters: str) -> _Coding:
+    codes = np.full(256, len(letters), dtype=np.uint8)
+    also, other = _ALSO[letters]
+    allowed = letters + also
+    for code, letter in enumerate(letters):
+        codes[ord(letter)] = code
+    if letters != CHARACTERS:
+        for code, letter in enumerate(letters):
+            codes[ord(letter.lower())] = code
+        allowed += allowed.lower()
+    if letters == NUCLEOTIDES:
+        codes[[ord("U"), ord("u")]] = codes[ord("T")]
+    spelling = np.frombuffer((letters + other).encode(), dtype=np.uint8)
+    return _Coding((allowed + "\n").encode(), codes.tobytes(), spelling)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SequenceSet:
-    """A set of nucleotide sequences, columnar.
+    """A set of sequences, columnar.
 
-    Lower case counts as upper case and U as T; every other letter (N, IUPAC codes, gaps) is `OTHER`, which no
-    k-mer window and no codon may hold.
+    Nucleotides and residues: lower case counts as upper case and U of RNA as T; every letter that stands for
+    no single one (N, X, IUPAC codes, gaps) is `other`, which no window and no codon may hold.
 
     Attributes:
         ids: one a sequence.
-        codes: uint8, A 0, C 1, G 2, T 3, else 4; one `OTHER` after each sequence, so that no window crosses.
+        codes: uint8, place of the letter in `letters` (A 0, C 1, G 2, T 3), else `other`; one `other` after
+            each sequence, so that no window crosses.
         starts: int64 [n], first position of each sequence in `codes`.
         lengths: int64 [n], letters of each.
+        letters: the alphabet: `NUCLEOTIDES`, `RESIDUES` or `CHARACTERS`.
 
     >>> s = SequenceSet.from_strings(["ACGU", "nt"])
     >>> s.codes.tolist(), s.starts.tolist(), s.lengths.tolist(), s.sequence(1)
@@ -42,35 +79,46 @@ class SequenceSet:
     codes: np.ndarray
     starts: np.ndarray
     lengths: np.ndarray
+    letters: str = NUCLEOTIDES
 
     @classmethod
     def from_strings(
-        cls, sequences: Sequence[str], ids: Sequence[str] | None = None, *, where: object = "sequences"
-    ) -> SequenceSet:
+        cls, sequences: Sequence[str], ids: Sequence[str] | None = None, *,
+        letters: str = NUCLEOTIDES, where: object = "sequences",
+    ) -> SequenceSet:  # fmt: skip
         """Builds a set from text.
 
         Args:
-            sequences: DNA or RNA, IUPAC letters in either case.
+            sequences: DNA or RNA, IUPAC letters in either case, or text of another alphabet.
             ids: one for each; by default their numbers from 1.
+            letters: see the class.
             where: file they came from, for messages.
 
         Raises:
-            DataError: a sequence with a letter that no IUPAC nucleotide alphabet has.
+            DataError: a sequence with a letter that the alphabet does not have.
         """
+        coding = _coding(letters)
         ids = tuple(ids) if ids is not None else tuple(str(i + 1) for i in range(len(sequences)))
         try:
             data = "".join(f"{s}\n" for s in sequences).encode("ascii")
         except UnicodeEncodeError as error:
-            raise DataError(f"{error.object[error.start]!r} is no nucleotide letter", where=where) from None
-        if wrong := data.translate(None, _IUPAC):
-            raise DataError(*_offender(sequences, ids, chr(wrong[0])), where=where, hint=_HINT)
-        codes = np.frombuffer(data.translate(_TABLE), dtype=np.uint8)
+            raise DataError(f"{error.object[error.start]!r} is no {_SAYS[letters][0]}", where=where) from None
+        if wrong := data.translate(None, coding.allowed):
+            raise DataError(
+                _offender(sequences, ids, chr(wrong[0]), letters), where=where, hint=_SAYS[letters][1]
+            )
+        codes = np.frombuffer(data.translate(coding.table), dtype=np.uint8)
         lengths = np.fromiter((len(s) for s in sequences), dtype=np.int64, count=len(sequences))
         starts = np.concatenate([[0], np.cumsum(lengths + 1)[:-1]]).astype(np.int64)[: len(sequences)]
-        return cls(ids, codes, starts, lengths)
+        return cls(ids, codes, starts, lengths, letters)
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    @property
+    def other(self) -> int:
+        """The code of what is no letter; also the number of letters."""
+        return len(self.letters)
 
     def row_codes(self, row: int) -> np.ndarray:
         """The codes of one sequence, a view."""
@@ -78,8 +126,8 @@ class SequenceSet:
         return self.codes[start : start + self.lengths[row]]
 
     def sequence(self, row: int) -> str:
-        """One sequence as upper-case text of A, C, G, T and N."""
-        return _LETTERS[self.row_codes(row)].tobytes().decode()
+        """One sequence as text: of nucleotides upper-case A, C, G, T and N."""
+        return _coding(self.letters).spelling[self.row_codes(row)].tobytes().decode()
 
     def strings(self) -> list[str]:
         """All sequences as text."""
@@ -88,10 +136,10 @@ class SequenceSet:
     def take(self, rows: np.ndarray) -> SequenceSet:
         """The set of some rows, in the order given."""
         chosen = [self.sequence(int(row)) for row in rows]
-        return SequenceSet.from_strings(chosen, [self.ids[int(row)] for row in rows])
+        return SequenceSet.from_strings(chosen, [self.ids[int(row)] for row in rows], letters=self.letters)
 
     def reverse_complement(self) -> SequenceSet:
-        """The other strand of every sequence."""
+        """The other strand of every sequence of nucleotides."""
         return SequenceSet.from_strings([reverse_complement(s) for s in self.strings()], self.ids)
 
     def shuffled(self, seed: int) -> SequenceSet:
@@ -100,18 +148,15 @@ class SequenceSet:
         codes = self.codes.copy()
         for start, length in zip(self.starts.tolist(), self.lengths.tolist()):
             rng.shuffle(codes[start : start + length])
-        return SequenceSet(self.ids, codes, self.starts, self.lengths)
+        return SequenceSet(self.ids, codes, self.starts, self.lengths, self.letters)
 
     def rows_of_positions(self) -> np.ndarray:
         """int64 [len(codes)]: the sequence that each position (separators included) belongs to."""
         return np.repeat(np.arange(len(self), dtype=np.int64), self.lengths + 1)
 
 
-_HINT = "sequence metrics take DNA or RNA: A, C, G, T, U and IUPAC codes"
-
-
-def _offender(sequences: Sequence[str], ids: Sequence[str], letter: str) -> tuple[str]:
+def _offender(sequences: Sequence[str], ids: Sequence[str], letter: str, letters: str) -> str:
     for name, sequence in zip(ids, sequences):
         if letter in sequence:
-            return (f"record {name!r} has {letter!r}, which is no nucleotide letter",)
+            return f"record {name!r} has {letter!r}, which is no {_SAYS[letters][0]}"
     raise AssertionError(f"{letter!r} came from none of the sequences")

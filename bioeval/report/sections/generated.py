@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from bioeval.report.charts import BASE, GENERATED, INK, LINE, MUTED, NATURAL, canvas, light_grid, pixels
+from bioeval.report.charts import GENERATED, INK, LINE, MUTED, NATURAL, canvas, light_grid, pixels
 from bioeval.report.inputs import Facts, Json
 from bioeval.report.markup import Html, figure, missing, paragraph, percent, row_of, section
+from bioeval.report.sections.sequence_drawings import draw_order, draw_squares, histogram, screening_line
 
 SMOOTHING = 0.125
 """Of the mean share of a k-mer, added to both sides of a ratio so that rare k-mers do not shout."""
@@ -34,9 +35,12 @@ def render(facts: Facts) -> str:
     )
     parts = [
         paragraph(intro, LEGEND),
+        screening_line(made),
         _distributions(pictures),
         _codon_usage(pictures.get("codon_usage")),
         _fcgr(pictures.get("fcgr")),
+        draw_squares(pictures.get("color_square")),
+        draw_order(pictures, made),
         _persistence(pictures.get("persistence")),
     ]
     return section(KEY, TITLE, "".join(parts))
@@ -45,9 +49,9 @@ def render(facts: Facts) -> str:
 def _distributions(pictures: Json) -> str:
     drawn = []
     if "gc" in pictures:
-        drawn.append(figure(_histogram(pictures["gc"], "GC content (%)"), "GC content of each sequence."))
+        drawn.append(figure(histogram(pictures["gc"], "GC content (%)"), "GC content of each sequence."))
     if "length" in pictures:
-        drawn.append(figure(_histogram(pictures["length"], "length (nt)"), "Length of each sequence."))
+        drawn.append(figure(histogram(pictures["length"], "length (nt)"), "Length of each sequence."))
     if "nearest" in pictures:
         drawn.append(_nearest(pictures["nearest"]))
     return "<h3>Composition, length, copying</h3>" + row_of(*drawn) if drawn else ""
@@ -60,31 +64,7 @@ def _nearest(nearest: Json) -> str:
         f"{percent(_median(nearest['generated']))}, held-out natural {percent(_median(nearest['natural']))}, "
         f"shuffled {percent(_median(nearest['shuffled']))} (grey: what chance gives)."
     )
-    return figure(_histogram(shares, "identity to nearest (%)"), caption)
-
-
-def _histogram(values: Json, label: str) -> Html:
-    """Two (or three) outlines of the same bins, as shares of each set."""
-    everything = np.concatenate([np.asarray(v, dtype=float) for v in values.values()])
-    low, high = float(everything.min()), float(everything.max())
-    edges = np.linspace(low, high if high > low else low + 1, 26)
-    with canvas(3.3, 2.1, name=f"Distribution of {label}") as (axes, result):
-        for name, colour in (("shuffled", BASE), ("natural", NATURAL), ("generated", GENERATED)):
-            if name in values:
-                _outline(axes, np.asarray(values[name], dtype=float), edges, colour)
-        axes.set_xlabel(label)
-        axes.set_ylabel("share of sequences (%)")
-        axes.set_ylim(bottom=0)
-        light_grid(axes)
-    return result[0]
-
-
-def _outline(axes: Any, values: np.ndarray, edges: np.ndarray, colour: str) -> None:
-    if not len(values):
-        return
-    counts, _ = np.histogram(values, edges)
-    axes.stairs(100 * counts / len(values), edges, fill=True, color=colour, alpha=0.16)
-    axes.stairs(100 * counts / len(values), edges, color=colour, linewidth=1.5)
+    return figure(histogram(shares, "identity to nearest (%)"), caption)
 
 
 def _codon_usage(usage: Json | None) -> str:

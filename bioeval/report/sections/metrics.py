@@ -35,7 +35,27 @@ def render(facts: Facts) -> str:
     warnings = "".join(paragraph(w, kind="warning") for w in made.get("warnings", ()))
     more = details("k-mers of other lengths", table(HEAD, others, left=2)) if others else ""
     shown = table(HEAD, rows, left=2) + more
-    return section(KEY, TITLE, paragraph(words) + warnings + shown + _nearest(made))
+    parts = (paragraph(words), warnings, shown, _nearest(made), _canaries(made), _not_run(made))
+    return section(KEY, TITLE, "".join(parts))
+
+
+def _not_run(made: Json) -> str:
+    """The families of metrics without a value, and why."""
+    reasons = made.get("not_run") or {}
+    if not reasons:
+        return ""
+    return details("Metrics that were not run", table(("Family", "Why"), reasons.items(), left=2))
+
+
+def _canaries(made: Json) -> str:
+    found = made.get("canaries")
+    if not found:
+        return ""
+    words = (
+        f"Of {found['n']:,} canaries planted in training {found['repeated']:,} come back in pieces at least "
+        f"twice as long as by chance, {found['whole']:,} from end to end."
+    )
+    return paragraph(words, kind="warning" if found["repeated"] else "")
 
 
 def _aside(name: str) -> bool:

@@ -1,0 +1,106 @@
+"""The options of `eval sequences`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from biodata.codon import genetic_code
+from biodata.errors import ConfigError
+from bioeval.metrics import METRICS
+from bioeval.metrics.counting import MAX_K
+from bioeval.metrics.kmer import KmerDivergence
+from bioeval.metrics.setting import PersistenceDistance
+
+ALPHABETS = ("auto", "nucleotide", "protein", "smiles")
+_LEAST = (
+    ("resamples", 20), ("persistence_resamples", 20), ("persistence_points", 10), ("max_sequences", 0),
+    ("max_train", 0), ("prompt", 0), ("screen_timeout", 0), ("seed", 0),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequencesConfig:
+    """What is compared with what, and how finely."""
+
+    generated: Path = field(metadata={"help": "generated sequences: FASTA, Parquet or dataset folder"})
+    reference: Path = field(
+        metadata={"help": "held-out natural sequences: FASTA, Parquet or dataset folder (its test split)"}
+    )
+    train: Path | None = field(
+        default=None,
+        metadata={
+            "help": "training sequences, to see copying: FASTA, Parquet or dataset folder (its train split)"
+        },
+    )
+    canaries: Path | None = field(
+        default=None,
+        metadata={"help": "FASTA or Parquet of made-up sequences planted in training: are they repeated?"},
+    )
+    out: Path = field(metadata={"help": "folder for results.json and pictures.json"})
+    alphabet: Literal["auto", "nucleotide", "protein", "smiles"] = field(
+        default="auto",
+        metadata={"help": "auto: what the column alphabet of the reference says, nucleotides of FASTA"},
+    )
+    metrics: tuple[str, ...] = field(
+        default=tuple(METRICS), metadata={"help": "families of metrics: " + ", ".join(METRICS)}
+    )
+    kmers: tuple[int, ...] = field(
+        default=(1, 2, 3, 4, 5, 6),
+        metadata={"help": f"k of the k-mer divergences, each 1 to {MAX_K} letters"},
+    )
+    alpha: float = field(default=0.5, metadata={"help": "pseudo-count a k-mer or codon, above 0"})
+    strands: Literal["given", "both"] = field(
+        default="given",
+        metadata={"help": "k-mers and chaos game of the strand given, or of both (genomic pieces)"},
+    )
+    coding: Literal["auto", "yes", "no"] = field(
+        default="auto", metadata={"help": "codon usage and reading frames: auto looks at the reference"}
+    )
+    table: int = field(default=1, metadata={"help": "NCBI translation table, by number"})
+    resamples: int = field(default=200, metadata={"help": "random splits of each null, at least 20"})
+    persistence_points: int = field(default=2000, metadata={"help": "points a chaos-game cloud, at least 10"})
+    persistence_resamples: int = field(
+        default=25,
+        metadata={"help": "random splits of the null of persistence and classifier, at least 20"},
+    )
+    persistence_distance: PersistenceDistance = field(
+        default="sliced", metadata={"help": "distance between persistence diagrams"}
+    )
+    model: str | None = field(
+        default=None,
+        metadata={"help": "MODEL whose embeddings the Frechet distance takes, by default k-mer shares"},
+    )
+    prompt: int = field(
+        default=0, metadata={"help": "letters at the start of each sequence that were given, not generated"}
+    )
+    screen: str | None = field(
+        default=None,
+        metadata={"help": "command of a biosecurity screener; {input} is the FASTA, {output} a folder"},
+    )
+    screen_timeout: int = field(default=0, metadata={"help": "seconds the screener may take, 0 = any"})
+    max_sequences: int = field(
+        default=1000, metadata={"help": "sequences drawn of the generated and of the reference, 0 takes all"}
+    )
+    max_train: int = field(default=20000, metadata={"help": "training sequences drawn, 0 takes all"})
+    seed: int = field(default=0, metadata={"help": "of every random draw, 0 or more"})
+
+    def __post_init__(self) -> None:
+        for name in self.metrics:
+            METRICS.resolve(name)
+        genetic_code(self.table)
+        for k in self.kmers:
+            KmerDivergence(k=k, alpha=self.alpha)
+        for name, least in _LEAST:
+            if getattr(self, name) < least:
+                raise ConfigError(
+                    f"{name} = {getattr(self, name)} is out of range, allowed: at least {least}"
+                )
+        if self.screen is not None and not self.screen.strip():
+            raise ConfigError("screen = '' names no command")
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The families of metrics, without aliases."""
+        return tuple(METRICS.resolve(name) for name in self.metrics)
