@@ -82,6 +82,7 @@ def _rows(config: TaskConfig, rng: np.random.Generator) -> dict[str, list]:
         rows[c.second] = [random_sequence(config.second_alphabet or config.alphabet, rng) for _ in range(N)]
     if c.mutant:
         rows[c.mutant] = [f"A3{s[2]}" if s[2] != "A" else "C3A" for s in sequences]
+    rows |= {name: [value] * N for name, _, value in (text.partition("=") for text in config.only)}
     for name in (c.group, c.id):
         if name:
             rows.setdefault(name, [f"{name}{n // 2 if name == c.group else n}" for n in range(N)])

@@ -5,9 +5,9 @@ To add a task: write such a file and give its path, or put it into this folder a
 
 from __future__ import annotations
 
-from bioeval.tasks.describe import describe_tasks
+from bioeval.tasks.describe import describe_tasks, tasks_text
 from bioeval.tasks.labels import check_labels
 from bioeval.tasks.loader import load_task, task_names
 from bioeval.tasks.task import Task
 
-__all__ = ["Task", "check_labels", "describe_tasks", "load_task", "task_names"]
+__all__ = ["Task", "check_labels", "describe_tasks", "load_task", "task_names", "tasks_text"]

@@ -142,6 +142,7 @@ class TaskConfig:
         extract: regular expression whose first group, found in the value column, is the value.
         notation: `smiles` where molecules of alphabet selfies are written as SMILES in the file.
         missing: `drop` leaves out rows without sequence or target, counted and listed; `error` refuses them.
+        only: `COLUMN=VALUE`; rows with another value are left out, counted and listed.
         least: classes with fewer rows are left out, counted and listed.
         negatives: pairs: partners drawn for every pair of the file, which then are all positive.
         wildtype: zero-shot: the sequence that was mutated, where all rows have the same.
@@ -182,6 +183,7 @@ class TaskConfig:
     extract: str = ""
     notation: Literal["as-is", "smiles"] = "as-is"
     missing: Literal["error", "drop"] = "error"
+    only: tuple[str, ...] = ()
     least: int = 0
     negatives: int = 0
     wildtype: str = ""
@@ -207,6 +209,9 @@ class TaskConfig:
         for name in ("rows", "least", "negatives"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} = {getattr(self, name)}, allowed: 0 or more")
+        for text in self.only:
+            if not all(text.partition("=")):
+                raise ConfigError(f"only has {text!r}, allowed: COLUMN=VALUE")
         self._check_kind()
         self._check_split()
         _check_metric(self)

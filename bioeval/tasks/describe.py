@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,24 @@ def _place(config: TaskConfig, beside: Path) -> str | None:
     except ConfigError:
         return None
     return str(found[0])
+
+
+def tasks_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The table of `describe_tasks` for people: tasks of one file together, with defects and licence."""
+    families: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        families.setdefault(row["name"].split(":")[0], []).append(row)
+    blocks = []
+    for name, members in families.items():
+        first = members[0]
+        several = [row["name"].split(":")[1] for row in members if ":" in row["name"]]
+        title = first["title"].replace(several[0], "NAME") if several else first["title"]
+        lines = [f"{name}:NAME" if several else name, f"  {title}",
+                 f"  {first['kind']}, {first['alphabet']} by {first['unit']}, {first['metric']}, "
+                 f"split: {first['split']}"]  # fmt: skip
+        if several:
+            lines.append(f"  NAME: {', '.join(several)}")
+        lines += [f"  beware: {first['note']}", f"  licence: {first['licence']}",
+                  f"  data: {first['data'] or first['get']}"]  # fmt: skip
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)

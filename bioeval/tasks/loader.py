@@ -154,13 +154,17 @@ def _wanted(config: TaskConfig) -> list[str]:
     c = config.columns
     value = c.values if config.kind == "multi-label" else () if config.negatives else (value_column(config),)
     split = c.split or ("SET" if config.data.labels and config.way == "given" else None)
-    names = (c.sequence, *value, split, c.validation, c.group, c.id, c.second, c.wildtype, c.mutant)
+    only = (text.partition("=")[0] for text in config.only)
+    names = (c.sequence, *value, split, c.validation, c.group, c.id, c.second, c.wildtype, c.mutant, *only)
     return list(dict.fromkeys(name for name in names if name and name != CLASS))
 
 
 def _task(rows: Rows, config: TaskConfig) -> Task:
     book = Book(rows, refuse=config.missing == "error")
     c, n = config.columns, rows.table.num_rows
+    for name, _, wanted in (text.partition("=") for text in config.only):
+        other = np.array([text != wanted for text in rows.texts(name).to_pylist()], bool)
+        book.drop("not-asked-for", other, f"{name} is not {wanted}")
     sequences = sequences_of(rows, c.sequence, config.alphabet, book, smiles=config.notation == "smiles")
     columns: dict[str, pa.Array | pa.ChunkedArray] = {"sequence": sequences}
     if c.second is not None:

@@ -70,6 +70,15 @@ def test_rare_classes_are_left_out_and_listed(tmp_path: Path) -> None:
     assert loaded.dropped["line"].to_pylist() == [22]
 
 
+def test_only_the_rows_that_were_asked_for(tmp_path: Path) -> None:
+    rows = [f"MK{'A' * i},{i},{'TRB' if i % 3 else 'TRA'}" for i in range(30)]
+    yaml = "alphabet: protein\ndata: {file: r.csv}\nonly: [gene=TRB]\n"
+    loaded = load_task(task(tmp_path, yaml, r__csv=table("Sequence,Value,gene", *rows)))
+    assert loaded.table.num_rows == 20 and loaded.notes["left_out_not-asked-for"] == 10
+    with pytest.raises(ConfigError, match="only has 'TRB', allowed: COLUMN=VALUE"):
+        load_task(task(tmp_path, yaml.replace("gene=TRB", "TRB")))
+
+
 def test_drawn_partners_are_never_true_pairs() -> None:
     first = ["A", "C", "D", "E"] * 5
     second = ["x", "y", "z", "w", "x"] * 4

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bioeval.tasks import Task, describe_tasks, load_task, task_names
+from bioeval.tasks import Task, describe_tasks, load_task, task_names, tasks_text
 from bioeval.tasks.loader import read_task
 
 SPLITS = ("train", "validation", "test")
@@ -164,6 +164,13 @@ def test_isotypes_and_species() -> None:
     assert species.splits() == ("test",)
     # records of the seven files, counted with grep
     assert np.bincount(species.values("test")).tolist() == [535, 280, 94, 176, 79, 121, 152]
+
+
+def test_the_list_for_people_names_every_task_once() -> None:
+    text = tasks_text(describe_tasks())
+    heads = [block.splitlines()[0] for block in text.split("\n\n")]
+    assert sorted(heads) == sorted({n.split(":")[0] + ":NAME" * (":" in n) for n in task_names()})
+    assert "splice_reconstructed" in text and text.count("\n  beware: ") == len(heads)
 
 
 def test_every_task_says_what_it_is_and_where_its_data_is() -> None:
