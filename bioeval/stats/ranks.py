@@ -29,13 +29,13 @@ class Draws:
         names: of the models.
         values: on all rows `[k]`, NaN where undefined.
         draws: `[k, resamples]`, NaN where undefined.
-        metric: decides which way is better.
+        lower_is_better: which way is better.
     """
 
     names: tuple[str, ...]
     values: np.ndarray
     draws: np.ndarray
-    metric: str
+    lower_is_better: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +80,10 @@ def joint_draws(
         draws.append(
             bootstrap_draws(lambda w, m=measured, g=guessed: function(m, g, w), units, how)
         )  # fmt: skip
-    return Draws(names=tuple(predictions), values=np.array(values), draws=np.array(draws), metric=metric)
+    return Draws(
+        names=tuple(predictions), values=np.array(values), draws=np.array(draws),
+        lower_is_better=metric in LOWER_IS_BETTER,
+    )  # fmt: skip
 
 
 def standings(found: Draws, *, level: float = 0.95) -> dict[str, Standing]:
@@ -96,7 +99,7 @@ def standings(found: Draws, *, level: float = 0.95) -> dict[str, Standing]:
     ]  # fmt: skip
     if not usable:
         return {}
-    sign = -1.0 if found.metric in LOWER_IS_BETTER else 1.0
+    sign = -1.0 if found.lower_is_better else 1.0
     values, draws = sign * found.values[usable], sign * found.draws[usable]
     draws = draws[:, np.isfinite(draws).all(0)]
     names = [found.names[i] for i in usable]

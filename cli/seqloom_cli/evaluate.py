@@ -8,7 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from biodata.errors import require
+from bioeval.compare import CompareConfig
+from bioeval.distances import DistancesConfig
 from bioeval.evaluate import EvalConfig
+from bioeval.leaderboard.config import LeaderboardConfig
 from bioeval.sequences import SequencesConfig
 from seqloom_cli.commands import Positional, add_command, json_option
 from seqloom_cli.output import one_line_errors, show
@@ -16,12 +19,12 @@ from seqloom_cli.output import one_line_errors, show
 app = typer.Typer(help="Scores one can trust.", no_args_is_help=True)
 
 
-@app.command(help="The tasks that ship, with where their data comes from.")
+@app.command(help="The tasks that ship: what they are, what is wrong with them, where their data is.")
 @one_line_errors
 def tasks(as_json: Annotated[bool, json_option()] = False) -> None:
-    from bioeval.tasks import describe_tasks
+    from bioeval.tasks import describe_tasks, tasks_text
 
-    show({"tasks": describe_tasks()}, as_json=as_json)
+    show({"tasks": describe_tasks()}, as_json=as_json, text=lambda found: tasks_text(found["tasks"]))
 
 
 def _run(config: EvalConfig) -> Mapping[str, Any]:
@@ -51,4 +54,63 @@ GENERATED = Positional(path="generated", metavar="GENERATED", help="FASTA, Parqu
 add_command(
     app, "sequences", SequencesConfig, _sequences, positional=(GENERATED,),
     help="Compares generated with natural sequences, each metric beside its null.",
+)  # fmt: skip
+
+
+def _compare(config: CompareConfig) -> Mapping[str, Any]:
+    require("scipy", extra="eval")
+    from bioeval.compare import compare_folders
+
+    return compare_folders(config)
+
+
+def _compared(result: Mapping[str, Any]) -> str:
+    from bioeval.compare import as_markdown
+
+    return as_markdown(result)
+
+
+FIRST = Positional(path="first", metavar="FIRST", help="folder of eval run")
+SECOND = Positional(path="second", metavar="SECOND", help="another one, or the same with another model")
+add_command(
+    app, "compare", CompareConfig, _compare, positional=(FIRST, SECOND), text=_compared,
+    help="Compares two models on the same items: difference, interval, corrected p-values, power.",
+)  # fmt: skip
+
+
+def _leaderboard(config: LeaderboardConfig) -> Mapping[str, Any]:
+    require("scipy", extra="eval")
+    from bioeval.leaderboard.build import build_leaderboard
+
+    return build_leaderboard(config)
+
+
+def _in_short(result: Mapping[str, Any]) -> str:
+    from bioeval.leaderboard.build import in_short
+
+    return in_short(result)
+
+
+INPUTS = Positional(
+    path="inputs", metavar="DIR...", help="folders of eval run, JSON files with results of others", many=True
+)
+add_command(
+    app, "leaderboard", LeaderboardConfig, _leaderboard, positional=(INPUTS,), text=_in_short,
+    help="One page that opens offline: places with intervals, ties, baselines, leakage, cost.",
+)  # fmt: skip
+
+
+def _distances(config: DistancesConfig) -> Mapping[str, Any]:
+    require("scipy", extra="eval")
+    from bioeval.distances import evaluate_distances
+
+    return evaluate_distances(config)
+
+
+GROUPS = Positional(
+    path="groups", metavar="GROUP...", help="[PARENT/]NAME=PATH[,PATH...] or PATH, two or more", many=True
+)
+add_command(
+    app, "distances", DistancesConfig, _distances, positional=(GROUPS,),
+    help="Distances within and between groups (phyla, species, models), with a heat map and a tree.",
 )  # fmt: skip

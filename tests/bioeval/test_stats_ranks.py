@@ -60,7 +60,8 @@ def test_models_without_a_score_are_left_out() -> None:
     models = {"good": y + rng.standard_normal(50), "constant": np.zeros(50)}
     found = standings(joint_draws("spearman", y, models, how=Resampling(resamples=200)))
     assert list(found) == ["good"] and found["good"].hi == 1
-    assert standings(Draws(names=(), values=np.empty(0), draws=np.empty((0, 9)), metric="rmse")) == {}
+    nothing = Draws(names=(), values=np.empty(0), draws=np.empty((0, 9)), lower_is_better=True)
+    assert standings(nothing) == {}
 
 
 def test_resplits_keep_groups_whole_and_differ() -> None:
