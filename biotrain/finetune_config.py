@@ -58,7 +58,22 @@ class FinetuneConfig:
         default=0.04,
         metadata={"help": "weight of the divergence from the start model, 0 or more; 0 = no leash"},
     )
+    balance_loss: float | None = field(
+        default=None,
+        metadata={
+            "help": "models with experts: coefficient of the load-balance loss, >= 0; none = the model's"
+        },
+    )
+    z_loss: float | None = field(
+        default=None,
+        metadata={"help": "models with experts: coefficient of the router's z loss, >= 0; none = 0.001"},
+    )
     optim: OptimConfig = field(default_factory=_optim, metadata={"help": "optimizer"})
+    ema_decay: float = field(
+        default=0.0,
+        metadata={"help": "average the weights with this decay and export the average; 0 = no"},
+    )
+    ema_on_cpu: bool = field(default=False, metadata={"help": "keep the average in main memory"})
     max_steps: int = field(default=100, metadata={"help": "steps, each with new sequences, 1 or more"})
     batch_size: int = field(default=64, metadata={"help": "sequences that pass the model at once (memory)"})
     log_every: int = field(default=1, metadata={"help": "steps between lines of training_log.jsonl, >= 1"})
@@ -67,6 +82,11 @@ class FinetuneConfig:
     )
     keep_checkpoints: int = field(default=2, metadata={"help": "newest checkpoints to keep, >= 1; 0 = all"})
     seed: int = field(default=0, metadata={"help": "of the sequences drawn, >= 0"})
+    parallel: str = field(
+        default="auto",
+        metadata={"help": "several processes of torchrun: ddp (the model in each); auto = that if there are "
+                          "several"},
+    )  # fmt: skip
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1 ..."})
     threads: int = field(default=0, metadata={"help": "CPU threads; 0 = every core this process may use"})
     resume: bool = field(default=False, metadata={"help": "go on from the newest checkpoint in out"})
@@ -78,6 +98,18 @@ class FinetuneConfig:
         for name in ("max_length", "kl", "checkpoint_every", "keep_checkpoints", "seed", "threads"):
             check_range(f"finetune {name}", getattr(self, name), low=0)
         check_range("finetune clip", self.clip, low=0, high=1)
+        for name in ("balance_loss", "z_loss"):
+            check_range(f"finetune {name}", getattr(self, name) or 0, low=0)
+        check_range("finetune ema_decay", self.ema_decay, low=0, high=1 - 1e-9)
+        if self.ema_on_cpu and not self.ema_decay:
+            raise ConfigError("finetune ema_on_cpu needs an average: give ema_decay, for example 0.99")
+        if self.parallel == "fsdp":
+            raise ConfigError(
+                "finetune parallel 'fsdp': sequences are drawn token by token, and every part of the model "
+                "would be sent for each: give ddp"
+            )
+        if self.parallel not in ("auto", "none", "ddp"):
+            raise ConfigError(f"finetune parallel is {self.parallel!r}, allowed: auto, none, ddp")
         if not self.reward.strip():
             raise ConfigError("finetune reward is empty: give for example gc=0.5 or module:function")
 

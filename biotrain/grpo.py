@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from biodata.tokenizers.special import EOS, PAD
 from biotrain.generate import NEVER
+from biotrain.layers.routing import Routing
 
 SMALLEST = 1e-8
 """Standard deviation of a group's rewards below which its sequences are equally good."""
@@ -111,15 +112,21 @@ class Rollouts:
         return (places >= self.given) & (places < self.lengths[:, None])
 
 
-def log_probabilities(model: nn.Module, rollouts: Rollouts) -> Tensor:
+def log_probabilities(model: nn.Module, rollouts: Rollouts, routing: Routing | None = None) -> Tensor:
     """[M] of the drawn tokens in reading order, by the distribution that they were drawn from.
 
     That has no special tokens but `<eos>`, and no `<eos>` at the first place of a sequence.
+
+    Args:
+        model: a causal one.
+        rollouts: sequences.
+        routing: filled with what the routers do, where the model has them.
     """
     drawn = rollouts.drawn
     inputs = rollouts.ids[:, :-1]
-    real = torch.arange(inputs.shape[1], device=inputs.device) < rollouts.lengths[:, None]
-    logits = model(inputs, mask=None if real.all() else real, rows=drawn).float()
+    real = torch.arange(1, inputs.shape[1] + 1, device=inputs.device) < rollouts.lengths[:, None]
+    options = {} if routing is None else {"routing": routing}
+    logits = model(inputs, mask=None if real.all() else real, rows=drawn, **options).float()
     banned = torch.zeros_like(logits, dtype=torch.bool)
     banned[:, NEVER] = True
     if rollouts.given == 1:

@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 
 from biotrain.lanes import Losses
-from biotrain.layers.routing import Routing, load_extremes, router_losses
+from biotrain.layers.routing import Routing
 from biotrain.loader import Rows, fixed_batches
 from biotrain.log import StepResult, perplexity
 from biotrain.objectives import IGNORE, Batch, Objective, Prepared, Sums
 from biotrain.optim.clip import clip_gradient
 from biotrain.packed import packed
 from biotrain.parts import Parts, random_stream
+from biotrain.router_share import router_share, without_router
 
 
 class Counts(NamedTuple):
@@ -57,7 +58,7 @@ def train_step(parts: Parts, rows: Rows, step: int) -> StepResult:
     batches = _micro_batches(parts, prepared, mask, size=-(-config.batch_size // parts.lanes.count))
     shares = parts.lanes.backward(parts.model, (partial(_share, parts, batch, whole) for batch in batches))
     sums = torch.stack(shares).sum(0) if shares else torch.zeros(0, device=parts.hardware.device)
-    sums, router = _without_router(parts, sums)
+    sums, router = without_router(config.model, sums)
     found = _means(objective, sums, whole)
     norm = clip_gradient(parts.model, config.optim)
     with parts.hardware.autocast():  # Muon's directions
@@ -109,6 +110,8 @@ def _prepare(parts: Parts, rows: Rows, stream: str, number: int) -> tuple[Prepar
     ids, mask = torch.from_numpy(rows.ids), torch.from_numpy(rows.mask)
     prepared = parts.objective.prepare(ids, mask, generator)
     mask = mask if prepared.mask is None else prepared.mask
+    if rows.labels is not None:
+        prepared = prepared._replace(by_row={**prepared.by_row, "label": torch.from_numpy(rows.labels)})
     return (prepared, mask) if rows.counts is None else packed(prepared, mask, rows.counts)
 
 
@@ -155,7 +158,9 @@ def _share(parts: Parts, batch: Batch, whole: Counts) -> Losses:
     if routing is None:
         return Losses(loss, values)
     part = Counts(len(batch.targets), 0, len(batch.inputs))
-    added, notes = _router_share(parts, routing, _weight(objective, part) / max(1, _weight(objective, whole)))
+    moe, weight = parts.config.model.moe, _weight(objective, part) / max(1, _weight(objective, whole))
+    assert moe is not None
+    added, notes = router_share(moe, parts.lanes, routing, share=weight)
     return Losses(loss + added, torch.cat((values, notes)))
 
 
@@ -194,35 +199,3 @@ def _counted(targets: Tensor, mask: Tensor, by_token: Mapping[str, Tensor]) -> C
 def _weight(objective: Objective, counts: Counts) -> int:
     """By which steps count in the means of the log: predicted tokens, or rows."""
     return counts.targets if objective.predicts_tokens else counts.rows
-
-
-def _router_share(parts: Parts, routing: Routing, share: float) -> tuple[Tensor, Tensor]:
-    """What a part of a micro-batch adds to the loss for its routers, and what is logged of them.
-
-    The losses are those of the whole micro-batch (`MoEConfig`), whatever the number of parts it is computed
-    in; a micro-batch counts by its share of the step's targets.
-
-    Returns:
-        The weighted losses, and both losses and the counts [2 + L E] of the part.
-    """
-    moe = parts.config.model.moe
-    assert moe is not None
-    counts = torch.stack(routing.counts)
-    sums = torch.cat((counts.flatten(), routing.tokens[None], routing.tokens.new_tensor([share])))
-    whole = parts.lanes.meet(sums)
-    found = router_losses(routing, counts=whole[:-2].view_as(counts), tokens=whole[-2], top_k=moe.top_k)
-    balance, z = (loss * whole[-1] for loss in found)
-    notes = torch.cat((torch.stack((balance, z)).detach(), counts.flatten()))
-    return balance * moe.balance_loss + z * moe.z_loss, notes
-
-
-def _without_router(parts: Parts, sums: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """The sums of the objective, and of the routers for the log: both losses as means over layers, 1 and up
-    for balance, and loads (1 = an even share)."""
-    config = parts.config.model
-    if config.moe is None or not len(sums):
-        return sums, {}
-    sums, notes = sums.tensor_split([len(sums) - 2 - config.layers * config.moe.experts])
-    busiest, idlest = load_extremes(notes[2:].view(config.layers, config.moe.experts))
-    losses = {"balance_loss": notes[0] / config.layers, "z_loss": notes[1] / config.layers}
-    return sums, {**losses, "busiest_expert": busiest, "idlest_expert": idlest}

@@ -13,18 +13,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from biodata.errors import ConfigError, DataError, InterruptedRunError
 from biodata.io.fasta import write_fasta
 from biodata.tokenizers import TokenizerConfig, train_tokenizer
 from biodata.tokenizers.special import BOS, EOS
-from biotrain import finetune as module
+from biotrain import reward_step as module
 from biotrain.export import export_model, load_model
 from biotrain.finetune import finetune
 from biotrain.finetune_config import FinetuneConfig
 from biotrain.grpo import Rollouts, advantages, log_probabilities, token_losses
-from biotrain.models import MODELS, ModelConfig, build_model
+from biotrain.models import MODELS, ModelConfig, MoEConfig, build_model
 from biotrain.optim import OptimConfig
+from seqloom_cli.main import main
+from tests.biotrain.team_process import start_team
 
 Make = Callable[..., FinetuneConfig]
 
@@ -167,11 +170,11 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(
     finetune(make(out=tmp_path / "whole", checkpoint_every=2), gc)
     calls = []
 
-    def die(model: Any, rollouts: Any) -> Any:
+    def die(model: Any, rollouts: Any, routing: Any = None) -> Any:
         calls.append(1)
-        if len(calls) == 45:  # within the fifth step
+        if len(calls) == 45:  # within the fourth step
             raise Killed
-        return real(model, rollouts)
+        return real(model, rollouts, routing)
 
     other = make(out=tmp_path / "other", checkpoint_every=2)
     with monkeypatch.context() as patch, pytest.raises(Killed):
@@ -205,6 +208,66 @@ def test_a_signal_leaves_a_checkpoint_to_go_on_from(make: Make, tmp_path: Path) 
     assert lines(tmp_path / "other") == lines(tmp_path / "whole")
 
 
+@pytest.fixture(scope="module")
+def experts(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an untrained model with experts."""
+    shape = ModelConfig(name="moe", layers=2, width=16, heads=2, context=12, moe=MoEConfig(experts=4))
+    out = tmp_path_factory.mktemp("experts") / "run"
+    return export_model(build_model(shape, vocab_size=11), start / "model", out / "model").parent
+
+
+def test_routers_learn_even_where_rewards_say_nothing(make: Make, experts: Path, tmp_path: Path) -> None:
+    """Equal rewards and no leash leave the routers' losses alone: without them no weight moves."""
+    before, moved = load_model(experts).state_dict(), {}
+    for name, value in (("off", 0.0), ("on", None)):
+        config = make(run=experts, out=tmp_path / name, kl=0.0, max_steps=1, balance_loss=value, z_loss=value)
+        finetune(config, lambda texts: [1.0] * len(texts))
+        after = load_model(tmp_path / name).state_dict()
+        moved[name] = {key for key, value in after.items() if not torch.equal(value, before[key])}
+    assert not moved["off"] and any("router" in key for key in moved["on"])
+    (line,) = lines(tmp_path / "on")
+    assert line["loss"] == 0 and line["balance_loss"] >= 0.99 and line["z_loss"] > 0
+    assert line["busiest_expert"] >= 1 >= line["idlest_expert"]
+
+
+def test_the_average_is_exported(make: Make, start: Path, tmp_path: Path) -> None:
+    """a = d a + (1 - d) w by hand from the checkpoints, d = (1 + t) / (10 + t)."""
+    out = tmp_path / "new"
+    finetune(make(max_steps=2, ema_decay=0.9, checkpoint_every=1), gc)
+    average = dict(load_model(start).named_parameters())
+    for step in (1, 2):
+        weights, decay = (
+            load_file(out / f"checkpoints/step-{step}/model.safetensors"),
+            (1 + step) / (10 + step),
+        )
+        average = {name: decay * value + (1 - decay) * weights[name] for name, value in average.items()}
+    exported = dict(load_model(out).named_parameters())
+    for name, value in average.items():
+        torch.testing.assert_close(exported[name], value)
+    assert json.loads((out / "summary.json").read_text())["weights"] == "average (ema_decay 0.9)"
+
+
+def test_two_processes_equal_one(experts: Path, tmp_path: Path) -> None:
+    """With experts, whose losses are those of both halves of a batch; the last batch leaves one idle."""
+    arguments = ["finetune", str(experts), "--reward", "gc", "--groups", "2", "--group-size", "5",
+                 "--batch-size", "4", "--max-steps", "3", "--updates", "2", "--lr", "0.01",
+                 "--ema-decay", "0.9", "--device", "cpu", "--threads", "1", "--out"]  # fmt: skip
+    with pytest.raises(SystemExit) as end:
+        main([*arguments, str(tmp_path / "one")])
+    assert not end.value.code
+    team = start_team([*arguments, str(tmp_path / "two")], tmp_path / "errors")
+    for process in team:
+        process.join(120)
+    said = [(tmp_path / f"errors-{rank}").read_text() for rank in range(2)]
+    assert [process.exitcode for process in team] == [0, 0], said
+    assert said[1] == "", "process 1 is to be silent"
+    for one, two in zip(lines(tmp_path / "one"), lines(tmp_path / "two"), strict=True):
+        assert two == pytest.approx(one, rel=1e-4, abs=1e-6)
+    one, two = (load_model(tmp_path / name).state_dict() for name in ("one", "two"))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-3, atol=1e-4)
+
+
 def test_refusals(make: Make, start: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"reward gave shape \(1,\) for 16 sequences"):
         finetune(make(out=tmp_path / "a"), lambda texts: [1.0])
@@ -216,5 +279,13 @@ def test_refusals(make: Make, start: Path, tmp_path: Path) -> None:
     export_model(build_model(shape, vocab_size=11), start / "model", tmp_path / "bert")
     with pytest.raises(ConfigError, match="rewards train a causal model"):
         finetune(make(run=tmp_path / "bert", out=tmp_path / "d"), gc)
-    with pytest.raises(ConfigError, match="finetune clip must be from 0 to 1"):
-        make(clip=2)
+    with pytest.raises(ConfigError, match="z_loss is for models with experts"):
+        finetune(make(out=tmp_path / "e", z_loss=0.1), gc)
+    for message, changes in (
+        ("finetune clip must be from 0 to 1", {"clip": 2}),
+        ("'fsdp': sequences are drawn token by token", {"parallel": "fsdp"}),
+        ("finetune parallel is 'tp', allowed: auto, none, ddp", {"parallel": "tp"}),
+        ("ema_on_cpu needs an average", {"ema_on_cpu": True}),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            make(**changes)
