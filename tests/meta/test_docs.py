@@ -11,7 +11,8 @@ import pytest
 
 SEQLOOM = str(Path(sys.executable).with_name("seqloom"))
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/benchmarks.md", "docs/archives.md",
-         "docs/data.md", "docs/tokenizers.md", "docs/training.md", "docs/evaluation.md", "docs/metrics.md")  # fmt: skip
+         "docs/data.md", "docs/tokenizers.md", "docs/training.md", "docs/evaluation.md", "docs/metrics.md",
+         "docs/tasks.md")  # fmt: skip
 
 
 def blocks(page: Path) -> list[str]:
@@ -77,6 +78,33 @@ def test_every_pinned_version_is_what_is_installed(project: Path):
     wrong = {n: installed[n] for n, r in active.items() if n in installed
              and not r.specifier.contains(installed[n], prereleases=True)}  # fmt: skip
     assert not wrong
+
+
+def test_the_table_of_tasks_is_that_of_the_task_files(project: Path):
+    from bioeval.tasks import describe_tasks
+
+    page = (project / "docs" / "tasks.md").read_text()
+    tasks = {row["name"].split(":")[0]: row for row in describe_tasks()}
+    lines = {}
+    for line in page.splitlines():
+        if found := re.match(r"\| `([a-z0-9-]+)(?::NAME)?` \|", line):
+            lines[found[1]] = line
+    assert set(tasks) <= set(lines)
+    for name, row in tasks.items():
+        for value in (row["kind"], row["unit"], row["metric"], row["note"], row["licence"].split(";")[0]):
+            assert f"{value}" in lines[name], (name, value)
+        assert ("✓" in lines[name]) == row["checked"], name
+
+
+def test_the_task_of_one_s_own_works(project: Path, tmp_path: Path):
+    from bioeval.tasks import load_task
+
+    (example,) = re.findall(r"```yaml\n(.*?)```", (project / "docs" / "tasks.md").read_text(), re.S)
+    (tmp_path / "titre.yaml").write_text(example)
+    rows = [f"ATG{'GCATTC' * n}TAA,{n / 10},p{n // 2}" for n in range(1, 41)]
+    (tmp_path / "titre.csv").write_text("VHVL_DNA,titre,parent\n" + "\n".join(rows) + "\n")
+    task = load_task(tmp_path / "titre.yaml")
+    assert task.table.num_rows == 40 and task.groups("test") and len(example.splitlines()) <= 15
 
 
 def test_the_task_of_the_docs_works(project: Path, tmp_path: Path):
