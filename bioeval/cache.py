@@ -153,7 +153,7 @@ def checked_vectors(embedder: Embedder, sequences: Sequence[str]) -> np.ndarray:
     if vectors.ndim != 2 or len(vectors) != len(sequences) or vectors.shape[1] == 0:
         hint = f"[{len(sequences)}, d] expected"
         raise DataError(f"embeddings have shape {list(vectors.shape)}", where=embedder.name, hint=hint)
-    _check_finite(embedder.name, "embedding", np.isfinite(vectors).all(axis=1), sequences)
+    _check_finite(embedder.name, "embedding", np.asarray(np.isfinite(vectors).all(axis=1)), sequences)
     return np.ascontiguousarray(vectors, dtype=np.float32)
 
 
@@ -177,7 +177,7 @@ def _checked_scores(scorer: Scorer, sequences: Sequence[str]) -> np.ndarray:
     if table.shape != (len(sequences), _SCORE_COLUMNS):
         hint = f"[{len(sequences)}] expected"
         raise DataError(f"scores have shape {list(np.shape(found.total))}", where=scorer.name, hint=hint)
-    _check_finite(scorer.name, "score", np.isfinite(table).all(axis=1), sequences)
+    _check_finite(scorer.name, "score", np.asarray(np.isfinite(table).all(axis=1)), sequences)
     return table
 
 

@@ -39,8 +39,8 @@ class EmbedConfig:
             "help": "run folder, exported or Hugging Face folder or id, random-init:RUN, module:attribute"
         }
     )
-    read: InputConfig = field(metadata={"help": "sequences"})
     out: Path = field(metadata={"help": "file to write: .parquet, .npz or .npy"})
+    read: InputConfig = field(default_factory=InputConfig, metadata={"help": "sequences"})
     layer: str = field(
         default="last",
         metadata={

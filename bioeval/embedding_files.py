@@ -110,12 +110,14 @@ class _Held:
             with atomic_path(path) as part, open(part, "wb") as stream:
                 np.save(stream, values)
             return
-        more = {"offsets": np.cumsum([0, *map(len, self.rows)])} if form.many else {}
+        arrays: dict[str, Any] = {
+            "id": np.array(self.ids), "checksum": np.array(self.checksums), "embedding": values,
+            "about": np.array(json.dumps(dict(about), sort_keys=True)),
+        }  # fmt: skip
+        if form.many:
+            arrays["offsets"] = np.cumsum([0, *map(len, self.rows)])
         with atomic_path(path) as part, open(part, "wb") as stream:
-            np.savez(
-                stream, id=np.array(self.ids), checksum=np.array(self.checksums), embedding=values,
-                about=np.array(json.dumps(dict(about), sort_keys=True)), **more,
-            )  # fmt: skip
+            np.savez(stream, **arrays)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from biodata.curate.rules import RuleLog
 from biodata.errors import ConfigError, DataError
@@ -31,7 +30,8 @@ class InputConfig:
     """
 
     inputs: tuple[str, ...] = field(
-        metadata={"help": "files, folders or patterns of any format that `data build` reads, or a dataset"}
+        default=(),
+        metadata={"help": "files, folders or patterns of any format that `data build` reads, or a dataset"},
     )
     alphabet: Literal["any", "dna", "rna", "protein", "selfies"] = field(
         default="any", metadata={"help": "which sequences are meant where a file has several kinds"}
@@ -123,8 +123,8 @@ class Records:
         """Rows that could not be read, by reason; says so once if there are any."""
         counts = dict(self.log.as_dict()["dropped"])
         if counts:
-            table = self.log.table()
-            first = next(iter(table.filter(pc.equal(table["action"], "dropped")).to_pylist()), {})
+            rows = self.log.table().to_pylist()
+            first = next((row for row in rows if row["action"] == "dropped"), {})
             said = ", ".join(f"{reason} {count}" for reason, count in counts.items())
             where = f"{first.get('file')}:{first.get('line')}" if first.get("line") else first.get("file")
             say(f"left out: {said}; first: {where} {first.get('detail', '')}")

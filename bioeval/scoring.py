@@ -81,8 +81,8 @@ class ScoreConfig:
             "help": "run folder, exported or Hugging Face folder or id, random-init:RUN, module:attribute"
         }
     )
-    read: InputConfig = field(metadata={"help": "sequences"})
     out: Path = field(metadata={"help": "file to write: .parquet, .csv, .tsv or .jsonl"})
+    read: InputConfig = field(default_factory=InputConfig, metadata={"help": "sequences"})
     mutations: MutationConfig = field(default_factory=MutationConfig, metadata={"help": "mutants"})
     scores: ScoreSettings = field(default_factory=ScoreSettings, metadata={"help": "kind of score"})
     cache: Path | None = field(

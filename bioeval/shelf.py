@@ -136,7 +136,7 @@ def _arrays(array: pa.Array | pa.ChunkedArray) -> Sequence[np.ndarray]:
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks)
     if not pa.types.is_large_list(array.type):
-        return _matrix(array)
+        return list(_matrix(array))
     ends, matrix = array.offsets.to_numpy(), _matrix(array.flatten())
     ends = ends - ends[0]
     return [matrix[start:end] for start, end in pairwise(ends)]

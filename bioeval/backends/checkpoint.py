@@ -74,6 +74,8 @@ class Checkpoint:
         if auto != "AutoModel" and (missing := sorted(found.get("missing_keys", ()))):
             hint = "these are weights of an encoder without its output layer"
             raise DataError(f"no weights for {missing[0]} of {auto}", where=self.folder, hint=hint)
+        if getattr(model.config, "use_cache", False):
+            model.config.use_cache = False  # keys and values kept for generating would only be copied
         return model.eval().to(self.device)
 
     def tokens(self, sequences: Sequence[str]) -> list[list[int]]:

@@ -78,7 +78,7 @@ def open_likelihood(model: str, settings: ScoreSettings) -> Scorer:
     settings = _resolved(model, settings, head)
     checkpoint = Checkpoint(name=model, folder=folder, settings=settings, seed=seed, own_code=own_code)
     _refuse_unused(checkpoint, settings)
-    key = fingerprint([SCORE_VERSION, content_key(folder, settings, seed=seed)])
+    key = fingerprint([SCORE_VERSION, head, content_key(folder, settings, seed=seed)])
     return LikelihoodScorer(key, checkpoint, head, settings)
 
 
@@ -185,6 +185,10 @@ class LikelihoodScorer:
         if self.kind == "log-likelihood":
             start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
             prefix = frame.prefix or (() if start is None else (start,))
+            if not settings.end and not frame.suffix:
+                raise ConfigError(
+                    f"end = False does nothing for {self.name}: its tokenizer writes no end token"
+                )
             frame = Frame(prefix, frame.suffix if settings.end else ())
         own = (checkpoint.folder / "biotrain.json").is_file()
         special = frozenset(range(len(SPECIAL_TOKENS))) if own else frozenset(tokenizer.all_special_ids)
@@ -203,7 +207,7 @@ class LikelihoodScorer:
         if mask_id is None and any(len(one.hidden) for one in passes):
             raise ConfigError(f"the tokenizer of {self.name} has no mask token, which {self.kind} needs")
         size = self.settings.batch_size
-        return run(passes, self.checkpoint, self._model, read=read, mask_id=mask_id, size=size)
+        return run(passes, self.checkpoint, self._model, read=read, mask_id=mask_id or 0, size=size)
 
     def _told(self, outputs: Any, targets: Any) -> Any:
         from torch.nn.functional import logsigmoid

@@ -38,7 +38,7 @@ Read = Callable[[Any, Any], Any]
 
 
 def run(
-    passes: Sequence[Pass], checkpoint: Checkpoint, model: Any, *, read: Read, mask_id: int | None, size: int
+    passes: Sequence[Pass], checkpoint: Checkpoint, model: Any, *, read: Read, mask_id: int, size: int
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The number of each pass and what was read at its places, float64; the longest first.
 
@@ -58,7 +58,7 @@ def run(
 
 
 def _batch(
-    part: Sequence[Pass], checkpoint: Checkpoint, model: Any, *, read: Read, mask_id: int | None
+    part: Sequence[Pass], checkpoint: Checkpoint, model: Any, *, read: Read, mask_id: int
 ) -> list[np.ndarray]:
     import torch
 

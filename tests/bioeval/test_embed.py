@@ -144,7 +144,7 @@ def test_a_strangers_file_is_read(tmp_path: Path) -> None:
     pq.write_table(pa.table({"sequence": ["AC", "GT"], "embedding": [[1.0, 2.0], [3.0, 4.0]]}), path)
     assert open_model(str(path)).embed(["GT", "AC"]).tolist() == [[3, 4], [1, 2]]
     for table, text in (
-        ({"sequence": ["AC"], "vector": [[1.0]]}, r"no columns embedding .* there are: sequence, vector"),
+        ({"sequence": ["AC"], "vector": [[1.0]]}, r"no columns embedding .*there are: sequence, vector"),
         ({"sequence": ["A", "C"], "embedding": [[1.0], [1.0, 2.0]]}, "differ in length"),
         ({"sequence": ["A", "C"], "embedding": [[1.0], None]}, "1 rows of column 'embedding' are empty"),
     ):

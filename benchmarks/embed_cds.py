@@ -1,0 +1,119 @@
+"""Embedding 1,000 real coding sequences, beside a padded transformers loop.
+
+    SEQLOOM_REAL_DATA=... python benchmarks/embed_cds.py [--model bert] [--rounds 3] [--clock cpu]
+
+Coding sequences of seven species, evenly drawn; codons; the exported `bert` or `gpt2` of 4 layers x 256
+(context 1,024, random weights: speed does not depend on them), float32, batches of 16, mean over real tokens.
+Theirs is what a script does: tokenizer with padding and truncation at the context, `AutoModel`, mask, mean;
+in the order of the file (`transformers`), or sorted by length first (`transformers sorted`, the same trick).
+Ours is the embedder without its cache. What both embed whole must agree; ours also embeds what is longer than
+the context, which theirs cuts off. Each contender lives in a process of its own and they take turns.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from paired import Step, compare, options, save
+
+COUNT, BATCH, CONTEXT = 1000, 16, 1024
+CONTENDERS = ("seqloom", "transformers", "transformers sorted")
+
+
+def coding_sequences(data: Path) -> list[str]:
+    """Evenly drawn of all species."""
+    found: list[str] = []
+    for path in sorted((data / "cds").glob("*.fasta.gz")):
+        with gzip.open(path, "rt") as stream:
+            records = stream.read().split(">")[1:]
+        found += ["".join(record.splitlines()[1:]).upper() for record in records]
+    whole = [sequence for sequence in found if sequence and len(sequence) % 3 == 0]
+    return [whole[i * len(whole) // COUNT] for i in range(COUNT)]
+
+
+def export(folder: Path, name: str) -> None:
+    """A run's `model/`."""
+    from biodata.tokenizers import TokenizerConfig, train_tokenizer
+    from biotrain.export import export_model
+    from biotrain.models import ModelConfig, build_model
+
+    (folder / "one.fasta").write_text(">one\nATGTAA\n")
+    train_tokenizer(TokenizerConfig(kind="codon", data=folder / "one.fasta", out=folder / "tokenizer"))
+    config = ModelConfig(name=name, layers=4, width=256, heads=4, context=CONTEXT)
+    export_model(build_model(config, vocab_size=70, seed=0), folder / "tokenizer", folder / "model")
+
+
+def make(name: str, folder: Path, sequences: Sequence[str]) -> Step:
+    """Embeds all; gives the mean of the vectors of those that fit into the context."""
+    if name == "seqloom":
+        from bioeval.backends import EmbedSettings, open_model
+
+        embed = open_model(str(folder), EmbedSettings(device="cpu", batch_size=BATCH)).embed
+    else:
+        embed = their_embed(folder, sort=name.endswith("sorted"))
+    fits = [len(sequence) <= 3 * (CONTEXT - 2) for sequence in sequences]
+
+    def step() -> float:
+        return float(abs(embed(sequences)[fits]).mean())
+
+    return step
+
+
+def their_embed(folder: Path, *, sort: bool) -> Any:
+    """The padded loop."""
+    import numpy as np
+    import torch
+    from transformers import AutoModel, AutoTokenizer, logging
+
+    logging.set_verbosity_error()
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder / "model")
+    model = AutoModel.from_pretrained(folder / "model", add_pooling_layer=False).eval()
+
+    def embed(sequences: Sequence[str]) -> np.ndarray:
+        order = (
+            sorted(range(len(sequences)), key=lambda i: -len(sequences[i])) if sort else range(len(sequences))
+        )
+        rows = np.zeros((len(sequences), 256), np.float32)
+        for start in range(0, len(order), BATCH):
+            part = list(order[start : start + BATCH])
+            batch = tokenizer([sequences[i] for i in part], padding=True, truncation=True, max_length=CONTEXT,
+                              return_tensors="pt", return_special_tokens_mask=True)  # fmt: skip
+            real = (1 - batch.pop("special_tokens_mask"))[..., None]
+            with torch.inference_mode():
+                states = model(**batch).last_hidden_state
+            rows[part] = ((states * real).sum(1) / real.sum(1)).numpy()
+        return rows
+
+    return embed
+
+
+def main() -> None:
+    parser = options(__doc__)
+    parser.add_argument("--model", choices=("bert", "gpt2"), default="bert")
+    parser.set_defaults(rounds=3, warm_up=1, threads=1)
+    arguments = parser.parse_args()
+    data = os.environ.get("SEQLOOM_REAL_DATA")
+    if not data:
+        raise SystemExit("not run: set SEQLOOM_REAL_DATA to the folder of real data")
+    sequences = coding_sequences(Path(data))
+    tokens = sum(min(len(s) // 3, CONTEXT - 2) for s in sequences)
+    longer = sum(len(s) // 3 > CONTEXT - 2 for s in sequences)
+    print(f"{COUNT} CDS, {tokens} codons, {longer} longer than {CONTEXT - 2}; {arguments.model}, "
+          f"{arguments.rounds} rounds, {arguments.threads} threads, {arguments.clock} clock")  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        export(Path(folder), arguments.model)
+        maker = partial(make, folder=Path(folder), sequences=sequences)
+        result = compare(maker, CONTENDERS, arguments, tokens=tokens)
+    values = [result["rounds"][-1][name]["loss"] for name in CONTENDERS]
+    assert max(values) - min(values) < 1e-4 * values[0], values
+    save(result, arguments.json)
+
+
+if __name__ == "__main__":
+    main()
