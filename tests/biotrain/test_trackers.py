@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -20,7 +20,7 @@ Make = Callable[..., TrainConfig]
 
 
 class Wandb(ModuleType):
-    """Remembers what it was told, in the place of the package."""
+    """Remembers what it was told, in the place of the package, whose signatures (0.31) it has."""
 
     def __init__(self) -> None:
         super().__init__("wandb")
@@ -28,14 +28,24 @@ class Wandb(ModuleType):
         self.lines: list[tuple[int, dict[str, Any]]] = []
         self.finished = 0
 
-    def init(self, **settings: Any) -> Wandb:
-        self.begun.append(settings)
+    def init(
+        self,
+        entity: str | None = None,
+        project: str | None = None,
+        dir: str | None = None,
+        id: str | None = None,
+        name: str | None = None,
+        config: dict[str, Any] | None = None,
+        resume: bool | Literal["allow", "never", "must", "auto"] | None = None,
+    ) -> Wandb:
+        self.begun.append({"config": config, "id": id, "resume": resume, "dir": dir, "name": name})
         return self
 
-    def log(self, values: dict[str, Any], *, step: int) -> None:
-        self.lines.append((step, values))
+    def log(self, data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:
+        assert step is not None and commit is None
+        self.lines.append((step, data))
 
-    def finish(self) -> None:
+    def finish(self, exit_code: int | None = None) -> None:
         self.finished += 1
 
 
@@ -50,6 +60,8 @@ def test_wandb_has_the_lines_of_the_log(tiny_config: Make, monkeypatch: pytest.M
     train(config)
     out = config.paths().out
     assert wandb.lines == [(line["step"], named(line)) for line in lines(out)]
+    assert all(isinstance(value, (int, float)) for _, values in wandb.lines for value in values.values())
+    assert wandb.begun[0]["dir"] == str(out) and wandb.begun[0]["name"] == out.name
     assert wandb.finished == 1 and wandb.begun[0]["config"]["max_steps"] == 6
     open_tracker("wandb", out, step=3, settings={})
     assert wandb.begun[1]["id"] == wandb.begun[0]["id"] and wandb.begun[1]["resume"] == "allow"
