@@ -197,12 +197,12 @@ def _check_bounds(result: Result, where: str) -> None:
 
 def _refuse_misspelt(row: Any, where: str) -> None:
     """A field that nobody reads is fine, one that is nearly a known one is a mistake."""
-    for part, known, place in (
-        (row, Result.model_fields, ""),
-        (row.get("cost") if isinstance(row, dict) else None, Cost.model_fields, ".cost"),
-    ):
-        for name in part if isinstance(part, dict) else ():
-            near = [k for k in get_close_matches(str(name), list(known), n=2, cutoff=0.85) if k not in part]
+    cost = row.get("cost") if isinstance(row, dict) else None
+    for part, known, place in ((row, Result.model_fields, ""), (cost, Cost.model_fields, ".cost")):
+        if not isinstance(part, dict):
+            continue
+        for name in map(str, part):
+            near = [k for k in get_close_matches(name, list(known), n=2, cutoff=0.85) if k not in part]
             if name not in known and near:
                 raise DataError(f"unknown field, did you mean {near[0]!r}?", where=f"{where}{place}.{name}")
 

@@ -16,6 +16,7 @@ from biodata.errors import ConfigError, DataError
 from bioeval.report.inputs import Facts, ReportInputs, read_facts
 from bioeval.report.markup import figures, text
 from bioeval.report.page import SECTIONS, render_page, write_report
+from bioeval.report.pairs import paired_tests
 from bioeval.report.sections import summary
 from bioeval.report.verdicts import ranked, standing
 from bioeval.sequences import SequencesConfig, evaluate_sequences
@@ -85,6 +86,8 @@ SUMMARY = {"step": 30, "tokens": 12000, "train_loss": 3.4567, "val_loss": 3.5123
            "versions": {"torch": "2.13"},
            "data": {"train": {"sequences": 60, "tokens": 4000, "unknown_rate": 0.0}}}  # fmt: skip
 LOST = {"value": 0.601, "lo": 0.5, "hi": 0.7, "difference": {"delta": -0.19, "lo": -0.3, "hi": -0.1}}
+PAIRED = {"delta": -0.05, "lo": -0.12, "hi": 0.02, "p_value": 0.2, "test": "paired permutation",
+          "detectable": 0.117, "items_needed": 88, "units": "groups", "n_units": 16}  # fmt: skip
 RESULT: dict[str, Any] = {
     "model": "/home/me/run", "task": "stability", "metric": "spearman", "value": 0.4123, "lo": 0.31,
     "hi": 0.52, "n": 16, "split": "test", "verdict": "worse than codon-freq",
@@ -252,3 +255,19 @@ def test_figures(value: float, shown: str) -> None:
 def test_facts_have_a_place_for_everything() -> None:
     page = Page(render_page(Facts(title="t", recipe="", commands=(), manifest=MANIFEST)))
     assert "duplicate" in page.text
+
+
+def test_paired_tests_and_power_stand_with_the_verdict() -> None:
+    floors = {
+        "kmer": {"value": 0.46, "lo": 0.3, "hi": 0.6, "difference": PAIRED},
+        "/home/me/twin": {"value": 0.1, "lo": 0.0, "hi": 0.2, "difference": PAIRED | {"p_value": 0.01}},
+    }
+    result = RESULT | {"baselines": floors, "strongest_baseline": "kmer"}
+    result["repeated"] = {"/home/me/run": {"mean": 0.4, "lo": 0.3, "hi": 0.5}, "kmer": {"mean": None}}
+    page = Page(paired_tests(result))
+    assert {"0.2", "0.02", "0.01", "-0.05", "0.117"} <= set(page.values)
+    assert "Paired permutation on the same test items, corrected for 2 baselines." in page.text
+    assert "(16 groups) cannot tell apart differences under 0.12 from kmer" in page.text
+    assert "would need about 88 groups" in page.text and "/home/me" not in page.text
+    assert "overlap: run 0.400 (0.300 to 0.500)." in page.text
+    assert paired_tests(RESULT) == ""

@@ -20,6 +20,7 @@ from bioeval.report.markup import (
     table,
     text,
 )
+from bioeval.report.pairs import paired_tests
 from bioeval.report.verdicts import ranked, task_names
 
 KEY, TITLE = "probes", "Does the model know something?"
@@ -48,7 +49,7 @@ def _task(facts: Facts, task: str) -> str:
     return "".join(
         [
             f"<h3>{text(task)}</h3>", figure(_forest(rows, first["metric"]), caption),
-            table(HEAD, listed), *(_verdict(r) for r in results), _leakage(first),
+            table(HEAD, listed), *(_verdict(r) + paired_tests(r) for r in results), _leakage(first),
         ]
     )  # fmt: skip
 
