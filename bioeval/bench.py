@@ -78,14 +78,15 @@ class Bench:
         config: of the evaluation.
         task: loaded.
         models: shared by the tasks.
+        tell: whether each result is said.
 
     Raises:
         ConfigError: a probe that does not fit the task.
         DataError: a task that nothing can be learned from or scored on.
     """
 
-    def __init__(self, config: EvalConfig, task: Task, models: Models) -> None:
-        self.config, self.task, self.models = config, task, models
+    def __init__(self, config: EvalConfig, task: Task, models: Models, *, tell: bool = True) -> None:
+        self.config, self.task, self.models, self.tell = config, task, models, tell
         check_targets(task)
         probe = probe_name(config.probe, task)
         self.asker = Asker(
@@ -113,7 +114,8 @@ class Bench:
         )  # fmt: skip
         self._add_repeats(entry.result, model)
         self._add_pretraining(entry.result, name, run)
-        say(f"{self.task.name}: {entry.result['sentence']}")
+        if self.tell:
+            say(f"{self.task.name}: {entry.result['sentence']}")
         return entry
 
     @cached_property
@@ -145,9 +147,10 @@ class Bench:
         return self.models.scorer(name) if self.task.kind == "zero-shot" else self.models.embedder(name)
 
     def _baseline(self, name: str) -> Embedder:
-        name = BASELINES.resolve(name)
+        if self.task.kind == "zero-shot":
+            raise ConfigError(f"baseline {name!r} has no likelihood, which task {self.task.name!r} asks for")
         if name not in baselines_for(self.task):
-            able = ", ".join(baselines_for(self.task)) or "none is"
+            able = ", ".join(baselines_for(self.task))
             raise ConfigError(
                 f"baseline {name!r} makes no sense for task {self.task.name!r} "
                 f"({self.task.kind}, {self.task.alphabet}); possible: {able}"

@@ -212,9 +212,9 @@ def _loss(train: Part, scale: tuple[float, float]) -> Callable[[Any, np.ndarray]
     from torch.nn import functional
 
     if train.target == "class":
-        y = torch.from_numpy(train.y).long().to(device())
+        y = torch.tensor(train.y, dtype=torch.long).to(device())
         return lambda raw, rows: functional.cross_entropy(raw, y[torch.from_numpy(rows).to(y.device)])
-    values = torch.from_numpy((train.y - scale[0]) / scale[1]).float().to(device())
+    values = torch.tensor((train.y - scale[0]) / scale[1], dtype=torch.float32).to(device())
     if train.target == "number":
         return lambda raw, rows: functional.mse_loss(
             raw[:, 0], values[torch.from_numpy(rows).to(values.device)]

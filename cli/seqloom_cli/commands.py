@@ -46,6 +46,7 @@ def add_command(
     plan: Run | None = None,
     aliases: Mapping[str, str] | None = None,
     text: Text | None = None,
+    fails: Callable[[Mapping[str, Any]], bool] | None = None,
 ) -> None:
     """Adds the command `name` whose options are the fields of `config`.
 
@@ -55,6 +56,7 @@ def add_command(
         aliases: field to another name of its option, with dashes.
         plan: adds `--dry-run`; takes the configuration, returns what would be done.
         text: how people see a result, instead of a line for each field.
+        fails: whether a result means exit code 1.
     """
     taken = frozenset(p.path for p in positional)
     others = aliases or {}
@@ -77,7 +79,10 @@ def add_command(
             show({"config": to_dict(built), "origin": origin}, as_json=as_json)
             return
         chosen = plan if dry and plan else run
-        show(chosen(built), as_json=as_json, text=None if dry else text)
+        result = chosen(built)
+        show(result, as_json=as_json, text=None if dry else text)
+        if fails is not None and not dry and fails(result):
+            raise typer.Exit(1)
 
     parameters = [_argument(p) for p in positional] + [_option(leaf) for leaf in options]
     parameters += _common(bool(plan))

@@ -10,6 +10,7 @@ import typer
 from biodata.errors import require
 from bioeval.compare import CompareConfig
 from bioeval.distances import DistancesConfig
+from bioeval.doctor import DoctorConfig
 from bioeval.evaluate import EvalConfig
 from bioeval.leaderboard.config import LeaderboardConfig
 from bioeval.sequences import SequencesConfig
@@ -40,6 +41,27 @@ MODELS = Positional(
 add_command(
     app, "run", EvalConfig, _run, positional=(MODELS,),
     help="Probes frozen embeddings: a score, its 95 % interval, baselines and a leakage line.",
+)  # fmt: skip
+
+
+def _examine(config: DoctorConfig) -> Mapping[str, Any]:
+    require("scipy", extra="eval")
+    from bioeval.doctor import examine
+
+    return examine(config)
+
+
+def _described(report: Mapping[str, Any]) -> str:
+    from bioeval.doctor import described
+
+    return described(report)
+
+
+EXAMINED = Positional(path="model", metavar="[MODEL]", help="as for `eval run`; kmer where none is given")
+add_command(
+    app, "doctor", DoctorConfig, _examine, positional=(EXAMINED,), text=_described,
+    fails=lambda report: not report["ok"],
+    help="Mock-runs a model on toy tasks of every kind, in seconds; exit code 1 when one fails.",
 )  # fmt: skip
 
 
