@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from biodata.errors import ConfigError
 from biodata.token_cache import split_tokens
 from biodata.tokenizers import load_tokenizer
 from biotrain.config import TrainConfig
+from biotrain.diffusion.labels import with_classes
 from biotrain.loader import Sampled, cut_windows
 from biotrain.models import count_parameters, flops_per_token
 from biotrain.objectives.config import BIDIRECTIONAL
@@ -27,13 +29,16 @@ def dry_run(config: TrainConfig) -> dict[str, Any]:
         `parameters` {total, active, embedding}; `flops_per_token`; `tokens_per_step`, padding not counted;
         `steps` (`None` when that depends on data not given); `memory_bytes`, an estimate: 16 per parameter
         (fp32 weight, gradient, two moments) and 4 x batch_size x context x (layers x what one keeps of a
-        token, `Architecture.kept`, + 3 vocabulary) for what backward needs in fp32.
+        token, `Architecture.kept`, + 3 vocabulary) for what backward needs in fp32; of pictures patches count
+        instead of the context, and the numbers told of one instead of the vocabulary.
 
     Raises:
         ConfigError: no vocabulary.
         DataError: data or tokenizer cannot be read.
     """
     vocab_size, samples = _vocabulary(config), None
+    if config.data is not None:
+        config = replace(config, model=with_classes(config.model, open_dataset(config.data)))
     if config.data is not None and config.tokenizer is not None:
         samples = _train_samples(config, config.data, config.tokenizer)
     steps = config.max_steps
@@ -44,8 +49,11 @@ def dry_run(config: TrainConfig) -> dict[str, Any]:
         tokens_per_step = round(samples.tokens / per_epoch)
     parameters = count_parameters(config.model, vocab_size=vocab_size)
     model = config.model
-    saved = model.layers * model.architecture.kept(model) + 3 * vocab_size
-    activations = 4 * config.batch_size * config.window * saved
+    tokens, logits = config.window, vocab_size
+    if model.image is not None:
+        tokens, logits = model.image.patches, model.image.told
+    saved = model.layers * model.architecture.kept(model) + 3 * logits
+    activations = 4 * config.batch_size * tokens * saved
     return {
         "parameters": parameters,
         "flops_per_token": flops_per_token(model, vocab_size=vocab_size, length=config.window),

@@ -27,7 +27,7 @@ from biodata.tokenizers.special import BOS, EOS, SPECIAL_TOKENS
 from biotrain.conditions import Condition, condition_of
 from biotrain.diffusion.image_model import DitImage
 from biotrain.diffusion.notes import read_note
-from biotrain.diffusion.paint import STEPS, check_pictures, pictures, write_pictures
+from biotrain.diffusion.paint import STEPS, UNGUIDED, check_pictures, pictures, write_pictures
 from biotrain.diffusion.sampling import DiffusionSampler
 from biotrain.export import OWN_FILE, WEIGHTS_FILE, load_model, model_folder
 from biotrain.generate_config import GenerateConfig
@@ -173,8 +173,9 @@ def _check(config: GenerateConfig, model: Transformer, note: Mapping[str, Any]) 
         raise ConfigError(f"generate suffix and text are for causal models, {config.run} sees both sides")
     if model.causal and config.steps:
         raise ConfigError(f"generate steps is for diffusion models, {config.run} is causal: leave it out")
-    if config.fresh_noise:
-        raise ConfigError("generate fresh_noise is for pictures: leave it out")
+    for name, usual in (("fresh_noise", False), ("label", ""), ("guidance", UNGUIDED)):
+        if getattr(config, name) != usual:
+            raise ConfigError(f"generate {name} is for pictures: leave it out")
 
 
 def _paint(config: GenerateConfig, folder: Path, model: DitImage) -> dict[str, Any]:
@@ -195,6 +196,8 @@ def _paint(config: GenerateConfig, folder: Path, model: DitImage) -> dict[str, A
     if empty := sum(not text for text in texts):
         say(f"{empty} of {len(texts)} squares are white and give no sequence")
     settings = f"steps={config.steps or STEPS} fresh_noise={str(config.fresh_noise).lower()}"
+    if config.label:
+        settings += f" label={config.label} guidance={config.guidance:g}"
     kept = [(number, text) for number, text in enumerate(texts, 1) if text]
     write_fasta(
         config.out,

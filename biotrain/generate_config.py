@@ -51,6 +51,11 @@ class GenerateConfig:
         default=0,
         metadata={"help": "diffusion: steps from noise to result; 0 = one for each token, for pictures 100"},
     )
+    label: str = field(default="", metadata={"help": "pictures: the class that all are to be of"})
+    guidance: float = field(
+        default=1.0,
+        metadata={"help": "pictures: how much more of the label than without one; 1 = as learned, 0 or more"},
+    )
     fresh_noise: bool = field(
         default=False, metadata={"help": "pictures: add noise in every step (DDPM) instead of none (DDIM)"}
     )
@@ -58,7 +63,7 @@ class GenerateConfig:
     def __post_init__(self) -> None:
         for name in ("num", "batch_size"):
             check_range(f"generate {name}", getattr(self, name), low=1)
-        for name in ("temperature", "top_k", "seed", "max_length", "steps"):
+        for name in ("temperature", "top_k", "seed", "max_length", "steps", "guidance"):
             check_range(f"generate {name}", getattr(self, name), low=0)
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"generate top_p must be over 0 and at most 1, got {self.top_p!r}")

@@ -30,11 +30,13 @@ class Rows(NamedTuple):
         mask: [B, T], True at real tokens.
         counts: how many of the B lie in each row that the model reads, one after the other
             (`biotrain.packing`); `None` = one.
+        labels: [B] classes of the rows; `None` = they have none.
     """
 
     ids: npt.NDArray[np.int64]
     mask: npt.NDArray[np.bool_]
     counts: npt.NDArray[np.int64] | None = None
+    labels: npt.NDArray[np.int64] | None = None
 
 
 class Sampled(Protocol):
@@ -88,6 +90,7 @@ class Samples:
         sequences: rows of the split.
         cut: rows that were longer than the context and so became several windows.
         unknown: share of `<unk>` among all tokens.
+        labels: class of each window; `None` = they have none.
     """
 
     ids: npt.NDArray[np.unsignedinteger]
@@ -96,6 +99,7 @@ class Samples:
     sequences: int
     cut: int
     unknown: float
+    labels: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.start)
@@ -116,7 +120,8 @@ class Samples:
         place = np.arange(length.max(initial=0))
         mask = place < length[:, None]
         where = np.minimum(self.start[index, None] + place, len(self.ids) - 1)
-        return Rows(np.where(mask, self.ids[where], PAD).astype(np.int64), mask)
+        labels = None if self.labels is None else self.labels[index]
+        return Rows(np.where(mask, self.ids[where], PAD).astype(np.int64), mask, labels=labels)
 
 
 def cut_windows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from biodata.token_cache import SplitTables, split_tokens
 from biodata.tokenizers import Tokenizer, load_tokenizer
 from biotrain.config import TrainConfig
 from biotrain.device import Hardware
+from biotrain.diffusion.labels import label_windows, with_classes
 from biotrain.distributed import ALONE, Team
 from biotrain.ema import Ema
 from biotrain.estimate import steps_of
@@ -86,6 +87,7 @@ def build_parts(
     paths = config.paths()
     tokenizer = load_tokenizer(paths.tokenizer)
     size = tokenizer.vocab_size
+    config = replace(config, model=with_classes(config.model, dataset))
     if config.vocab_size not in (None, size):
         raise ConfigError(f"vocab_size is {config.vocab_size}, but {paths.tokenizer} has {size} tokens")
     loss = build_loss(config.loss, tokens=tokenizer.tokens).to(hardware.device)
@@ -188,6 +190,7 @@ def _samples(
             f"{where}: {samples.cut:,} of {samples.sequences:,} sequences are longer than the context of "
             f"{config.cut} tokens and are read in several windows"
         )
+    samples = label_windows(samples, tokens.encoded.offsets, dataset, split, config.model)
     if not config.pack:
         return samples
     return pack(samples, context=config.window, room=config.window - config.cut, seed=config.seed)

@@ -46,7 +46,7 @@ def noised(x: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         noise: e, standard normal, of the same shape.
         times: `[B]`, 0 (nothing is noise) to 1 (all is).
     """
-    alpha, sigma = (_wide(value, x) for value in alpha_sigma(times))
+    alpha, sigma = (wide(value, x) for value in alpha_sigma(times))
     return alpha * x + sigma * noise
 
 
@@ -61,7 +61,7 @@ def wanted(x: Tensor, noise: Tensor, times: Tensor, kind: Kind) -> Tensor:
     """
     if kind == "eps":
         return noise
-    alpha, sigma = (_wide(value, x) for value in alpha_sigma(times))
+    alpha, sigma = (wide(value, x) for value in alpha_sigma(times))
     return alpha * noise - sigma * x
 
 
@@ -75,7 +75,7 @@ def split(z: Tensor, told: Tensor, times: Tensor, kind: Kind) -> tuple[Tensor, T
         times: `[B]`, 0 to 1.
         kind: `eps` or `v`.
     """
-    alpha, sigma = (_wide(value, z) for value in alpha_sigma(times))
+    alpha, sigma = (wide(value, z) for value in alpha_sigma(times))
     if kind == "eps":
         return (z - sigma * told) / alpha, told
     return alpha * z - sigma * told, sigma * z + alpha * told
@@ -98,8 +98,10 @@ def sample(
         z_s = alpha_s x + sqrt(sigma_s^2 - g^2) e + g n
         g^2 = sigma_s^2 / sigma_t^2 (1 - alpha_t^2 / alpha_s^2)
 
+    A model that tells a variance too has it in place of g^2 before n (`biotrain.diffusion.variance`).
+
     Args:
-        model: `(z [B, ...], times [B])` to what it tells.
+        model: `(z [B, K, ...], times [B])` to what it tells, [B, K, ...], or [B, 2 K, ...] with a variance.
         start: [B, ...] normal numbers.
         steps: 1 or more, evenly spaced in time.
         kind: what the model tells.
@@ -112,17 +114,39 @@ def sample(
     grid = torch.linspace(LAST, 0, steps + 1, dtype=torch.float64)
     for step in range(steps):
         t = grid[step].expand(len(z)).to(z)
-        x, e = split(z, model(z, t), t, kind)
+        told = model(z, t)
+        x, e = split(z, told[:, : z.shape[1]], t, kind)
         (alpha_t, sigma_t), (alpha_s, sigma_s) = alpha_sigma(grid[step]), alpha_sigma(grid[step + 1])
-        fresh = torch.zeros(())
-        if noise is not None:
-            fresh = sigma_s / sigma_t * (1 - (alpha_t / alpha_s) ** 2).clamp(min=0).sqrt()
-        z = float(alpha_s) * x + float((sigma_s**2 - fresh**2).clamp(min=0).sqrt()) * e
-        if noise is not None and float(fresh) > 0:
-            z = z + float(fresh) * noise(step)
+        most = (1 - (alpha_t / alpha_s) ** 2).clamp(min=0)
+        least = (sigma_s / sigma_t) ** 2 * most if noise is not None else torch.zeros(())
+        z = float(alpha_s) * x + float((sigma_s**2 - least).clamp(min=0).sqrt()) * e
+        if noise is not None and float(least) > 0:
+            spread: Tensor | float = float(least.sqrt())
+            if said := told.shape[1] - z.shape[1]:
+                spread = (0.5 * log_variance(told[:, said:], most.log().to(z), least.log().to(z))).exp()
+            z = z + spread * noise(step)
     return z
 
 
-def _wide(value: Tensor, like: Tensor) -> Tensor:
-    """[B] as [B, 1, ..., 1]."""
-    return value.to(like.dtype).view(-1, *[1] * (like.ndim - 1))
+def log_variance(said: Tensor, most: Tensor, least: Tensor) -> Tensor:
+    """ln of the variance that a model means by `said`, -1 for the least and 1 for the most: v ln b +
+    (1 - v) ln b' with v = (said + 1) / 2 (arXiv:2102.09672, eq. 15).
+
+    Args:
+        said: [B, ...], of the model.
+        most: ln b, broadcast against `said`.
+        least: ln b', likewise.
+    """
+    share = (said + 1) / 2
+    return share * most + (1 - share) * least
+
+
+def wide(value: Tensor, like: Tensor) -> Tensor:
+    """[B] as [B, 1, ..., 1].
+
+    Args:
+        value: numbers or truths.
+        like: whose dimensions and type the numbers take.
+    """
+    value = value if value.dtype == torch.bool else value.to(like.dtype)
+    return value.view(-1, *[1] * (like.ndim - 1))

@@ -21,7 +21,8 @@ LONGEST = 10_000.0
 
 
 class DitImage(nn.Module):
-    """Patches through blocks with adaptive norms; without labels, and with the noise's variance fixed.
+    """Patches through blocks with adaptive norms, steered by the time and, where there are labels, by a
+    class; the class after the last is none.
 
     Beside what DiT has, nothing: places are fixed sines and cosines, the norms have no weights, the last
     layer starts at zero.
@@ -42,7 +43,9 @@ class DitImage(nn.Module):
             AdaBlock(config, condition=width, bias=True, affine=False) for _ in range(config.layers)
         )
         self.norm = AdaNorm(config, condition=width, affine=False)
-        self.head = nn.Linear(width, image.numbers)
+        self.head = nn.Linear(width, image.told)
+        if image.label:
+            self.labels = nn.Embedding(len(image.classes) + 1, width)
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Normal weights; zero in every modulation and in the last layer."""
@@ -57,6 +60,7 @@ class DitImage(nn.Module):
         *,
         times: Tensor,
         mask: Tensor | None = None,
+        labels: Tensor | None = None,
         documents: None = None,
         routing: None = None,
     ) -> Tensor:
@@ -65,17 +69,22 @@ class DitImage(nn.Module):
         Args:
             pictures: [B, K, S, S] with noise.
             times: [B] from 0 (clean) to 1 (noise).
+            labels: [B] classes, the number of classes = none; `None` = none of any.
             mask: of the letters that the pictures were made of; of no use here.
             documents: letters are never packed for pictures.
             routing: there is none.
 
         Returns:
-            [B, K, S, S].
+            [B, K, S, S], or [B, 2 K, S, S] with where the variance lies between its bounds, -1 to 1.
         """
         x = self.patches(to_patches(pictures, self.image)) + self.places
         if self.training and self.config.dropout:
             x = F.dropout(x, self.config.dropout)
-        condition = F.silu(self.time(times[:, None]))
+        condition = self.time(times[:, None])
+        if self.image.label:
+            none = times.new_full((len(times),), len(self.image.classes), dtype=torch.long)
+            condition = condition + self.labels(none if labels is None else labels)[:, None]
+        condition = F.silu(condition)
         scene = Scene(
             places=self.places, is_causal=False, bias=None, rope=None, cache=None, routing=None, real=None
         )
@@ -92,10 +101,10 @@ def to_patches(pictures: Tensor, image: ImageConfig) -> Tensor:
 
 
 def from_patches(x: Tensor, image: ImageConfig) -> Tensor:
-    """[B, N, K P P] back to [B, K, S, S]."""
+    """[B, N, K P P] back to [B, K, S, S]; also where K is twice the picture's channels."""
     b, grid, p = len(x), image.side // image.patch, image.patch
-    cut = x.view(b, grid, grid, image.channels, p, p).permute(0, 3, 1, 4, 2, 5)
-    return cut.reshape(b, image.channels, image.side, image.side)
+    cut = x.view(b, grid, grid, -1, p, p).permute(0, 3, 1, 4, 2, 5)
+    return cut.reshape(b, -1, image.side, image.side)
 
 
 def place_waves(grid: int, width: int) -> Tensor:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +27,17 @@ from biotrain.generate_config import GenerateConfig
 STEPS = 100
 """From noise to a picture, when it is not said."""
 
+LISTED = 10
+"""Classes that a message names at most."""
+
 SHEET = 64
 """Pictures on a sheet at most."""
 
 PIXELS = 128
 """Least side of a picture on the sheet."""
+
+UNGUIDED = 1.0
+"""Guidance at which the label alone is heard."""
 
 _OF_SEQUENCES = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "max_length": 0, "prompt": ""}
 
@@ -46,6 +53,16 @@ def check_pictures(model: DitImage, config: GenerateConfig) -> None:
             raise ConfigError(
                 f"generate {name} is for sequences, and this model makes pictures: leave it out"
             )
+    if not config.label and config.guidance != UNGUIDED:
+        raise ConfigError(f"generate guidance {config.guidance:g} does nothing without label: give one")
+    if config.label and config.label not in model.image.classes:
+        known, near = model.image.classes, get_close_matches(config.label, model.image.classes, n=1)
+        guess = f", did you mean {near[0]!r}?" if near else ""
+        listed = f" (known: {', '.join(known[:LISTED])}{', ...' if len(known) > LISTED else ''})"
+        learnt = (
+            f"is none of its {len(known)} classes{guess}{listed}" if known else "but it learned no labels"
+        )
+        raise ConfigError(f"generate label {config.label!r} {learnt}")
     if config.out.suffix != ".npy" and model.image.picture == "fcgr":
         raise ConfigError(f"generate out is {config.out}, but k-mer frequencies are written as .npy")
 
@@ -69,13 +86,41 @@ def pictures(model: DitImage, config: GenerateConfig) -> Iterator[np.ndarray]:
             return torch.from_numpy(drawn).to(device)
 
         made = sample(
-            lambda z, times: model(z, times=times).float(),
+            guided(model, config.label, config.guidance),
             noise(-1),
             steps=config.steps or STEPS,
             kind=image.tells,
             noise=noise if config.fresh_noise else None,
         )
         yield read(made.cpu().numpy())
+
+
+def guided(model: DitImage, label: str, guidance: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """What the model tells of noisy pictures with a label: none + guidance x (label - none).
+
+    Classifier-free guidance (Ho and Salimans, arXiv:2207.12598, eq. 6 with w = guidance - 1). Told velocities
+    are guided like told noise, from which they differ by what is the same with and without the label. The
+    variance is that of the label.
+
+    Args:
+        model: to ask.
+        label: one of its classes; empty = none.
+        guidance: 1 = the label alone; more = more of what sets it apart.
+    """
+    image = model.image
+
+    def told(z: Tensor, times: Tensor) -> Tensor:
+        if not label:
+            return model(z, times=times).float()
+        wanted = torch.full((len(z),), image.classes.index(label), device=z.device)
+        with_label = model(z, times=times, labels=wanted).float()
+        if guidance == UNGUIDED:
+            return with_label
+        without = model(z, times=times).float()[:, : image.channels]
+        away = with_label[:, : image.channels] - without
+        return torch.cat((without + guidance * away, with_label[:, image.channels :]), 1)
+
+    return told
 
 
 def write_pictures(out: Path, made: np.ndarray) -> Path:

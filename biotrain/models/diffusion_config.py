@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -53,7 +54,33 @@ class ImageConfig:
         default="v", metadata={"help": "dit_image: what it tells of a noisy picture, velocity v or noise eps"}
     )
 
+    label: str = field(
+        default="",
+        metadata={"help": "dit_image: label of the dataset that pictures are conditioned by, or organism or "
+                          "source; none = nothing"},
+    )  # fmt: skip
+    label_dropout: float | None = field(
+        default=None,
+        metadata={
+            "help": "dit_image: share of pictures learned without their label, 0 to 1; none = 0.1 (DiT)"
+        },
+    )
+    classes: tuple[str, ...] = field(
+        default=(), metadata={"help": "dit_image: names of the classes; found in the training split"}
+    )
+    learned_variance: bool = field(
+        default=False, metadata={"help": "dit_image: tell the variance of a step too (arXiv:2102.09672)"}
+    )
+    bound_weight: float | None = field(
+        default=None,
+        metadata={"help": "dit_image: weight of the bound that the variance learns by, >= 0; none = 0.001"},
+    )
+
     def __post_init__(self) -> None:
+        self._settle(needs="label", name="label_dropout", usual=0.1, high=1.0)
+        self._settle(needs="learned_variance", name="bound_weight", usual=0.001, high=math.inf)
+        if self.classes and not self.label:
+            raise ConfigError("model classes are those of a label: give that too")
         if self.tells not in ("v", "eps"):
             raise ConfigError(f"model tells is {self.tells!r}, allowed: v, eps")
         if self.picture not in ("fcgr", "color_square"):
@@ -66,6 +93,21 @@ class ImageConfig:
             )
         if self.side % self.patch:
             raise ConfigError(f"model side {self.side} is not a multiple of patch {self.patch}")
+
+    def _settle(self, *, needs: str, name: str, usual: float, high: float) -> None:
+        value = getattr(self, name)
+        if not getattr(self, needs):
+            if value is not None:
+                raise ConfigError(f"model {name} {value} does nothing without {needs}: leave it out")
+            return
+        value = usual if value is None else value
+        check_range(f"model {name}", value, low=0, high=high)
+        object.__setattr__(self, name, value)
+
+    @property
+    def told(self) -> int:
+        """Numbers that are told of each patch."""
+        return self.numbers * (2 if self.learned_variance else 1)
 
     @property
     def channels(self) -> int:

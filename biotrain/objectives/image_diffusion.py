@@ -1,13 +1,17 @@
 """Gaussian diffusion of pictures of sequences: each row becomes a picture, the model tells its noise.
 
+With a learned variance (arXiv:2102.09672, eq. 16) the loss is the squared error, through which alone what is
+told has a gradient, plus 0.001 times the bound on -ln p(picture) in nats per number, by which the variance is
+learned. With labels a share of the pictures is learned without theirs (classifier-free guidance,
+arXiv:2207.12598).
+
 Shapes: B rows, T tokens, K channels, S pixels of a side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -19,6 +23,7 @@ from biodata.tokenizers.special import SPECIAL_TOKENS
 from biotrain.diffusion.gaussian import noised, wanted
 from biotrain.diffusion.pictures import draw
 from biotrain.diffusion.times import stratified
+from biotrain.diffusion.variance import bound, on_grid
 from biotrain.models.config import ModelConfig
 from biotrain.models.diffusion_config import ImageConfig
 from biotrain.objectives import IGNORE, Batch, Predict, Prepared, Sums, Term
@@ -41,8 +46,14 @@ class ImageDiffusion(Prediction):
 
     letters: np.ndarray
     image: ImageConfig | None = None
-    terms = MappingProxyType({"error": Term(per="rows")})
     predicts_tokens: ClassVar[bool] = False
+
+    @property
+    def terms(self) -> Mapping[str, Term]:
+        """The squared error, and with a learned variance the bound."""
+        weight = None if self.image is None else self.image.bound_weight
+        more = {} if weight is None else {"bound": Term(per="rows", weight=weight)}
+        return {"error": Term(per="rows"), **more}
 
     def attach(self, model: nn.Module) -> None:
         """Asks the model for its picture."""
@@ -51,7 +62,8 @@ class ImageDiffusion(Prediction):
         self.image = config.image
 
     def prepare(self, ids: Tensor, mask: Tensor, generator: torch.Generator) -> Prepared:
-        """See `Objective.prepare`; by row, the `picture`, its `noise` and its `time`."""
+        """See `Objective.prepare`; by row, the `picture`, its `noise` and its `time`, and with labels the
+        `chance` of losing it."""
         assert self.image is not None, "attach comes first"
         pictures = torch.from_numpy(draw(self.codes(ids.numpy(), mask.numpy()), self.image))
         more = {
@@ -59,6 +71,10 @@ class ImageDiffusion(Prediction):
             "noise": torch.randn(pictures.shape, generator=generator),
             "time": stratified(len(ids), generator).float(),
         }
+        if self.image.learned_variance:
+            more["time"] = on_grid(more["time"])
+        if self.image.label:
+            more["chance"] = torch.rand(len(ids), generator=generator)
         return Prepared(ids, torch.full_like(ids, IGNORE), by_row=more)
 
     def codes(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -72,9 +88,21 @@ class ImageDiffusion(Prediction):
         """See `Objective.losses`; the configured loss has no part in it."""
         assert self.image is not None, "attach comes first"
         x, noise, times = (batch.by_row[name] for name in ("picture", "noise", "time"))
-        told = predict(noised(x, noise, times), times=times).float()
+        z, options = noised(x, noise, times), {"times": times, **self._labels(batch)}
+        told, *said = predict(z, **options).float().split(x.shape[1], 1)
         error = (told - wanted(x, noise, times, self.image.tells)).square().flatten(1).mean(1)
-        return Sums(error.sum()[None], None)
+        losses = [error.sum()]
+        if said:
+            losses.append(bound(z, told, said[0], noise, times, kind=self.image.tells).sum())
+        return Sums(torch.stack(losses), None)
+
+    def _labels(self, batch: Batch) -> dict[str, Tensor]:
+        """Classes of a batch, those that are dropped replaced by none."""
+        image, known = self.image, batch.by_row.get("label")
+        if image is None or image.label_dropout is None or known is None:
+            return {}
+        dropped = batch.by_row["chance"] < image.label_dropout
+        return {"labels": known.masked_fill(dropped, len(image.classes))}
 
 
 def letter_codes(tokens: Sequence[str]) -> np.ndarray:

@@ -42,13 +42,13 @@ WHERE: dict[str, tuple[set[bool], set[str]]] = {
     "caduceus": ({True}, {"none"}),
     "dit": ({True}, {"rope", "alibi", "learned"}),
     "dit_image": ({True}, {"fixed"}),
-    "electra": ({True}, {"learned", "rope", "alibi"}),
+    "electra": ({True}, {"learned", "rope", "alibi", "relative"}),
     "gpt2": ({False, True}, EVERYWHERE),
     "hyena": ({False, True}, {"none", "learned"}),
     "llama": ({False, True}, EVERYWHERE),
     "mamba": ({False}, {"none", "learned"}),
     "mamba2": ({False}, {"none", "learned"}),
-    "metro": ({True}, {"learned", "rope", "alibi"}),
+    "metro": ({True}, {"learned", "rope", "alibi", "relative"}),
     "modernbert": ({True}, {"rope"}),
     "moe": ({False, True}, EVERYWHERE),
 }
@@ -243,7 +243,7 @@ def test_the_tables_are_the_ones_known_here() -> None:
     assert set(MODELS) == set(WHERE)
     assert set(OBJECTIVES) == BOTH_SIDES | {"clm", "fim", "text_to_sequence"}
     assert set(LOSSES) == CODON_LOSSES | {"xe", "topological"}
-    assert {p for name in MODELS for p in MODELS.load(name).positions} == {*POSITIONS, "fixed"}
+    assert {p for name in MODELS for p in MODELS.load(name).positions} == {*POSITIONS, "relative", "fixed"}
     kinds = {
         "6mer",
         "aa",
@@ -263,7 +263,7 @@ def test_the_tables_are_the_ones_known_here() -> None:
 def test_what_makes_no_sense_is_refused_before_anything_is_read() -> None:
     """Model x direction x position, and model x direction x objective x loss at each model's own position."""
     count = 0
-    for model, both, position in product(MODELS, (False, True), (*POSITIONS, "fixed")):
+    for model, both, position in product(MODELS, (False, True), (*POSITIONS, "relative", "fixed")):
         own = min(OWN.get(model, {"mlm" if both else "clm"}))
         case = Case(model, both, position, own, "xe", "nuc")
         if reasons(case) & {"direction", "position", "order"}:

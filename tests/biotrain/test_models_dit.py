@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from biotrain.diffusion.gaussian import sample
 from biotrain.diffusion.image_model import DitImage
+from biotrain.diffusion.paint import guided
 from biotrain.export import export_model, load_model
 from biotrain.models import ModelConfig, build_model, count_parameters
 from biotrain.models.diffusion_config import DitConfig, ImageConfig
@@ -41,8 +43,11 @@ def test_pictures_have_dit_s_parameters(size: str) -> None:
     ours = count_parameters(config, vocab_size=16)["total"]
     assert ours == meta_parameters(config, 16)
     assert config.image is not None and config.image.numbers == 4 * 2 * 2
-    labels, variance = 1001 * width, 16 * (width + 1)
-    assert (ours + labels + variance) / 1e6 == pytest.approx(millions, rel=2e-4)
+    names = tuple(f"n{number:04d}" for number in range(1000))
+    image = replace(config.image, label="synset", classes=names, learned_variance=True)
+    published = replace(config, image=image)
+    count = count_parameters(published, vocab_size=16)["total"]
+    assert count / 1e6 == pytest.approx(millions, rel=2e-4) and count == meta_parameters(published, 16)
 
 
 def test_tokens_have_mdlm_s_parameters() -> None:
@@ -127,9 +132,12 @@ def test_tokens_in_transformers(tokenizer_dir: Path, tmp_path: Path, changes: di
     assert again.config == model.config and torch.equal(again(ids, mask=mask), ours)
 
 
+@pytest.mark.parametrize("labelled", [False, True])
 @pytest.mark.parametrize("tells", ["v", "eps"])
-def test_pictures_in_transformers(tokenizer_dir: Path, tmp_path: Path, tells: Any) -> None:
+def test_pictures_in_transformers(tokenizer_dir: Path, tmp_path: Path, tells: Any, labelled: bool) -> None:
     image = ImageConfig(picture="color_square", side=8, patch=4, tells=tells)
+    if labelled:
+        image = replace(image, label="kind", classes=("a", "b"), learned_variance=True)
     model = shaken(ModelConfig(name="dit_image", layers=2, width=32, heads=4, context=64, image=image))
     folder = export_model(model, tokenizer_dir, tmp_path / "run" / "model")
     assert 'AutoModel.from_pretrained(".", trust_remote_code=True)' in (folder / "README.md").read_text()
@@ -139,9 +147,17 @@ def test_pictures_in_transformers(tokenizer_dir: Path, tmp_path: Path, tells: An
     with torch.no_grad():
         ours = model(x, times=times)
         torch.testing.assert_close(hf(x, times).last_hidden_state, ours, atol=1e-5, rtol=0)
+        assert ours.shape[1] == (8 if labelled else 4)
         again = load_model(folder)
         assert isinstance(again, DitImage) and torch.equal(again(x, times=times), ours)
         start = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(3))
-        expected = sample(lambda z, t: model(z, times=t), start, steps=5, kind=tells)
-        made = hf.sample(2, steps=5, generator=torch.Generator().manual_seed(3))
+        expected = sample(guided(model, "b" if labelled else "", 2.0), start, steps=5, kind=tells)
+        options = {"label": "b", "guidance": 2.0} if labelled else {}
+        made = hf.sample(2, steps=5, generator=torch.Generator().manual_seed(3), **options)
+        if labelled:
+            classes = torch.tensor([0, 1, 2])
+            theirs = hf(x, times, classes).last_hidden_state
+            torch.testing.assert_close(theirs, model(x, times=times, labels=classes), atol=1e-5, rtol=0)
+            assert torch.equal(theirs[2], ours[2]) or torch.allclose(theirs[2], ours[2], atol=1e-5)
+            assert not torch.allclose(theirs[:2], ours[:2], atol=1e-3)
     torch.testing.assert_close(made, expected, atol=1e-3, rtol=1e-3)
