@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from biotrain.layers.kernels import causal_attention, linear, merge_heads
+from biotrain.layers.cpu_attention import Layout
+from biotrain.layers.kernels import causal_attention, linear, merge_heads, serves_attention, use_kernels
 from biotrain.layers.positions import rotate
 from biotrain.layers.scene import Scene
-from biotrain.layers.spans import Spans, attention_in_spans, fused_in_spans
+from biotrain.layers.spans import Spans, attention_in_spans
 from biotrain.models.config import ModelConfig
 from biotrain.mup import attention_scale
 
@@ -31,11 +32,12 @@ class Attention(nn.Module):
         """[B, T, D] to [B, T, D]."""
         qkv = linear(x, self.qkv)
         dropout = self.dropout if self.training else 0.0
-        plain = scene.rope is None and self.groups == self.heads and self.scale is None
+        if scene.is_causal and scene.cache is None and use_kernels(qkv):
+            layout = self._layout(qkv, scene.spans)
+            if serves_attention(qkv, layout, dropout):
+                return linear(causal_attention(qkv, layout, scene.rope), self.out)
         if scene.spans is not None:
-            return linear(self.apart(qkv, scene, scene.spans, plain=plain), self.out)
-        if plain and scene.is_causal and scene.cache is None:
-            return linear(causal_attention(qkv, self.heads, dropout), self.out)
+            return linear(self.apart(qkv, scene, scene.spans), self.out)
         q, k, v = self._heads(qkv, scene)
         if scene.cache is not None:
             k, v = scene.cache.append(layer, k, v)
@@ -51,20 +53,16 @@ class Attention(nn.Module):
         )
         return linear(merge_heads(y), self.out)
 
-    def apart(self, qkv: Tensor, scene: Scene, spans: Spans, *, plain: bool) -> Tensor:
-        """Packed documents [B, T, (H + 2 G) d] to [B, T, D], each by itself.
-
-        Args:
-            qkv: queries, keys and values.
-            scene: of the pass.
-            spans: where the documents lie.
-            plain: whether nothing is to be done to queries and keys.
-        """
+    def apart(self, qkv: Tensor, scene: Scene, spans: Spans) -> Tensor:
+        """Packed documents [B, T, (H + 2 G) d] to [B, T, D], each by itself."""
         dropout = self.dropout if self.training else 0.0
-        if plain and spans.sizes and spans.causal:
-            return fused_in_spans(qkv, spans, heads=self.heads, dropout=dropout)
         q, k, v = (x.transpose(1, 2) for x in self._heads(qkv, scene))
         return attention_in_spans(q, k, v, spans, dropout=dropout, scale=self.scale)
+
+    def _layout(self, qkv: Tensor, spans: Spans | None) -> Layout:
+        scale = self.width**-0.5 if self.scale is None else self.scale
+        sizes = [qkv.shape[1]] * len(qkv) if spans is None else spans.sizes
+        return Layout(self.heads, self.groups, scale, sizes)
 
     def _heads(self, qkv: Tensor, scene: Scene) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [B, H, T, d], keys and values [B, G, T, d], turned to their places."""

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from biotrain.layers.cache import States
+from biotrain.layers.cpu_attention import Layout
 from biotrain.layers.cpu_gated import GatedConvolution
-from biotrain.layers.kernels import linear, merge_heads, use_kernels
+from biotrain.layers.kernels import causal_attention, linear, merge_heads, serves_attention, use_kernels
 from biotrain.layers.linear_attention import taylor_attention, taylor_step
 from biotrain.layers.mixer_block import Mixer, MixerBlock, mix_apart
 from biotrain.layers.positions import rotate
@@ -82,8 +83,13 @@ class WindowAttention(Mixer):
         return u.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
 
     def _mix(self, u: Tensor, real: Tensor | None) -> Tensor:
-        q, k, v = self._heads(u)
         dropout = self.dropout if self.training else 0.0
+        if self.causal and use_kernels(u):
+            scale = (u.shape[-1] // 3 // self.heads) ** -0.5
+            layout = Layout(self.heads, self.heads, scale, [u.shape[1]] * len(u), self.window)
+            if serves_attention(u, layout, dropout):
+                return causal_attention(u, layout, None)
+        q, k, v = self._heads(u)
         y = window_attention(q, k, v, window=self.window, real=real, causal=self.causal, dropout=dropout)
         return merge_heads(y)
 

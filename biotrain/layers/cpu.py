@@ -2,23 +2,20 @@
 
 Measured on the 8M-parameter benchmark (`benchmarks/train_step.py`), matrix products are three quarters of a
 step and tanh another tenth. So: products go to oneDNN (10-15 % faster than the default BLAS on AMD, equal on
-Intel); GELU becomes x sigmoid(u), whose derivative is made while the numbers are in cache; causal attention
-skips the future by blocks and keeps its weights for the backward pass.
+Intel); GELU becomes x sigmoid(u), whose derivative is made while the numbers are in cache; RMSNorm passes
+over its input a few times only. Attention and experts have files of their own beside this one.
 
-Shapes: B sequences, T tokens, D width, H heads, F inner width, N = B T rows.
+Shapes: N rows (tokens of all sequences), D width, F inner width.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
-
-BLOCK_T = 64
-"""Queries handled together in attention; keys after the block are never computed."""
 
 BLOCK_BYTES = 1 << 19
 """Size of a block of rows in the feed-forward layer: four such blocks stay in a core's cache."""
@@ -59,6 +56,28 @@ class Linear(Function):
         return product(grad, weight.t()), grad.t() @ x, grad.sum(0) if ctx.has_bias else None
 
 
+class RMSNorm(Function):
+    """x [N, D] / rms(x) times weight [D], rms(x)^2 = mean(x^2) + eps.
+
+    With r = 1 / rms, dx = r g weight - x r^3 mean(g weight x).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        r = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[1]).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, weight, r)
+        return torch.mul(x, r).mul_(weight)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, weight, r = ctx.saved_tensors
+        grad = grad_outputs[0]
+        work = grad * x
+        to_weight = work.t().mv(r[:, 0])
+        shared = work.mv(weight)[:, None].mul_(r**3).div_(-x.shape[1])
+        return torch.mul(grad, weight, out=work).mul_(r).addcmul_(x, shared), to_weight, None
+
+
 class FeedForward(Function):
     """x [N, D] up to [N, F], tanh-approximated GELU, down to [N, D].
 
@@ -94,76 +113,3 @@ def _gelu(h: Tensor, y: Tensor, work: Tensor) -> None:
     torch.mul(h, s, out=y)
     t.mul_(y)
     torch.lerp(s, torch.tensor(1.0), t, out=h)
-
-
-class CausalAttention(Function):
-    """softmax(q k^T / sqrt(D / H)) v with the future masked; qkv [B, T, 3 D] to [B, T, D].
-
-    Goes sequence by sequence and block by block of queries, so that the weights stay in cache and the keys
-    after a block cost nothing. Weights are kept for the backward pass: B H T (T + BLOCK_T) / 2 floats.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, qkv: Tensor, heads: int) -> Tensor:
-        b, t, d = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
-        scale = 1 / math.sqrt(d // heads)
-        y = qkv.new_empty(b, t, d)
-        out = y.view(b, t, heads, d // heads).transpose(1, 2)
-        blocks = [(start, min(start + BLOCK_T, t)) for start in range(0, t, BLOCK_T)]
-        weights = [qkv.new_empty(b, heads, stop - start, stop) for start, stop in blocks]
-        future = qkv.new_full((BLOCK_T, BLOCK_T), -math.inf).triu_(1)
-        for i, (q, k, v) in enumerate(_split_heads(qkv, heads)):
-            for (start, stop), weight in zip(blocks, weights):
-                p, size = weight[i], stop - start
-                torch.baddbmm(p, q[:, start:stop], k[:, :stop].mT, beta=0, alpha=scale, out=p)
-                p[:, :, start:].add_(future[:size, :size])
-                torch.softmax(p, -1, out=p)
-                out[i, :, start:stop] = torch.bmm(p, v[:, :stop])
-        ctx.save_for_backward(qkv, *weights)
-        ctx.heads, ctx.blocks, ctx.scale = heads, blocks, scale
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        qkv, *weights = ctx.saved_tensors
-        result = torch.empty_like(qkv)
-        b, t, d = grad_outputs[0].shape
-        outer = grad_outputs[0].reshape(b, t, ctx.heads, d // ctx.heads).transpose(1, 2)
-        sums = qkv.new_empty(3, ctx.heads, t, d // ctx.heads)
-        scratch = qkv.new_empty(max(weight[0].numel() for weight in weights))
-        places = zip(_split_heads(qkv, ctx.heads), _split_heads(result, ctx.heads))
-        for i, (values, place) in enumerate(places):
-            for n in reversed(range(len(weights))):
-                start, stop = ctx.blocks[n]
-                block = _Block(start, stop, weights[n][i], ctx.scale, is_first=n == len(weights) - 1)
-                block.add_grads(values, outer[i], sums, scratch)
-            place.copy_(sums)
-        return result, None
-
-
-class _Block(NamedTuple):
-    """A block of queries of one sequence, with its attention weights p [H, stop - start, stop]."""
-
-    start: int
-    stop: int
-    p: Tensor
-    scale: float
-    is_first: bool
-
-    def add_grads(self, qkv: Tensor, outer: Tensor, sums: Tensor, scratch: Tensor) -> None:
-        """Writes this block's dq and adds its share to dk and dv (the first block writes them)."""
-        start, stop, p, scale, is_first = self
-        (q, k, v), (dq, dk, dv) = qkv, sums
-        g, ds = outer[:, start:stop], scratch[: p.numel()].view(p.shape)
-        beta = 0 if is_first else 1
-        torch.bmm(g, v[:, :stop].mT, out=ds)
-        torch.ops.aten._softmax_backward_data.out(ds, p, -1, torch.float32, grad_input=ds)
-        torch.baddbmm(dv[:, :stop], p.mT, g, beta=beta, out=dv[:, :stop])
-        torch.baddbmm(dk[:, :stop], ds.mT, q[:, start:stop], beta=beta, alpha=scale, out=dk[:, :stop])
-        torch.baddbmm(dq[:, start:stop], ds, k[:, :stop], beta=0, alpha=scale, out=dq[:, start:stop])
-
-
-def _split_heads(qkv: Tensor, heads: int) -> Tensor:
-    """[B, T, 3 D] seen as [B, 3, H, T, D / H]."""
-    b, t, d = qkv.shape
-    return qkv.view(b, t, 3, heads, d // 3 // heads).permute(0, 2, 3, 1, 4)

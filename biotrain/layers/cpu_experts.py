@@ -17,6 +17,25 @@ from torch.autograd import Function
 from biotrain.layers.cpu import BLOCK_BYTES, product
 
 
+class SwiGLU(Function):
+    """x [N, D] up to gate and up [N, 2 F], silu(gate) * up, down to [N, D]; without biases."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
+        slope = product(x, gate_up)
+        inner = x.new_empty(len(x), down.shape[1])
+        _swiglu(slope, inner)
+        ctx.save_for_backward(x, gate_up, slope, inner, down)
+        return product(inner, down)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, ...]:
+        x, gate_up, slope, inner, down = ctx.saved_tensors
+        grad = grad_outputs[0].contiguous()
+        change = slope.view(len(x), 2, -1).mul(product(grad, down.t())[:, None]).view_as(slope)
+        return product(change, gate_up.t()), change.t() @ x, grad.t() @ inner
+
+
 class Experts(Function):
     """Sum over a token's experts of weight x down(silu(gate(x)) * up(x)); see `kernels.expert_layers`."""
 

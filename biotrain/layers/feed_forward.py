@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from biotrain.layers.kernels import expert_layers, feed_forward, linear, swiglu
+from biotrain.layers.kernels import expert_layers, feed_forward, linear, swiglu_layers
 from biotrain.layers.scene import Scene
 from biotrain.models.config import ModelConfig, MoEConfig
 
@@ -50,7 +50,7 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Tensor, scene: Scene) -> Tensor:
         """[B, T, D] to [B, T, D]."""
-        return linear(swiglu(linear(x, self.gate_up)), self.down)
+        return swiglu_layers(x, self.gate_up, self.down)
 
 
 class GeGLU(nn.Module):

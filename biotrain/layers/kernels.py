@@ -4,7 +4,7 @@ The kernels of `biotrain.layers.cpu` serve float32 training on the CPU with enou
 (a GPU, autocast, inference, small batches, compilation) takes PyTorch's own way. The choice depends on
 shapes and settings alone, never on time, so a run repeats bit for bit.
 
-Shapes: B sequences, T tokens, D width, H heads.
+Shapes: B sequences, T tokens, D width, H heads, G heads of keys and values, d width of a head.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from biotrain.layers import cpu
-from biotrain.layers.cpu_experts import Experts
+from biotrain.layers.cpu_attention import CausalAttention, Layout
+from biotrain.layers.cpu_experts import Experts, SwiGLU
+from biotrain.layers.positions import Rope
 
 MIN_ROWS = 256
 """Rows B T below which a kernel's fixed cost is not worth it."""
@@ -63,25 +65,57 @@ def feed_forward(x: Tensor, up: nn.Linear, down: nn.Linear) -> Tensor:
     return cpu.FeedForward.apply(rows, up.weight, up.bias, down.weight, down.bias).view_as(x)
 
 
-def causal_attention(qkv: Tensor, heads: int, dropout: float) -> Tensor:
-    """softmax(q k^T / sqrt(D / H)) v, no position seeing later ones; [B, T, 3 D] to [B, T, D].
+def rms_norm(x: Tensor, layer: nn.RMSNorm) -> Tensor:
+    """x / rms(x) times the layer's weight, of [.., D]."""
+    if not use_kernels(x) or layer.eps is None:
+        return nn.RMSNorm.forward(layer, x)
+    return cpu.RMSNorm.apply(x.reshape(-1, x.shape[-1]), layer.weight, layer.eps).view_as(x)
+
+
+def serves_attention(qkv: Tensor, layout: Layout, dropout: float) -> bool:
+    """Whether `causal_attention` has a kernel for this.
 
     Args:
-        qkv: queries, keys and values `[B, T, 3 D]`.
-        heads: H, a divisor of D.
-        dropout: share of weights set to 0, from 0 to below 1.
+        qkv: as there.
+        layout: as there.
+        dropout: share of weights set to 0.
     """
-    b, t, _ = qkv.shape
-    if dropout == 0 and b * heads * t * t <= MAX_WEIGHTS and use_kernels(qkv):
-        return cpu.CausalAttention.apply(qkv, heads)
-    q, k, v = split_heads(qkv, heads)
-    return merge_heads(F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True))
+    return use_kernels(qkv) and dropout == 0 and layout.weights <= MAX_WEIGHTS
+
+
+def causal_attention(qkv: Tensor, layout: Layout, rope: Rope | None) -> Tensor:
+    """softmax(q k^T scale) v over the keys up to the query, within each sequence of the layout.
+
+    Args:
+        qkv: queries of H heads, keys and values of G, [B, T, (H + 2 G) d].
+        layout: sequences that follow on one another in the B T rows.
+        rope: by which queries and keys turn.
+
+    Returns:
+        [B, T, H d].
+    """
+    half = qkv.shape[-1] // sum(layout.parts) // 2
+    turn = (None, None) if rope is None else (x.flatten(0, -2)[:, :half] for x in rope)
+    return CausalAttention.apply(qkv.flatten(0, 1), layout, *turn).unflatten(0, qkv.shape[:2])
 
 
 def swiglu(x: Tensor) -> Tensor:
     """silu(first half) * second half of the last dimension; [.., 2 F] to [.., F]."""
     gate, up = x.chunk(2, -1)
     return F.silu(gate) * up
+
+
+def swiglu_layers(x: Tensor, gate_up: nn.Linear, down: nn.Linear) -> Tensor:
+    """down(swiglu(gate_up(x))); [B, T, D] to [B, T, D].
+
+    Args:
+        x: `[B, T, D]`.
+        gate_up: D to twice the inner width, the gate first.
+        down: the inner width to D.
+    """
+    if not use_kernels(x) or gate_up.bias is not None:
+        return linear(swiglu(linear(x, gate_up)), down)
+    return SwiGLU.apply(x.reshape(-1, x.shape[-1]), gate_up.weight, down.weight).view_as(x)
 
 
 def expert_layers(x: Tensor, chosen: Tensor, weights: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
@@ -117,12 +151,6 @@ def _grouped(x: Tensor, weight: Tensor, counts: Tensor) -> Tensor:
     if all(size * x.element_size() % _ALIGNMENT == 0 for size in weight.shape[1:]):
         return F.grouped_mm(x, weight.mT, offs=counts.cumsum(0).to(torch.int32))
     return torch.cat([part @ w.t() for part, w in zip(x.split(counts.tolist()), weight)])
-
-
-def split_heads(qkv: Tensor, heads: int) -> Tensor:
-    """[B, T, 3 D] seen as [3, B, H, T, D / H]."""
-    b, t, d = qkv.shape
-    return qkv.view(b, t, 3, heads, d // 3 // heads).permute(2, 0, 3, 1, 4)
 
 
 def merge_heads(y: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from biotrain.layers.feed_forward import build_feed_forward
+from biotrain.layers.kernels import rms_norm
 from biotrain.layers.scene import Scene
 from biotrain.models.architecture import Style
 from biotrain.models.config import ModelConfig
@@ -77,8 +78,16 @@ def mix_apart(x: Tensor, scene: Scene, mix: Callable[[Tensor, Tensor | None], Te
     return documents.together(mix(documents.apart(x), documents.real), len(x))
 
 
+class RMSNorm(nn.RMSNorm):
+    """PyTorch's, by the CPU kernel where that serves."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[.., D] to [.., D]."""
+        return rms_norm(x, self)
+
+
 def make_norm(config: ModelConfig, style: Style) -> nn.Module:
     """The norm of the architecture's style."""
     if style.norm == "rms":
-        return nn.RMSNorm(config.width, eps=config.norm_eps)
+        return RMSNorm(config.width, eps=config.norm_eps)
     return nn.LayerNorm(config.width, eps=config.norm_eps, bias=style.norm == "layer")

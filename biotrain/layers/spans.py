@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from biotrain.layers.kernels import causal_attention
 from biotrain.models.config import ModelConfig
 
 _MULTIPLE = 8
@@ -61,23 +60,6 @@ def find_spans(config: ModelConfig, documents: Tensor, mask: Tensor | None) -> S
         longest=int(sizes.max()),
         causal=not config.bidirectional,
     )
-
-
-def fused_in_spans(qkv: Tensor, spans: Spans, *, heads: int, dropout: float) -> Tensor:
-    """Causal attention on the CPU, each document as a batch of one.
-
-    Args:
-        qkv: [B, T, 3 H d].
-        spans: of the documents.
-        heads: H.
-        dropout: probability.
-
-    Returns:
-        [B, T, H d].
-    """
-    parts = qkv.flatten(0, 1).split(spans.sizes)
-    y = torch.cat([causal_attention(part[None], heads, dropout)[0] for part in parts])
-    return y.view(*qkv.shape[:2], -1)
 
 
 def attention_in_spans(
