@@ -20,7 +20,8 @@ WORDS = (
     "Places are counted among all rows of a task on the same resampled test items; beside each stands the "
     "range of places that a 95 % interval leaves open. Rows of one tie group cannot be told from the best of "
     "them. Rows in grey are baselines. Differences to the strongest baseline are tested in pairs and "
-    "corrected (Holm) over the whole board."
+    "corrected (Holm) over the whole board. Figures only: without predictions a row is compared by its "
+    "interval."
 )
 
 
@@ -67,7 +68,8 @@ def _overall(board: Json) -> str:
     rows = [_table_row(row, _overall_cells(row, many)) for row in board["models"]]
     caption = (
         f"Mean place over the {many} tasks; models that lack one have no place. Open: mean of the bounds of "
-        "each task. Won, tied, lost: against every other row of every task."
+        "each task. Won, tied, lost: against every other row of every task. Parameters: the most of a task, "
+        "seconds: of all."
     )
     return f'<section id="overall"><h2>All tasks</h2>{_table(head, rows, caption)}</section>'
 
@@ -98,7 +100,7 @@ def _heat(board: Json) -> str:
     rows = []
     for model in board["models"]:
         inner = "".join(_heat_cell(t, cells.get((t["task"], model["model"])), best[t["task"]]) for t in tasks)
-        rows.append(_open_row(model) + f'<th scope="row">{text(model["model"])}</th>{inner}</tr>')
+        rows.append(f"{_open_row(model)}{_model(model)}{inner}</tr>")
     caption = (
         "Scores; the darker the nearer to the best row of the task. ⚠ test rows have near copies in training."
     )
@@ -193,13 +195,21 @@ def _table(head: Sequence[tuple[str, int]], rows: Sequence[str], caption: str) -
 
 def _table_row(row: Json, cells: list[str]) -> str:
     """A row whose second cell is its head."""
-    cells[1] = f'<th scope="row">{text(row["model"])}</th>'
+    cells[1] = _model(row)
     return _open_row(row) + "".join(cells) + "</tr>"
 
 
 def _open_row(row: Json) -> str:
     floor = ' class="floor" data-floor="1"' if row["baseline"] else ""
     return f'<tr data-model="{text(row["model"])}"{floor}>'
+
+
+def _model(row: Json) -> str:
+    marks = ["baseline"] if row["baseline"] else []
+    if not row.get("paired", True):
+        marks.append("figures only")
+    small = f" <small>{', '.join(marks)}</small>" if marks else ""
+    return f'<th scope="row">{text(row["model"])}{small}</th>'
 
 
 def _number(value: float | None, shown: str | Html | None = None) -> str:

@@ -17,7 +17,7 @@ th[aria-sort=descending] button::after{content:" \\2193"}
 tbody th{font-weight:500;color:var(--ink);font-size:.9rem;border-bottom:1px solid var(--line);
 text-align:left;overflow-wrap:anywhere;min-width:8rem}
 tr.floor th,tr.floor td{background:var(--soft);color:var(--muted)}
-tr.floor th::after{content:" baseline";font-size:.72rem;color:var(--muted)}
+tbody th small{color:var(--muted);font-weight:400}
 tr[hidden],section[hidden],td[hidden],th[hidden]{display:none}
 .bar{display:block;width:13rem;height:1.2rem;overflow:visible}
 .bar line{stroke:var(--model);stroke-width:2.5;stroke-linecap:round}.bar circle{fill:var(--model)}

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bioeval.scores import LOWER_IS_BETTER, score, weighted
+from bioeval.scores import LOWER_IS_BETTER, weighted
 from bioeval.stats.resampling import GAPS, Groups, Resampling, bootstrap_draws, checked, units_of
 
 
@@ -71,18 +71,17 @@ def joint_draws(
         how: resamples, seed.
     """
     how = how or Resampling()
-    function = weighted(metric)
+    function, gaps = weighted(metric), metric in GAPS
     units = units_of(len(y), groups)
-    values, draws = [], []
-    for p in predictions.values():
-        measured, guessed = checked(y, p, gaps=metric in GAPS)
-        values.append(score(metric, measured, guessed))
-        draws.append(
-            bootstrap_draws(lambda w, m=measured, g=guessed: function(m, g, w), units, how)
-        )  # fmt: skip
+    pairs = [checked(y, p, gaps=gaps) for p in predictions.values()]
+
+    def scores(weights: np.ndarray) -> np.ndarray:
+        return np.stack([function(measured, p, weights) for measured, p in pairs], axis=1)
+
+    values = scores(np.ones((1, len(y))))[0] if pairs else np.empty(0)
+    draws = bootstrap_draws(scores, units, how).T if pairs else np.empty((0, how.resamples))
     return Draws(
-        names=tuple(predictions), values=np.array(values), draws=np.array(draws),
-        lower_is_better=metric in LOWER_IS_BETTER,
+        names=tuple(predictions), values=values, draws=draws, lower_is_better=metric in LOWER_IS_BETTER,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from bioeval.scores import LEAST_ROWS
 
 CELLS = 1 << 19
 """Weights held at once, 4 MiB of float64: what stays in a core's cache."""
+_MOST_CELLS, _FEW = 8 * CELLS, 16
 
 GAPS = frozenset({"map", "recall-at-1"})
 """Metrics whose predictions may be NaN: queries without an answer, which do not count."""
@@ -101,7 +102,7 @@ def checked(y: np.ndarray, p: np.ndarray, *, gaps: bool = False) -> tuple[np.nda
 
 
 def bootstrap_draws(statistic: Statistic, units: Units, how: Resampling) -> np.ndarray:
-    """Values of a statistic on bootstrap resamples of the units, `[resamples]` or `[resamples, ...]`.
+    """Values of a statistic on bootstrap resamples of the units, `[resamples]`, or `[resamples, k]` of k.
 
     Args:
         statistic: of row weights; NaN where it is undefined.
@@ -128,16 +129,25 @@ def left_out_values(statistic: Statistic, units: Units, *, most: int = 500) -> n
     if count > most:
         block = np.random.default_rng(0).permutation(units.count)[units.of_row] % most
         count = most
-    step = max(1, CELLS // len(block))
+    step = at_once(len(block))
     starts = range(0, count, step)
     left = (np.arange(s, min(s + step, count)) for s in starts)
     return np.concatenate([statistic((block != b[:, None]).astype(np.float64)) for b in left])
 
 
+def at_once(n: int) -> int:
+    """Resamples of n rows in a block: of many rows still a few, for what a score does once a block.
+
+    >>> at_once(1000), at_once(100_000), at_once(10_000_000)
+    (524, 16, 1)
+    """
+    return max(1, CELLS // n, min(_FEW, _MOST_CELLS // n))
+
+
 def swaps(units: Units, how: Resampling) -> Iterator[np.ndarray]:
     """Blocks of bool `[b, n]`: whether a row's two labels are swapped, together for the rows of a unit."""
     rng = np.random.default_rng([how.seed, 1])
-    step = max(1, CELLS // (2 * len(units.of_row)))
+    step = at_once(2 * len(units.of_row))
     for start in range(0, how.resamples, step):
         size = (min(step, how.resamples - start), units.count)
         drawn = rng.integers(0, 2, size=size, dtype=np.int32).astype(bool)
@@ -153,7 +163,7 @@ def _reuse_memory() -> None:
 def _bootstrap_weights(units: Units, how: Resampling) -> Iterator[np.ndarray]:
     rng = np.random.default_rng(how.seed)
     n, count = len(units.of_row), units.count
-    step = max(1, CELLS // n)
+    step = at_once(n)
     for start in range(0, how.resamples, step):
         rows = min(step, how.resamples - start)
         # int32 takes a third of the time of int64 and draws the same numbers
