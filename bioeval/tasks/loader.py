@@ -30,6 +30,7 @@ from bioeval.tasks.wild_types import references_of
 
 _FOLDER = Path(__file__).parent
 _SHOWN = 5
+_YAML = (".yaml", ".yml")
 
 
 @lru_cache(maxsize=1)
@@ -42,6 +43,16 @@ def task_names() -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def is_task(text: str) -> bool:
+    """Whether a text is meant as a task: a name, `NAME:EACH` of such a file, or the path of a task file.
+
+    >>> is_task("mrfp"), is_task("gue:tf9"), is_task("my/task.yaml:a"), is_task("random-init:run")
+    (True, True, True, False)
+    """
+    base = text.rpartition(":")[0] or text
+    return text.endswith(_YAML) or base.endswith(_YAML) or base in {n.split(":")[0] for n in task_names()}
+
+
 def read_task(name_or_path: str | Path) -> tuple[TaskConfig, Path]:
     """The task file of a name, or at a path, and where it is.
 
@@ -51,7 +62,7 @@ def read_task(name_or_path: str | Path) -> tuple[TaskConfig, Path]:
     text = str(name_or_path)
     base, _, item = text.rpartition(":") if ":" in Path(text).name else (text, "", "")
     path = _FOLDER / f"{base}.yaml"
-    if base.endswith((".yaml", ".yml")):
+    if base.endswith(_YAML):
         path = Path(base)
     elif Path(base).name != base or not path.is_file():
         near = get_close_matches(text, task_names(), n=1)

@@ -138,14 +138,14 @@ def _tasks_apart(arguments: list[str]) -> list[str]:
     """Repeats `--task` before every further task that follows it: `--task mrfp mlos`; models stay models."""
     if arguments[:2] != ["eval", "run"]:
         return arguments
-    from bioeval.tasks import task_names
+    from bioeval.tasks import is_task
 
     apart: list[str] = []
     listing = False
     for before, argument in pairwise(["", *arguments]):
-        is_task = argument in task_names() or argument.endswith((".yaml", ".yml"))
+        named = is_task(argument)
         joined = before.startswith(tuple(f"{option}=" for option in _TASK_OPTIONS))
-        listing = before in _TASK_OPTIONS or ((listing or joined) and is_task)
+        listing = before in _TASK_OPTIONS or ((listing or joined) and named)
         if listing and before not in _TASK_OPTIONS:
             apart.append(_TASK_OPTIONS[0])
         apart.append(argument)
