@@ -21,19 +21,23 @@ from biotrain.models.config import ModelConfig
 COLUMNS = ("organism", "source")
 """Columns that may be named in place of a label."""
 
+LISTED = 10
+"""Classes that a message names at most."""
+
 MOST = 10_000
 """Classes; more than that are no classes but values."""
 
 
 def with_classes(config: ModelConfig, dataset: SplitTables) -> ModelConfig:
-    """The model with the names of its classes, those of the training split in alphabetical order.
+    """The model with the names of its classes: those given, or all of the training split, in alphabetical
+    order.
 
     Args:
         config: unchanged where pictures have no label.
         dataset: whose rows have it.
 
     Raises:
-        DataError: no row has it, it is a number, or there are too many.
+        DataError: no row has it, or none of the classes given; it is a number; there are too many.
     """
     image = config.image
     if image is None or not image.label:
@@ -44,6 +48,13 @@ def with_classes(config: ModelConfig, dataset: SplitTables) -> ModelConfig:
         hint = f"a label of texts, up to {MOST:,} different ones, or column {' or '.join(COLUMNS)}"
         wrong = f"{len(names):,} different texts" if names else "no row has it"
         raise DataError(f"label {image.label!r}: {wrong}", where="train", hint=hint)
+    if image.classes and not set(image.classes) & set(names):
+        hint = f"there are: {', '.join(names[:LISTED])}"
+        raise DataError(
+            f"label {image.label!r}: no row has a class of {image.classes}", where="train", hint=hint
+        )
+    if image.classes:
+        return config
     return replace(config, image=replace(image, classes=tuple(names)))
 
 

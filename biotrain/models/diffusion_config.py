@@ -66,7 +66,7 @@ class ImageConfig:
         },
     )
     classes: tuple[str, ...] = field(
-        default=(), metadata={"help": "dit_image: names of the classes; found in the training split"}
+        default=(), metadata={"help": "dit_image: names of the classes; none = all of the training split"}
     )
     learned_variance: bool = field(
         default=False, metadata={"help": "dit_image: tell the variance of a step too (arXiv:2102.09672)"}

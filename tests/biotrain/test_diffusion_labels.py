@@ -243,8 +243,15 @@ def test_classes_come_from_the_training_split(capsys: pytest.CaptureFixture[str]
     by_name = dataclasses.replace(shape, image=dataclasses.replace(SQUARE, label="organism"))
     image = with_classes(by_name, data).image
     assert image is not None and image.classes == ("E. coli",)
-    for name, message in (("n", "label 'n' is a number"), ("colour", "'colour': no row has it")):
-        wrong = dataclasses.replace(shape, image=dataclasses.replace(SQUARE, label=name))
+    given = dataclasses.replace(shape, image=dataclasses.replace(SQUARE, label="kind", classes=("toxin",)))
+    assert with_classes(given, data) == given
+    for name, classes, message in (
+        ("n", (), "label 'n' is a number"),
+        ("colour", (), "'colour': no row has it"),
+        ("kind", ("poison",), r"no row has a class of \('poison',\) .there are: enzyme, toxin"),
+    ):
+        image = dataclasses.replace(SQUARE, label=name, classes=classes)
+        wrong = dataclasses.replace(shape, image=image)
         with pytest.raises(DataError, match=message):
             with_classes(wrong, data)
 
@@ -257,7 +264,7 @@ def test_trains_and_draws_a_class_by_the_usual_commands(
     image = dataclasses.replace(SQUARE, label="kind", learned_variance=True)
     shape = ModelConfig(name="dit_image", layers=1, width=32, heads=2, context=16, image=image, init_std=0.1)
     config = tiny_config(
-        model=shape, objective=ObjectiveConfig(name="image_diffusion"), max_steps=150, batch_size=32,
+        model=shape, objective=ObjectiveConfig(name="image_diffusion"), max_steps=100, batch_size=16,
         context=16, eval_every=0, checkpoint_every=0, data=data, tokenizer=tmp_path / "nuc16",
     )  # fmt: skip
     config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, lr=1e-2))
@@ -271,7 +278,7 @@ def test_trains_and_draws_a_class_by_the_usual_commands(
     shares = []
     for label in ("enzyme", "toxin"):
         out = tmp_path / f"{label}.npy"
-        options = {"num": 24, "steps": 20, "label": label, "guidance": 2.0, "fresh_noise": True}
+        options = {"num": 16, "steps": 12, "label": label, "guidance": 2.0, "fresh_noise": True}
         generate(GenerateConfig(run=config.paths().out, out=out, **options))
         cells = np.load(out)
         shares.append(np.isin(cells, (0, 1)).sum() / max(1, np.isin(cells, (0, 1, 2, 3)).sum()))
