@@ -22,11 +22,11 @@ from typing import Any
 
 from paired import Step, compare, options, save
 
-COUNT, BATCH, CONTEXT = 1000, 16, 1024
+BATCH, CONTEXT = 16, 1024
 CONTENDERS = ("seqloom", "transformers", "transformers sorted")
 
 
-def coding_sequences(data: Path) -> list[str]:
+def coding_sequences(data: Path, count: int) -> list[str]:
     """Evenly drawn of all species."""
     found: list[str] = []
     for path in sorted((data / "cds").glob("*.fasta.gz")):
@@ -34,7 +34,7 @@ def coding_sequences(data: Path) -> list[str]:
             records = stream.read().split(">")[1:]
         found += ["".join(record.splitlines()[1:]).upper() for record in records]
     whole = [sequence for sequence in found if sequence and len(sequence) % 3 == 0]
-    return [whole[i * len(whole) // COUNT] for i in range(COUNT)]
+    return [whole[i * len(whole) // count] for i in range(count)]
 
 
 def export(folder: Path, name: str) -> None:
@@ -96,15 +96,16 @@ def their_embed(folder: Path, *, sort: bool) -> Any:
 def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--model", choices=("bert", "gpt2"), default="bert")
+    parser.add_argument("--count", type=int, default=1000, help="coding sequences, at most 1,400")
     parser.set_defaults(rounds=3, warm_up=1, threads=1)
     arguments = parser.parse_args()
     data = os.environ.get("SEQLOOM_REAL_DATA")
     if not data:
         raise SystemExit("not run: set SEQLOOM_REAL_DATA to the folder of real data")
-    sequences = coding_sequences(Path(data))
+    sequences = coding_sequences(Path(data), arguments.count)
     tokens = sum(min(len(s) // 3, CONTEXT - 2) for s in sequences)
     longer = sum(len(s) // 3 > CONTEXT - 2 for s in sequences)
-    print(f"{COUNT} CDS, {tokens} codons, {longer} longer than {CONTEXT - 2}; {arguments.model}, "
+    print(f"{arguments.count} CDS, {tokens} codons, {longer} longer than {CONTEXT - 2}; {arguments.model}, "
           f"{arguments.rounds} rounds, {arguments.threads} threads, {arguments.clock} clock")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         export(Path(folder), arguments.model)

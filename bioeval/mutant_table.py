@@ -16,6 +16,7 @@ from biodata.io.detect_table import is_parquet
 from biodata.io.streams import open_binary
 from biodata.io.tables import has_more, read_header, read_rows
 from bioeval.mutants import apply_mutants
+from bioeval.mutation_config import MutationConfig
 
 MUTATED = ("mutated_sequence", "mutant_sequence", "sequence", "seq", "alt")
 """Columns taken for whole mutated sequences where there is no column of mutants."""
@@ -35,45 +36,38 @@ class Mutants(NamedTuple):
     references: list[str]
 
 
-def read_mutants(
-    path: Path, *, wild_type: str, reference_column: str, mutant_column: str, first: int, log: RuleLog
-) -> Mutants:
+def read_mutants(path: Path, config: MutationConfig, *, log: RuleLog) -> Mutants:
     """Reads a table of mutants.
 
     Args:
         path: CSV, TSV (of any compression) or Parquet.
-        wild_type: sequence that all were made of; empty where a column says it.
-        reference_column: column of wild types; empty where all have one.
-        mutant_column: `A12V` or `A12V:G15S`; where there is no such column, mutated sequences are read.
-        first: number of the wild type's first letter in them.
+        config: its wild type and columns; where there is no column of mutants, mutated sequences are read.
         log: takes rows of another number of columns.
 
     Raises:
-        ConfigError: no such file, or neither wild type nor column.
+        ConfigError: no such file.
         DataError: a column that is missing, an empty cell, or a mutant that does not fit its wild type.
     """
-    frame = _frame(Path(path), log)
-    where, names = str(path), frame.columns
-    own = reference_column != ""
-    references = _texts(frame, reference_column, where) if own else [wild_type] * frame.height
-    if mutant_column in names:
-        written = _texts(frame, mutant_column, where)
-        if not own:
-            sequences = apply_mutants(wild_type, written, first=first, where=where)
-        else:
-            sequences = [
-                apply_mutants(reference, [mutant], first=first, where=f"{where} line {row + 1}")[0]
-                for row, (reference, mutant) in enumerate(zip(references, written), 1)
-            ]
+    wild_type = read_wild_type(config.wild_type) if config.wild_type else ""
+    frame, where = _frame(Path(path), log), str(path)
+    own = config.reference_column
+    references = _texts(frame, own, where) if own else [wild_type] * frame.height
+    if config.mutant_column in frame.columns:
+        written = _texts(frame, config.mutant_column, where)
+        sequences = apply_mutants(references, written, first=config.first, where=where)
     else:
-        column = next((name for name in MUTATED if name in names), None)
-        if column is None or column == reference_column:
-            wanted = f"{mutant_column!r}, or a mutated sequence in {', '.join(MUTATED)}"
-            raise DataError(f"no column {wanted}", where=where, hint=f"there are: {', '.join(names)}")
-        sequences = _texts(frame, column, where)
         written = [str(row) for row in range(1, frame.height + 1)]
-    ids = _texts(frame, "id", where) if "id" in names else written
+        sequences = _texts(frame, _mutated_column(frame.columns, config, where), where)
+    ids = _texts(frame, "id", where) if "id" in frame.columns else written
     return Mutants(ids, sequences, references)
+
+
+def _mutated_column(names: Sequence[str], config: MutationConfig, where: str) -> str:
+    column = next((name for name in MUTATED if name in names and name != config.reference_column), None)
+    if column is None:
+        wanted = f"{config.mutant_column!r}, or a mutated sequence in {', '.join(MUTATED)}"
+        raise DataError(f"no column {wanted}", where=where, hint=f"there are: {', '.join(names)}")
+    return column
 
 
 def read_wild_type(text: str) -> str:

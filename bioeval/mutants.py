@@ -12,12 +12,17 @@ _WILD = ("WT", "wt", "_wt")
 
 
 def apply_mutants(
-    wild_type: str, mutants: Sequence[str | None], *, first: int = 1, where: object = "mutants"
+    wild_type: str | Sequence[str],
+    mutants: Sequence[str | None],
+    *,
+    first: int = 1,
+    where: object = "mutants",
 ) -> list[str]:
     """The sequences that mutants name, in ProteinGym's notation.
 
     Args:
-        wild_type: the sequence they were counted on; letters of it, whatever a model's tokens are.
+        wild_type: the sequence they were counted on, one for all or one for each; places are letters of it,
+            whatever a model's tokens are.
         mutants: `A12V` or `A12V:G15S`; `WT` is the wild type itself.
         first: number of the first letter of `wild_type`.
         where: file or table, for messages.
@@ -28,9 +33,9 @@ def apply_mutants(
     >>> apply_mutants("MKV", ["K2R", "M1L:V3I", "WT"])
     ['MRV', 'LKI', 'MKV']
     """
-    return [
-        _applied(wild_type, mutant, first, f"{where}: row {row}") for row, mutant in enumerate(mutants, 1)
-    ]
+    wild_types = [wild_type] * len(mutants) if isinstance(wild_type, str) else wild_type
+    rows = enumerate(zip(wild_types, mutants), 1)
+    return [_applied(wild, mutant, first, f"{where}: row {row}") for row, (wild, mutant) in rows]
 
 
 def _applied(wild_type: str, mutant: str | None, first: int, where: str) -> str:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,53 +19,13 @@ from biodata.curate.rules import RuleLog
 from biodata.errors import ConfigError
 from bioeval.backends import ScoreSettings, open_scorer
 from bioeval.cache import EmbeddingCache
+from bioeval.mutation_config import MutationConfig
 from bioeval.protocols import Scorer, SequenceScores
 from bioeval.record_inputs import InputConfig, Records
 from bioeval.row_files import check_suffix, row_file
-from bioeval.zero_shot import METHODS, score_mutants
+from bioeval.zero_shot import score_mutants
 
 _PERPLEXITY = ("log-likelihood", "pseudo-log-likelihood", "elbo")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MutationConfig:
-    """Mutants instead of sequences: the input is a table, of `mutant`s (A12V:G15S) or of mutated sequences.
-
-    Raises:
-        ConfigError: a value that is not allowed, or does nothing.
-    """
-
-    wild_type: str = field(
-        default="", metadata={"help": "scores mutants of it: a sequence, or a file with one record"}
-    )
-    reference_column: str = field(
-        default="", metadata={"help": "scores mutants of the wild type in this column of each row"}
-    )
-    mutant_column: str = field(default="mutant", metadata={"help": "column with mutants such as A12V:G15S"})
-    first: int = field(
-        default=1, metadata={"help": "number that the first letter of the wild type has in mutants"}
-    )
-    method: Literal["auto", "masked-marginals", "wt-marginals", "difference"] = field(
-        default="auto",
-        metadata={"help": "auto: masked-marginals of masked models (difference for indels), else difference"},
-    )
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ConfigError(f"method = {self.method!r}, allowed: {', '.join(METHODS)}")
-        if self.wild_type and self.reference_column:
-            raise ConfigError("wild_type and reference_column say the same: give one of them")
-        if not self.active:
-            for name, usual in (("mutant_column", "mutant"), ("first", 1), ("method", "auto")):
-                if (value := getattr(self, name)) != usual:
-                    raise ConfigError(
-                        f"{name} = {value!r} is about mutants: give wild_type or reference_column"
-                    )
-
-    @property
-    def active(self) -> bool:
-        """Whether mutants are scored."""
-        return bool(self.wild_type or self.reference_column)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,15 +121,11 @@ def _table(ids: list[str], found: SequenceScores, kind: str) -> pa.Table:
 
 
 def _mutants(config: ScoreConfig, scorer: Scorer, cache: EmbeddingCache) -> dict[str, Any]:
-    from bioeval.mutant_table import read_mutants, read_wild_type
+    from bioeval.mutant_table import read_mutants
 
-    about, log = config.mutations, RuleLog()
-    wild_type = read_wild_type(about.wild_type) if about.wild_type else ""
-    ids, sequences, references = read_mutants(
-        Path(config.read.inputs[0]), wild_type=wild_type, reference_column=about.reference_column,
-        mutant_column=about.mutant_column, first=about.first, log=log,
-    )  # fmt: skip
-    found = score_mutants(scorer, sequences, references, method=about.method, cache=cache)
+    log = RuleLog()
+    ids, sequences, references = read_mutants(Path(config.read.inputs[0]), config.mutations, log=log)
+    found = score_mutants(scorer, sequences, references, method=config.mutations.method, cache=cache)
     table = pa.table({
         "id": pa.array(ids, pa.string()),
         "n_tokens": pa.array(found.n_tokens, mask=found.n_tokens < 0),

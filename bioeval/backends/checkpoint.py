@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from biodata.errors import ConfigError, DataError
+from biodata.files import read_json
 from biodata.progress import say
 from bioeval.backends.windows import Frame
 
@@ -119,6 +121,22 @@ class Checkpoint:
                 f"{self.name}: {share:.1%} of the tokens are unknown to its tokenizer; usual causes: "
                 "U for T, lower case, or sequences that must be split into codons first"
             )
+
+    @cached_property
+    def parameters(self) -> int | None:
+        """Numbers in the weights: as `biotrain.json` says, else counted in the safetensors files, if any."""
+        from safetensors import safe_open
+
+        own = self.folder / "biotrain.json"
+        if own.is_file() and isinstance(stated := read_json(own).get("parameters"), int):
+            return stated
+        total = 0
+        with one_line(self.folder):
+            for path in sorted(self.folder.glob("*.safetensors")):
+                with safe_open(path, "numpy") as tensors:
+                    shapes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118
+                total += sum(math.prod(shape) for shape in shapes)
+        return total or None
 
     @cached_property
     def tokenizer(self) -> Any:

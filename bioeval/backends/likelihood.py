@@ -36,7 +36,7 @@ from bioeval.backends.checkpoint import Checkpoint
 from bioeval.backends.folder import content_key, locate, read_config
 from bioeval.backends.heads import MASKED, Head, head_of
 from bioeval.backends.names import backend_of
-from bioeval.backends.passes import Pass, Read, run
+from bioeval.backends.passes import Pass, Read, Runner
 from bioeval.backends.plans import (
     Layout,
     Plan,
@@ -207,7 +207,8 @@ class LikelihoodScorer:
         if mask_id is None and any(len(one.hidden) for one in passes):
             raise ConfigError(f"the tokenizer of {self.name} has no mask token, which {self.kind} needs")
         size = self.settings.batch_size
-        return run(passes, self.checkpoint, self._model, read=read, mask_id=mask_id or 0, size=size)
+        runner = Runner(checkpoint=self.checkpoint, model=self._model, mask_id=mask_id or 0, size=size)
+        return runner.run(passes, read)
 
     def _told(self, outputs: Any, targets: Any) -> Any:
         from torch.nn.functional import logsigmoid

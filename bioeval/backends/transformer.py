@@ -134,6 +134,11 @@ class TransformerEmbedder:
         return self.checkpoint.tokens(sequences), self.checkpoint.frame(sequences[0])
 
     @property
+    def parameters(self) -> int | None:
+        """Numbers in the model's weights; `None` where its files do not say."""
+        return self.checkpoint.parameters
+
+    @property
     def layers(self) -> int:
         """Hidden layers that a vector holds one behind the other: all with layer `all`, else 1."""
         return self.checkpoint.config.num_hidden_layers + 1 if self.settings.layer == "all" else 1

@@ -114,6 +114,13 @@ def test_token_rows_are_the_hidden_states(gpt2: Path) -> None:
     assert pooled == pytest.approx(states.mean(axis=0), abs=1e-5)
 
 
+def test_parameters_are_those_of_the_model(gpt2: Path) -> None:
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(gpt2 / "model")
+    assert opened(gpt2).parameters == sum(p.numel() for p in model.parameters())
+
+
 def test_layer_all_is_every_layer(gpt2: Path) -> None:
     whole = opened(gpt2, layer="all")
     assert whole.layers == 3

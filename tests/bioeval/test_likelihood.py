@@ -18,10 +18,11 @@ from bioeval.backends.plans import Layout, bound_passes, causal_passes, masked_p
 from bioeval.backends.windows import Frame
 from bioeval.cache import EmbeddingCache
 from bioeval.mutants import apply_mutants
-from bioeval.protocols import HasMarginals, Scorer
+from bioeval.protocols import HasMarginals
 from bioeval.zero_shot import score_mutants, zero_shot_scores
 from tests.bioeval.conftest import write_codon_tokenizer
 from tests.bioeval.exported import export
+from tests.contracts import check_scorer
 
 RNG = np.random.default_rng(0)
 SEQUENCES = ["".join(RNG.choice(list("ACGT"), 3 * n)) for n in (1, 5, 20, 7, 12, 20, 2)]
@@ -84,14 +85,10 @@ def test_every_backbone_scores(case: str, folders: dict[str, Path]) -> None:
     """The kind that suits it; a batch of one as a batch of many; long sequences whole."""
     kind, more = BACKBONES[case][2], {"samples": 4} if BACKBONES[case][2] == "elbo" else {}
     sequences = [*SEQUENCES[:2], SEQUENCES[6], LONG[:90]]  # of 1, 5, 2 and 30 codons; the context is 24
-    scorer = open_scorer(str(folders[case]), settings(batch_size=8, **more))
-    assert isinstance(scorer, Scorer) and scorer.kind == kind
-    many = scorer.score(sequences)
-    again = open_scorer(str(folders[case]), settings(batch_size=1, **more))
-    assert again.key == scorer.key
-    assert np.isfinite(many.total).all() and (many.total < 0).all()
-    for row in (1, 2):
-        assert again.score([sequences[row]]).total[0] == pytest.approx(many.total[row], abs=1e-4)
+    many = check_scorer(
+        lambda size: open_scorer(str(folders[case]), settings(batch_size=size, **more)), sequences
+    )
+    assert open_scorer(str(folders[case]), settings(**more)).kind == kind
     tokens = np.array([len(s) // 3 for s in sequences])
     assert many.n_tokens.tolist() == (tokens + (kind == "log-likelihood")).tolist()
     assert (many.error > 0).any() == (kind == "elbo")
