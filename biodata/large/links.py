@@ -18,7 +18,7 @@ from biodata.large.letters import Letters
 from biodata.large.sketches import Pass, kmer_length
 from biodata.large.verify import Likeness, verified
 from biodata.similarity.cluster import renumbered, small_ints
-from biodata.similarity.search import NO_HITS, Hits, keys_of, merge_hits
+from biodata.similarity.search import NO_HITS, Hits, keys_of, merge_hits, rows_of
 from biodata.splits.repair import components
 
 _LISTED = 100_000  # rows that are Python numbers at a time
@@ -145,8 +145,8 @@ def _waves(
 
 
 def _joined(held: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    query, target = (np.concatenate(column) for column in zip(*held))
-    return query, target
+    """All pairs held, each once: two passes may bring up the same."""
+    return rows_of(np.unique(np.concatenate([keys_of(*pairs) for pairs in held])))
 
 
 def _best_partners(lengths: np.ndarray, files: Sequence[Path], known: Known) -> tuple[np.ndarray, np.ndarray]:
