@@ -34,14 +34,7 @@ def dataset_rows(folder: Path, config: TaskConfig) -> tuple[Rows, str, int]:
     if len(alphabets) != 1:
         raise DataError(f"alphabets {', '.join(alphabets)}, one expected", where=folder)
     name = str(config.data.label)
-    width = 3 if config.unit == "codon" else 1
-    found = []
-    for row in raw.select(["sequence", "labels", "features"]).to_pylist():
-        if name == COLUMN and config.kind == "token":
-            regions = unit_regions(row["features"] or [], len(row["sequence"]), width=width)
-            found.append(regions if any(regions) else None)
-        else:
-            found.append(_label(row["labels"], name))
+    found = _values(raw, config)
     has = np.array([value is not None for value in found], bool)
     if not has.any():
         names = sorted({x["name"] for row in raw.column("labels").to_pylist() for x in row or []})
@@ -60,6 +53,19 @@ def dataset_rows(folder: Path, config: TaskConfig) -> tuple[Rows, str, int]:
     rows = Rows(table=pa.table(columns), files=(str(folder),), file_of=np.zeros(n, np.int64),
                 lines=np.flatnonzero(has) + 1)  # fmt: skip
     return rows, alphabets[0], len(found) - n
+
+
+def _values(raw: pa.Table, config: TaskConfig) -> list[Any]:
+    """The label of every row, None where it has none; for regions one label for every unit."""
+    name, width = str(config.data.label), 3 if config.unit == "codon" else 1
+    found: list[Any] = []
+    for row in raw.select(["sequence", "labels", "features"]).to_pylist():
+        if name == COLUMN and config.kind == "token":
+            regions = unit_regions(row["features"] or [], len(row["sequence"]), width=width)
+            found.append(regions if any(regions) else None)
+        else:
+            found.append(_label(row["labels"], name))
+    return found
 
 
 def _part(folder: Path, split: str) -> pa.Table:

@@ -28,8 +28,9 @@ def with_negatives(table: pa.Table, *, count: int, seed: int) -> tuple[pa.Table,
     first, second = table["sequence"].to_pylist(), table["second"].to_pylist()
     for split in sorted(set(splits.tolist())):
         mine = np.flatnonzero(splits == split)
+        partners_there = np.array(second, object)[mine]
         for row in mine.tolist():
-            drawn = _draw(first[row], mine, second, known, count=count, generator=generator)
+            drawn = _draw(first[row], partners_there, known, count=count, generator=generator)
             rows += [row] * len(drawn)
             partners += drawn
             missing += count - len(drawn)
@@ -45,12 +46,11 @@ def with_negatives(table: pa.Table, *, count: int, seed: int) -> tuple[pa.Table,
 
 
 def _draw(
-    first: str, mine: np.ndarray, second: list[str], known: set[tuple[str, str]], *, count: int,
+    first: str, partners: np.ndarray, known: set[tuple[str, str]], *, count: int,
     generator: np.random.Generator,
 ) -> list[str]:  # fmt: skip
     found: list[str] = []
-    for at in generator.choice(mine, size=20 * count):
-        partner = second[int(at)]
+    for partner in generator.choice(partners, size=20 * count).tolist():
         if (first, partner) not in known:
             known.add((first, partner))
             found.append(partner)

@@ -10,9 +10,11 @@ from threading import Thread
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from biodata.errors import ConfigError, DataError
+from biodata.schema import BioSequence, Feature, table_from_records
 from bioeval.tasks import load_task
 from bioeval.tasks.pairs import with_negatives
 from tests.task_files import table, task
@@ -77,6 +79,27 @@ def test_only_the_rows_that_were_asked_for(tmp_path: Path) -> None:
     assert loaded.table.num_rows == 20 and loaded.notes["left_out_not-asked-for"] == 10
     with pytest.raises(ConfigError, match="only has 'TRB', allowed: COLUMN=VALUE"):
         load_task(task(tmp_path, yaml.replace("gene=TRB", "TRB")))
+
+
+def test_texts_and_regions_of_a_dataset_are_tasks(tmp_path: Path) -> None:
+    """Labels that are texts are classes; features of antibody chains are labels of codons."""
+    features = (Feature(type="FR1", start=0, end=6), Feature(type="CDR1", start=6, end=10))
+    splits = [name.replace("val", "validation") for name in SPLIT9]
+    records = [
+        BioSequence(id=f"r{n}", sequence="ATGGCAGCAGCA", alphabet="dna", split=split, cluster=n,
+                    labels={"kind": "ab"[n % 2]}, features=features)
+        for n, split in enumerate(splits)
+    ]  # fmt: skip
+    (tmp_path / "set" / "data").mkdir(parents=True)
+    for split in ("train", "validation", "test"):
+        shard = tmp_path / "set" / "data" / f"{split}-00000-of-00001.parquet"
+        pq.write_table(table_from_records([r for r in records if r.split == split]), shard)
+    classes = load_task(task(tmp_path, "kind: classification\ndata: {dataset: set, label: kind}\n"))
+    assert classes.classes == ("a", "b") and classes.values("test").tolist() == [0, 1, 0]
+    yaml = "kind: token\nunit: codon\ndata: {dataset: set, label: regions}\n"
+    regions = load_task(task(tmp_path, yaml))
+    assert [regions.classes[t] for t in regions.token_values("test")[0][:3]] == ["FR1", "FR1", "CDR1"]
+    assert regions.token_values("test")[0][3] == -1 and regions.notes["units_without_label"] == 9
 
 
 def test_drawn_partners_are_never_true_pairs() -> None:

@@ -34,7 +34,7 @@ def read_coordinates(path: Path, config: TaskConfig, wanted: Sequence[str]) -> R
     rows = read_table_rows(path, config, [*_COLUMNS, *extra])
     genome = _genome(path, config.data)
     sequences = [
-        _cut(genome, rows, row, *values)
+        _cut(genome, rows, row, values)
         for row, values in enumerate(zip(*(rows.texts(name).to_pylist() for name in _COLUMNS)))
     ]
     table = rows.table.append_column(config.columns.sequence, pa.array(sequences, pa.large_string()))
@@ -61,13 +61,14 @@ def _sequences(file: Path, changed: int) -> dict[str, str]:
     }
 
 
-def _cut(genome: dict[str, str], rows: Rows, row: int, region: str, start: str, end: str, strand: str) -> str:
-    names = (region or "", (region or "").removeprefix("chr"), f"chr{region}")
+def _cut(genome: dict[str, str], rows: Rows, row: int, place: tuple[str | None, ...]) -> str:
+    region, start, end, strand = (text or "" for text in place)
+    names = (region, region.removeprefix("chr"), f"chr{region}")
     whole = next((genome[name] for name in names if name in genome), None)
     if whole is None:
         raise DataError(f"region {region!r} is not in the genome", where=rows.where(row),
                         hint=f"it has {', '.join(list(genome)[:8])}")  # fmt: skip
-    if not (str(start).isdigit() and str(end).isdigit() and int(start) < int(end) <= len(whole)):
+    if not (start.isdigit() and end.isdigit() and int(start) < int(end) <= len(whole)):
         raise DataError(f"start {start}, end {end}", where=rows.where(row),
                         hint=f"0 <= start < end <= {len(whole)} expected in {region}")  # fmt: skip
     if strand not in ("+", "-"):
