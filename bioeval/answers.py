@@ -34,7 +34,7 @@ class Run:
         validation: score of the chosen setting on validation, NaN where nothing is chosen.
         settings: what was chosen and how.
         predictions: float64 `[n]` or `[n, k]`, for each test item.
-        cost: parameters of the probe, and seconds (of this run: what was cached costs none).
+        cost: parameters of the model and of the probe, and seconds (of this run: what was cached costs none).
     """
 
     name: str
@@ -122,7 +122,7 @@ class Asker:
             predictions = np.concatenate([fitted.predict(some) for some in reader.inputs("test")])
         return Run(
             name=embedder.name, key=embedder.key, validation=fitted.validation, predictions=predictions,
-            settings=dict(fitted.settings), cost={"parameters": fitted.cost, "seconds": seconds[0]},
+            settings=dict(fitted.settings), cost=_cost(embedder, fitted.cost, seconds[0]),
         )  # fmt: skip
 
     def nearest(self, embedder: Embedder, *, cached: bool = True) -> Run:
@@ -144,7 +144,7 @@ class Asker:
                 settings = {"method": "cosine", "gallery": "the other test rows" if own else "train"}
         return Run(
             name=embedder.name, key=embedder.key, validation=float("nan"), predictions=found,
-            settings=settings, cost={"parameters": 0, "seconds": seconds[0]},
+            settings=settings, cost=_cost(embedder, 0, seconds[0]),
         )  # fmt: skip
 
     def scored(self, scorer: Scorer) -> Run:
@@ -159,13 +159,19 @@ class Asker:
         return Run(
             name=scorer.name, key=scorer.key, validation=float("nan"), predictions=found,
             settings={"score": scorer.kind, "method": self.method},
-            cost={"parameters": 0, "seconds": seconds[0]},
+            cost=_cost(scorer, 0, seconds[0]),
         )  # fmt: skip
 
 
 def train_part(task: Task) -> Part:
     """The targets of train alone, for baselines that read nothing else."""
     return Part(y=items_of(task, "train").y, classes=0 if task.kind == "multi-label" else len(task.classes))
+
+
+def _cost(model: Embedder | Scorer, probe: int, seconds: float) -> dict[str, float | int | None]:
+    own = getattr(model, "parameters", None)
+    known = own if isinstance(own, int) else None
+    return {"parameters": known, "probe_parameters": probe, "seconds": seconds}
 
 
 @contextmanager

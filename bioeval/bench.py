@@ -108,7 +108,7 @@ class Bench:
         judged = Judged(task=self.task, items=self.items, leakage=self.leakage, how=self._how)
         entry = scored(name, run, rivals, judged)
         entry.result.update(
-            key=key, seed=self.config.seed, probe=dict(run.settings), cost=_cost(model, run),
+            key=key, seed=self.config.seed, probe=dict(run.settings), cost=dict(run.cost),
             embedding=_embedding(model, self.task), data=dict(self.task.notes),
             versions={"seqloom": biodata.__version__, "rules": RULES_VERSION},
         )  # fmt: skip
@@ -281,7 +281,7 @@ class Bench:
 def _constant_run(name: str, predictions: np.ndarray, validation: float = math.nan) -> Run:
     return Run(
         name=name, key=name, validation=validation, settings={"probe": "none"}, predictions=predictions,
-        cost={"parameters": 0, "seconds": 0.0},
+        cost={"parameters": 0, "probe_parameters": 0, "seconds": 0.0},
     )  # fmt: skip
 
 
@@ -294,13 +294,6 @@ def _training_data(name: str) -> Path | None:
 
     found = read_yaml(summary).get("data")
     return Path(found) if isinstance(found, str) and (Path(found) / "manifest.json").is_file() else None
-
-
-def _cost(model: Any, run: Run) -> dict[str, Any]:
-    own = getattr(model, "parameters", None)
-    probe, seconds = run.cost.get("parameters"), run.cost.get("seconds")
-    known = own if isinstance(own, int) else None
-    return {"parameters": known, "probe_parameters": probe, "seconds": seconds}
 
 
 def _embedding(model: Any, task: Task) -> dict[str, Any]:

@@ -28,8 +28,11 @@ class Embedder(Protocol):
             pooling, precision); equal keys promise equal vectors, so it keys the cache.
     """
 
-    name: str
-    key: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def key(self) -> str: ...
 
     def embed(self, sequences: Sequence[str]) -> np.ndarray:
         """float32 `[n, d]`, row i for sequence i, whatever the other sequences are."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -91,6 +92,6 @@ def _substituted(a: str, b: str) -> float:
 def _blosum62() -> dict[tuple[str, str], float]:
     from Bio.Align import substitution_matrices
 
-    matrix = substitution_matrices.load("BLOSUM62")
+    matrix: Any = substitution_matrices.load("BLOSUM62")
     letters = str(matrix.alphabet)
     return {(a, b): float(matrix[a, b]) for a in letters for b in letters}

@@ -12,7 +12,7 @@ import pytest
 SEQLOOM = str(Path(sys.executable).with_name("seqloom"))
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/benchmarks.md", "docs/archives.md",
          "docs/data.md", "docs/tokenizers.md", "docs/training.md", "docs/evaluation.md", "docs/metrics.md",
-         "docs/tasks.md")  # fmt: skip
+         "docs/tasks.md", "docs/probes.md")  # fmt: skip
 
 
 def blocks(page: Path) -> list[str]:
