@@ -8,9 +8,16 @@ Two rows of measurements: `--lengths` at one `--size` (millions of parameters), 
 A step reads `--tokens` tokens, or one sequence where that is longer: forward, loss, backward, update, float32
 on the CPU, bfloat16 autocast on a GPU. Each model has as many layers as come nearest to the size at its
 width. Each measurement has a process of its own, takes the median of `--steps` after one of warm-up, and is
-left out when a step took `--limit` seconds at a smaller length or size of the same kind.
+left out when a step took `--limit` seconds, or more memory than there is, at a smaller length or size of the
+same kind.
 
-`--short` takes a minute or two: up to 2048 tokens and 8 million parameters, 2048 tokens a step.
+With `--json F` every measurement is kept as soon as it is made: the same command goes on where it was
+stopped, a longer list of lengths or sizes measures only what is new, and `--draw-only` draws what is there.
+Measurements with other `--tokens`, `--steps`, `--device`, `--threads` or `--clock` are not mixed: another
+file is asked for.
+
+All of it takes hours on a CPU; `--short` takes a minute or two: up to 2048 tokens and 8 million parameters,
+2048 tokens a step.
 """
 
 from __future__ import annotations
@@ -22,6 +29,8 @@ import platform
 import statistics
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +46,9 @@ class Case(NamedTuple):
     kind: str
     size: int
     length: int
+
+
+Known = dict[Case, dict[str, Any]]
 
 
 def config_of(case: Case) -> Any:
@@ -92,30 +104,68 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
             "seconds": taken, "tokens_per_s": rows * case.length / taken}  # fmt: skip
 
 
-def run(
-    cases: list[Case], options: argparse.Namespace, known: dict[Case, dict[str, Any]]
-) -> list[dict[str, Any]]:
+def run(cases: list[Case], options: argparse.Namespace, known: Known) -> list[dict[str, Any]]:
     """Each case in a process of its own, known ones not again, none beyond the limit of its kind."""
     slow: set[str] = set()
-    context = multiprocessing.get_context("spawn")
     results = []
     for case in cases:
-        if case.kind in slow:
+        if case.kind in slow or (options.draw_only and case not in known):
             continue
         if case not in known:
-            with context.Pool(1) as pool:
-                known[case] = pool.apply(measure, (case, options))
-            print_row(known[case])
+            known[case] = alone(case, options)
+            keep(known, options)
+        print_row(known[case])
+        if known[case]["seconds"] is None:
+            slow.add(case.kind)
+            continue
         results.append(known[case])
         if known[case]["seconds"] > options.limit:
             slow.add(case.kind)
     return results
 
 
+def alone(case: Case, options: argparse.Namespace) -> dict[str, Any]:
+    """A measurement; without numbers where its process was killed, as for want of memory."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(measure, case, options).result()
+        except BrokenProcessPool:
+            return {**case._asdict(), "parameters": None, "seconds": None, "tokens_per_s": None}
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """What all measurements of a file have in common."""
+    return {name: getattr(options, name) for name in ("tokens", "steps", "device", "threads", "clock")}
+
+
+def recall(options: argparse.Namespace) -> Known:
+    """The measurements that `--json` has already."""
+    if not options.json or not options.json.is_file():
+        return {}
+    before = json.loads(options.json.read_text(encoding="utf-8"))
+    if before["settings"] != settings_of(options):
+        sys.exit(f"{options.json} was measured with {before['settings']}: name another --json")
+    return {Case(row["kind"], row["size"], row["length"]): row for row in before["measured"]}
+
+
+def keep(known: Known, options: argparse.Namespace) -> None:
+    """Writes all measurements, under another name first, so that a stopped run leaves a whole file."""
+    if not options.json:
+        return
+    about = {"machine": platform.processor() or platform.machine(), "settings": settings_of(options)}
+    part = options.json.with_name(f".{options.json.name}.part")
+    text = json.dumps({**about, "measured": list(known.values())}, indent=2)
+    part.write_text(text + "\n", encoding="utf-8")
+    part.replace(options.json)
+
+
 def print_row(found: dict[str, Any]) -> None:
     """A row of the table."""
-    size, speed = f"{found['parameters'] / 1e6:.1f}M", f"{found['tokens_per_s']:.0f}"
-    values = (found["kind"], size, found["length"], f"{found['seconds']:.2f}", speed)
+    if found["seconds"] is None:
+        values = (found["kind"], f"{found['size']}M", found["length"], "killed", "-")
+    else:
+        size, speed = f"{found['parameters'] / 1e6:.1f}M", f"{found['tokens_per_s']:.0f}"
+        values = (found["kind"], size, found["length"], f"{found['seconds']:.2f}", speed)
     print(f"| {' | '.join(map(str, values))} |", flush=True)
 
 
@@ -168,7 +218,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: CPU seconds / threads")
     parser.add_argument("--plot", type=Path, default=Path("docs/length_scaling.png"))
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="measurements are kept there and not made again")
+    parser.add_argument("--draw-only", action="store_true", help="measure nothing: table and plot of --json")
     options = parser.parse_args()
     if options.short:
         options.lengths, options.sizes, options.length = [64, 256, 1024, 2048], [1, 8], 256
@@ -186,13 +237,9 @@ def main() -> None:
             sys.exit(0)
     by_length, by_size = plan(options)
     print("| kind | parameters | length | seconds a step | tokens/s |\n|---|---|---|---|---|", flush=True)
-    known: dict[Case, dict[str, Any]] = {}
+    known = recall(options)
     found = [run(cases, options, known) for cases in (by_length, by_size)]
     draw(*found, options)
-    if options.json:
-        about = {"machine": platform.processor() or platform.machine(), "settings": vars(options)}
-        text = json.dumps({**about, "by_length": found[0], "by_size": found[1]}, indent=2, default=str)
-        options.json.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A training step of the 8M-parameter GPT against transformers' GPT2LMHeadModel, and HXE against XE.
+"""A training step of the 8M-parameter GPT and BERT against transformers' classes, and HXE against XE.
 
     python benchmarks/train_step.py [--rounds 7] [--threads 2] [--clock wall|cpu] [--only NAME ...] [--json F]
 
@@ -6,7 +6,8 @@
 forward, loss, backward, update. Ours is what `seqloom train` does: `build_model`, `build_loss`, the fused
 AdamW of `build_optimizer`, parts of the batch side by side (`lanes_for`), freed memory kept. Theirs is
 GPT2LMHeadModel with SDPA attention, `labels=`, and `torch.optim.AdamW(model.parameters())` as documented; a
-line with the fused AdamW is shown too.
+line with the fused AdamW is shown too. BERT is BertForMaskedLM, 15 % of the tokens masked on both sides: we
+compute the output layer for these alone, transformers for all.
 
 Each contender lives in a process of its own, as a user runs it, and the processes take turns, one step each a
 round, so that a busy machine disturbs the ratios of a round little.
@@ -20,16 +21,19 @@ from typing import Any
 from paired import Step, compare, options, save
 
 BATCH, LENGTH, VOCAB, LAYERS, WIDTH, HEADS = 16, 256, 70, 10, 256, 4
-CONTENDERS = ("seqloom", "seqloom hxe", "seqloom plain", "transformers", "transformers fused")
+CONTENDERS = ("seqloom", "seqloom hxe", "seqloom plain", "transformers", "transformers fused",
+              "seqloom bert", "transformers bert", "transformers bert fused")  # fmt: skip
 RATIOS = (
     ("seqloom", "transformers"),
     ("seqloom", "transformers fused"),
     ("seqloom", "seqloom plain"),
     ("seqloom hxe", "seqloom"),
+    ("seqloom bert", "transformers bert"),
+    ("seqloom bert", "transformers bert fused"),
 )
 
 
-def make_ours(loss_name: str) -> Step:
+def make_ours(loss_name: str, *, bert: bool = False) -> Step:
     """Our step: objective, model, loss, optimizer as the training loop builds them."""
     import torch
 
@@ -41,11 +45,12 @@ def make_ours(loss_name: str) -> Step:
     from biotrain.objectives import IGNORE, ObjectiveConfig, build_objective
     from biotrain.optim import OptimConfig, build_optimizer
 
-    shape = ModelConfig(layers=LAYERS, width=WIDTH, heads=HEADS, context=LENGTH)
+    kind = "bert" if bert else "gpt2"
+    shape = ModelConfig(name=kind, layers=LAYERS, width=WIDTH, heads=HEADS, context=LENGTH)
     model = build_model(shape, vocab_size=VOCAB)
     optimizer = build_optimizer(model, OptimConfig(lr=1e-3))
     loss_of = build_loss(LossConfig(name=loss_name), tokens=(*SPECIAL_TOKENS, *CODONS))
-    objective = build_objective(ObjectiveConfig(name="clm"), vocab_size=VOCAB)
+    objective = build_objective(ObjectiveConfig(name="mlm" if bert else "clm"), vocab_size=VOCAB)
     ids, generator = token_ids(), torch.Generator()
     lanes = lanes_for(threads=torch.get_num_threads(), rows=BATCH, tokens=LENGTH, width=WIDTH, dropout=0)
 
@@ -61,6 +66,36 @@ def make_ours(loss_name: str) -> Step:
         shares = lanes.backward(model, [partial(losses, *half) for half in halves])
         optimizer.step()
         return sum(share.item() for share in shares)
+
+    return step
+
+
+def make_bert(*, fused: bool) -> Step:
+    """transformers' step of a masked model."""
+    import torch
+    import transformers
+
+    from biotrain.objectives import IGNORE, ObjectiveConfig, build_objective
+
+    transformers.logging.set_verbosity_error()
+    shape: dict[str, Any] = dict(
+        vocab_size=VOCAB, hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
+        intermediate_size=4 * WIDTH, max_position_embeddings=LENGTH, type_vocab_size=1,
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation="sdpa",
+    )  # fmt: skip
+    model = transformers.BertForMaskedLM(transformers.BertConfig(**shape)).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True if fused else None)
+    objective = build_objective(ObjectiveConfig(name="mlm"), vocab_size=VOCAB)
+    ids, generator = token_ids(), torch.Generator()
+
+    def step() -> float:
+        optimizer.zero_grad()
+        inputs, targets = objective.prepare(ids, torch.ones_like(ids, dtype=torch.bool), generator)[:2]
+        assert IGNORE == -100
+        loss = model(input_ids=inputs, labels=targets).loss
+        loss.backward()
+        optimizer.step()
+        return loss.item()
 
     return step
 
@@ -95,12 +130,13 @@ def make(name: str) -> Step:
     from contextlib import nullcontext
 
     if name.startswith("transformers"):
-        return make_theirs(fused=name.endswith("fused"))
+        maker = make_bert if "bert" in name else make_theirs
+        return maker(fused=name.endswith("fused"))
     from biotrain.fast_memory import keep_freed_memory
     from biotrain.layers.kernels import plain_kernels
 
     keep_freed_memory()
-    step = make_ours("hxe" if name.endswith("hxe") else "xe")
+    step = make_ours("hxe" if name.endswith("hxe") else "xe", bert=name.endswith("bert"))
 
     def run() -> float:
         with plain_kernels() if name.endswith("plain") else nullcontext():
