@@ -14,7 +14,7 @@ from bioeval.items import labelled
 from bioeval.protocols import Embedder, HasTokens, Inputs, Part
 from bioeval.tasks import Task
 
-MOST_POSITIONS = 200_000  # of train and of validation, for probes on single positions
+MOST_POSITIONS = 50_000  # of train and of validation, for probes on single positions
 MOST_BYTES = 8 << 30  # of the token vectors of a split
 _ROWS = 256  # of a token task embedded at once
 

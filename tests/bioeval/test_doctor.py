@@ -69,6 +69,12 @@ def test_a_broken_model_is_told_in_lines_and_exit_code_1() -> None:
     assert "regression" in lines[0] and lines[0].endswith("IndexError: list index out of range")
 
 
+def test_a_language_model_passes_every_kind(gpt2: Path) -> None:
+    report = examine(DoctorConfig(model=str(gpt2)))
+    assert report["alphabet"] == "dna"  # of dna, rna, protein and selfies the one its tokenizer knows
+    assert [check["status"] for check in report["checks"]] == ["ok"] * len(KINDS)
+
+
 def test_json_has_one_object(tmp_path: Path) -> None:
     found = CliRunner().invoke(app, ["eval", "doctor", "--json"])
     assert found.exit_code == 0 and json.loads(found.stdout)["alphabet"] == "dna"
