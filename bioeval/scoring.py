@@ -82,9 +82,13 @@ def score_file(config: ScoreConfig) -> dict[str, Any]:
         DataError: data or model that cannot be used.
     """
     scorer, cache = open_scorer(config.model, config.scores), EmbeddingCache(config.cache)
-    summary = (
-        _mutants(config, scorer, cache) if config.mutations.active else _sequences(config, scorer, cache)
-    )
+    random_weights = config.model.startswith("random-init:")
+    if config.scores.seed and scorer.kind != "elbo" and not random_weights:
+        raise ConfigError(
+            f"seed = {config.scores.seed} does nothing for {config.model}: it gives {scorer.kind}"
+        )
+    rows = _mutants if config.mutations.active else _sequences
+    summary = rows(config, scorer, cache)
     return {"path": str(config.out), "model": config.model, "key": scorer.key, **summary}
 
 

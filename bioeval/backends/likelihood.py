@@ -235,7 +235,6 @@ def _refuse_unused(checkpoint: Checkpoint, settings: ScoreSettings) -> None:
     unused = {
         "end": kind != "log-likelihood",
         "samples": kind != "elbo",
-        "seed": kind != "elbo" and checkpoint.seed is None,
         "stride": checkpoint.limit is None,
     }
     for name, is_unused in unused.items():

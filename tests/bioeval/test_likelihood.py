@@ -358,7 +358,6 @@ def test_windows_score_every_token_once() -> None:
     [
         ("gpt2", {"kind": "elbo"}, "kind = 'elbo', .* gives log-likelihood"),
         ("gpt2", {"samples": 5}, "samples = 5 does nothing for .*: it gives log-likelihood"),
-        ("gpt2", {"seed": 5}, "seed = 5 does nothing"),
         ("gpt2", {"stride": 24}, "stride = 24, allowed: at most 2"),
         ("gpt2", {"max_tokens": 99}, "max_tokens = 99, .* has a context of 24"),
         ("bert", {"end": False}, "end = False does nothing for .*: it gives pseudo-log-likelihood"),

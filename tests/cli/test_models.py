@@ -136,6 +136,7 @@ def test_embed_and_what_it_says(run: Path, place: Path) -> None:
         (("score", "RUN", "in.fasta", "--out", "x.xlsx"), 2, "out = 'x.xlsx', allowed: a name that ends in"),
         (("score", "kmer", "in.fasta", "--out", "x.csv"), 2, "baseline 'kmer' gives embeddings and no score"),
         (("score", "RUN", "no.fasta", "--out", "x.csv"), 2, "input 'no.fasta': no such file"),
+        (("score", "RUN", "in.fasta", "--seed", "5", "--out", "x.csv"), 2, "seed = 5 does nothing for"),
         (("score", "RUN", "in.fasta", "--method", "difference", "--out", "x.csv"), 2, "is about mutants"),
         (("score", "RUN", "dms.csv", "--wild-type", "ATG", "--out", "x.csv"), 3, "'A4G' lies outside"),
         (("score", "RUN", "dms.csv", "--wild-type", "ATGC", "--out", "x.csv"), 3, "wild type has 'C' at 4"),
