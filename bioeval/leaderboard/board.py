@@ -11,7 +11,7 @@ import numpy as np
 from biodata.errors import DataError
 from biodata.files import fingerprint
 from biodata.progress import progress
-from bioeval.leaderboard.entries import Entry, lower_is_better
+from bioeval.leaderboard.entries import Entry, lower_is_better, parameters_of
 from bioeval.results import SIGNIFICANT
 from bioeval.stats import Resampling, Standing, holm, joint_draws, standings
 from bioeval.stats.power import detectable_difference
@@ -120,7 +120,7 @@ def _row(entry: Entry, place: Standing | None) -> Json:
         "beats": list(place.beats) if place else [], "paired": entry.stored is not None,
         "strongest_baseline": strongest, "difference": difference,
         "leaking_rows": result.leakage.train_test_rows, "test_rows": result.leakage.test_rows or result.n,
-        "parameters": scored.cost.parameters, "seconds": scored.cost.seconds,
+        "parameters": parameters_of(entry), "seconds": scored.cost.seconds,
         "origin": result.source or entry.origin,
     }  # fmt: skip
 

@@ -29,7 +29,8 @@ class Cost(BaseModel):
     """What a result took."""
 
     model_config = ConfigDict(strict=True)
-    parameters: Count | None = Field(default=None, description="of the model, frozen and trained ones")
+    parameters: Count | None = Field(default=None, description="of the model")
+    probe_parameters: Count | None = Field(default=None, description="fitted on its frozen features")
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(default=None)
 
 
@@ -113,6 +114,16 @@ def read_entries(inputs: tuple[str, ...]) -> list[Entry]:
     """
     found = [entry for name in dict.fromkeys(inputs) for entry in _of_input(Path(name))]
     return _named_apart(found)
+
+
+def parameters_of(entry: Entry) -> int | None:
+    """Parameters of a model; a baseline has none but those of its probe."""
+    cost = entry.scored.cost
+    if entry.model.split(" (")[0] in BASELINES:
+        return cost.parameters if cost.probe_parameters is None else cost.probe_parameters
+    if entry.scored is not entry.result and cost.probe_parameters is None:
+        return None  # of a baseline that is a model, only those of its probe are known
+    return cost.parameters
 
 
 def lower_is_better(result: Result) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bioeval.report.markup import figures
+from bioeval.report.verdicts import model_name
 
 Json = Mapping[str, Any]
 
@@ -52,8 +53,8 @@ def _task_lines(task: Json) -> list[str]:
         delta = difference.get("delta")
         lines.append(
             f"| {place} | {_name(row)} | {figures(row['tie_group'])} | {figures(row['value'])} | "
-            f"{_between(row['lo'], row['hi'])} | {row['strongest_baseline'] or '–'} | "
-            f"{'–' if delta is None else f'{delta:+.3f}'} | {figures(difference.get('p_holm'))} | "
+            f"{_between(row['lo'], row['hi'])} | {model_name(row['strongest_baseline'] or '–')} | "
+            f"{'–' if delta is None else f'{delta:+.3f}'} | {_p(difference.get('p_holm'))} | "
             f"{figures(row['leaking_rows'])} |"
         )
     better = "lower" if task["lower_is_better"] else "higher"
@@ -64,6 +65,10 @@ def _task_lines(task: Json) -> list[str]:
 def _name(row: Json) -> str:
     name = str(row["model"]).replace("|", "\\|")
     return f"{name} (baseline)" if row["baseline"] else f"**{name}**"
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2g}"
 
 
 def _between(low: float | None, high: float | None) -> str:

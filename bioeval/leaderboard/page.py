@@ -11,6 +11,7 @@ from bioeval.leaderboard.script import SCRIPT
 from bioeval.leaderboard.style import BOARD_STYLE
 from bioeval.report.markup import Html, figures, paragraph, text
 from bioeval.report.style import STYLE
+from bioeval.report.verdicts import model_name
 
 Json = Mapping[str, Any]
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -102,7 +103,8 @@ def _heat(board: Json) -> str:
         inner = "".join(_heat_cell(t, cells.get((t["task"], model["model"])), best[t["task"]]) for t in tasks)
         rows.append(f"{_open_row(model)}{_model(model)}{inner}</tr>")
     caption = (
-        "Scores; the darker the nearer to the best row of the task. ⚠ test rows have near copies in training."
+        "Scores; the stronger the colour, the nearer to the best row of the task. ⚠ test rows have near "
+        "copies in training."
     )
     return (
         f'<section id="heat"><h2>Task by task</h2><div class="scroll"><table class="heat"><caption>{caption}'
@@ -132,7 +134,7 @@ def _task(task: Json) -> str:
     interval = f"95 % interval, {figures(ends[0])} to {figures(ends[1])}"
     head = [
         ("Place", 1), ("Model", 0), ("Tie group", 1), (task["metric"], 1), (interval, 0),
-        ("Difference to strongest baseline", 1), ("p (Holm)", 1), ("Leaking rows", 1), ("Parameters", 1),
+        ("Difference", 1), ("p (Holm)", 1), ("Leaking rows", 1), ("Parameters", 1),
         ("Seconds", 1),
     ]  # fmt: skip
     rows = [_table_row(row, _task_cells(row, ends)) for row in task["rows"]]
@@ -140,7 +142,7 @@ def _task(task: Json) -> str:
     size = f", {task['n']:,} test items" if task["n"] else ""
     groups = f" in {task['groups']:,} groups" if task["groups"] else ""
     power = f" {task['power'][0].upper()}{task['power'][1:]} (80 % power)." if task["power"] else ""
-    caption = f"{task['metric']}, {better}{size}{groups}.{power}"
+    caption = f"{task['metric']}, {better}{size}{groups}. Difference: to the strongest baseline.{power}"
     name = text(task["task"])
     return f'<section data-task="{name}"><h2>{name}</h2>{_table(head, rows, caption)}</section>'
 
@@ -148,14 +150,14 @@ def _task(task: Json) -> str:
 def _task_cells(row: Json, ends: tuple[float, float]) -> list[str]:
     place = "–" if row["rank"] is None else f"{row['rank']} ({row['rank_lo']}–{row['rank_hi']})"
     difference = row["difference"] or {}
-    delta, lo, hi = (difference.get(k) for k in ("delta", "lo", "hi"))
+    delta, lo, hi, p = (difference.get(k) for k in ("delta", "lo", "hi", "p_holm"))
     shown = "–" if delta is None else f"{delta:+.3f}"
     if lo is not None and hi is not None:
-        shown += f" [{lo:+.3f}, {hi:+.3f}] {row['strongest_baseline']}"
+        shown += f" [{lo:+.3f}, {hi:+.3f}] to {model_name(row['strongest_baseline'])}"
     of = f" of {row['test_rows']:,}" if row["test_rows"] else ""
     return [
         _number(row["rank"], place), "", _group(row["tie_group"]), _number(row["value"]),
-        f"<td>{_bar(row, ends)}</td>", _number(delta, shown), _number(difference.get("p_holm")),
+        f"<td>{_bar(row, ends)}</td>", _number(delta, shown), _number(p, None if p is None else f"{p:.2g}"),
         _number(row["leaking_rows"], _flag(row["leaking_rows"], of)), *_cost(row),
     ]  # fmt: skip
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 BOARD_STYLE = """
-main{max-width:76rem}
+main{max-width:78rem}
+th,td{padding:.34rem .55rem .34rem 0}th.num,td.num{padding-left:.3rem}
+section{margin-top:1.8rem;padding-top:1.1rem}
 .controls{display:flex;flex-wrap:wrap;gap:.6rem 1.4rem;align-items:center;margin:1.4rem 0 .4rem;
 position:sticky;top:0;background:var(--paper);padding:.7rem 0;border-bottom:1px solid var(--line);z-index:2}
 .controls label{font-size:.9rem;display:flex;gap:.5rem;align-items:center}
@@ -15,11 +17,11 @@ th button:hover,th button:focus-visible{color:var(--accent)}
 th[aria-sort=ascending] button::after{content:" \\2191"}
 th[aria-sort=descending] button::after{content:" \\2193"}
 tbody th{font-weight:500;color:var(--ink);font-size:.9rem;border-bottom:1px solid var(--line);
-text-align:left;overflow-wrap:anywhere;min-width:8rem}
+text-align:left;overflow-wrap:anywhere;min-width:9rem}
 tr.floor th,tr.floor td{background:var(--soft);color:var(--muted)}
 tbody th small{color:var(--muted);font-weight:400}
 tr[hidden],section[hidden],td[hidden],th[hidden]{display:none}
-.bar{display:block;width:13rem;height:1.2rem;overflow:visible}
+.bar{display:block;width:11rem;height:1.1rem;overflow:visible}
 .bar line{stroke:var(--model);stroke-width:2.5;stroke-linecap:round}.bar circle{fill:var(--model)}
 .bar .axis{stroke:var(--line);stroke-width:1}
 tr.floor .bar line:not(.axis){stroke:var(--base)}tr.floor .bar circle{fill:var(--base)}

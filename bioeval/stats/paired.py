@@ -96,19 +96,17 @@ def compare(
         a: predictions of the one model `[n]` or `[n, k]`.
         b: predictions of the other, the same shape.
         groups: as for `interval`; rows of a group are drawn, and swapped, together.
-        how: resamples (and permutations), seed, level.
+        how: resamples, as many permutations, seed, level.
 
     Raises:
         ConfigError: an unknown metric.
         DataError: lengths differ, there are too few rows, or a value is NaN.
     """
-    function = weighted(metric)
-    y, a = checked(y, a, gaps=metric in GAPS)
-    y, b = checked(y, b, gaps=metric in GAPS)
+    function, gaps = weighted(metric), metric in GAPS
+    (y, a), (y, b) = checked(y, a, gaps=gaps), checked(y, b, gaps=gaps)
     if a.shape != b.shape:
         raise DataError(f"predictions of {a.shape} and of {b.shape}, equal shapes expected")
-    how = how or Resampling()
-    units = units_of(len(y), groups)
+    how, units = how or Resampling(), units_of(len(y), groups)
 
     def difference(weights: np.ndarray) -> np.ndarray:
         return function(y, a, weights) - function(y, b, weights)

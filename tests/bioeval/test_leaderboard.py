@@ -1,75 +1,31 @@
-"""The leaderboard: its figures, its twins, results of others, and the page in a real browser."""
+"""The leaderboard: its figures, its twins, and results of others."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from biodata.errors import ConfigError, DataError, SeqloomError
 from bioeval.leaderboard.build import build_leaderboard
 from bioeval.leaderboard.config import LeaderboardConfig
-from bioeval.leaderboard.page import render_page
 from seqloom_cli.main import app
+from tests.bioeval.boards import ALPHA, BETA, GAMMA, KMER, ONE_HOT, OTHER, N, Y, make_board, make_inputs
 from tests.result_folders import add_result, write_results
-
-N = 120
-RNG = np.random.default_rng(0)
-Y = RNG.standard_normal(N)
-KMER, ONE_HOT = Y + 2 * RNG.standard_normal(N), Y + 1.2 * RNG.standard_normal(N)
-ALPHA = Y + 0.3 * RNG.standard_normal(N)
-BETA = ALPHA + 0.02 * RNG.standard_normal(N)
-GAMMA = Y + 6 * RNG.standard_normal(N)
-FLOORS = {"kmer": KMER, "one-hot": ONE_HOT}
-OTHER: dict[str, Any] = {
-    "model": "published", "task": "ranked", "metric": "spearman", "value": 0.5, "lo": 0.4, "hi": 0.6, "n": N,
-    "source": "Table 2", "cost": {"parameters": 86_000_000},
-}  # fmt: skip
-EVIL = "</script><script>alert(1)</script>"
-
-
-def difference(delta: float, p: float) -> dict[str, Any]:
-    return {"delta": delta, "lo": delta - 0.1, "hi": delta + 0.1, "p_value": p}
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two folders and a file of others: `alpha` and `beta` tie, `gamma` is below the baselines."""
-    root = tmp_path_factory.mktemp("boards")
-    a, b, other = root / "a", root / "b", root / "other.json"
-    tasks = (("ranked", "spearman"), ("errors", "rmse"))
-    rows = [add_result(a, "alpha", t, Y, ALPHA, metric=m, baselines=FLOORS) for t, m in tasks]
-    for row, delta in zip(rows, (0.3, -0.4)):
-        row["strongest_baseline"] = "one-hot"
-        row["baselines"]["one-hot"]["difference"] = difference(delta, 0.001)
-    rows[0]["leakage"]["train_test_rows"] = 7
-    write_results(a, rows)
-    back = {"ids": [f"r{i}" for i in range(N)][::-1], "baselines": {"kmer": KMER[::-1]}}
-    rows = [
-        add_result(b, name, t, Y[::-1], p[::-1], metric=m, **back)
-        for name, p in (("beta", BETA), ("gamma", GAMMA), ("one-hot", ONE_HOT))
-        for t, m in tasks
-        if (name, t) != ("gamma", "errors")
-    ]
-    write_results(b, rows)
-    other.write_text(json.dumps({"results": [OTHER]}))
-    return [a, b, other]
+    return make_inputs(tmp_path_factory.mktemp("boards"))
 
 
 @pytest.fixture(scope="module")
 def board(inputs: list[Path]) -> dict[str, Any]:
-    out = inputs[0].parent / "board.html"
-    return build_leaderboard(
-        LeaderboardConfig(inputs=tuple(map(str, inputs)), out=out, resamples=300, title="Our models")
-    )
+    return make_board(inputs)
 
 
 def row(board: dict[str, Any], task: str, model: str) -> dict[str, Any]:
@@ -148,122 +104,6 @@ def test_the_same_inputs_give_the_same_bytes(board: dict[str, Any], inputs: list
         )
     )
     assert [Path(again[k]).read_bytes() for k in ("path", "json", "markdown")] == before
-
-
-class Tables(HTMLParser):
-    """Tags that nest, and what a screen reader needs of a table."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.stack: list[str] = []
-        self.counts: dict[str, int] = {}
-        self.addresses: list[str] = []
-        self.feed(page)
-        assert self.stack == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        self.counts[tag] = self.counts.get(tag, 0) + 1
-        self.addresses += [str(given[k]) for k in ("src", "href", "srcset", "action", "data") if k in given]
-        if tag == "th":
-            assert given.get("scope") in ("col", "row")
-        if tag == "svg":
-            assert given.get("role") == "img" and given.get("aria-label")
-        if tag not in ("meta", "input", "line", "circle"):
-            self.stack.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.counts[tag] = self.counts.get(tag, 0) + 1
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.stack.pop() == tag
-
-
-def test_the_page_is_self_contained_and_readable_by_machines(board: dict[str, Any]) -> None:
-    page = Path(board["path"]).read_text()
-    tables = Tables(page)
-    assert tables.addresses == [] and tables.counts["table"] == tables.counts["caption"] == 4
-    assert tables.counts["svg"] == 10  # an interval in each row of each task
-    assert not re.search(r"https?://|//[a-z]+\.|url\(|@import|fetch\(|XMLHttpRequest|import\(", page)
-    assert "default-src 'none'" in page and "prefers-color-scheme:dark" in page
-    assert page.count('class="floor"') == 2 * 4 and "⚠ 7 of 120" in page
-
-
-def test_names_are_escaped() -> None:
-    board = {"tasks": [], "models": [], "note": EVIL}
-    page = render_page(board, title=EVIL)
-    assert EVIL not in page and page.count("<script") == 2
-    Tables(page)
-
-
-HOOK = """
-<script>
-const errors = [], $ = s => [...document.querySelectorAll(s)];
-window.addEventListener("error", e => errors.push(e.message));
-document.addEventListener("securitypolicyviolation", e => errors.push("policy: " + e.blockedURI));
-const names = () => $("#overall tbody tr:not([hidden])").map(r => r.dataset.model);
-const head = text => $("#overall thead button").find(b => b.textContent === text);
-const set = (id, name, value) => {
-  const e = document.getElementById(id); e[name] = value; e.dispatchEvent(new Event("input"));
-};
-const seen = {start: names(), count0: document.getElementById("count").textContent};
-head("Model").click(); seen.byName = names(); seen.sort1 = head("Model").closest("th").ariaSort;
-head("Model").click(); seen.byNameDown = names(); seen.sort2 = head("Model").closest("th").ariaSort;
-head("Parameters").click(); seen.bySize = names();
-head("Parameters").click(); seen.bySizeDown = names();
-head("Place").click(); seen.byPlace = names();
-set("q", "value", "ALPHA"); seen.found = names(); seen.count1 = document.getElementById("count").textContent;
-set("q", "value", ""); set("floors", "checked", false); seen.noFloors = names();
-set("floors", "checked", true); set("task", "value", "errors");
-seen.sections = $("section[data-task]:not([hidden])").map(s => s.dataset.task);
-seen.columns = $("#heat thead th:not([hidden])").length;
-set("task", "value", "");
-seen.requests = performance.getEntriesByType("resource").length;
-seen.bars = $("svg.bar").filter(b => b.getBoundingClientRect().width > 50).length;
-seen.heat = getComputedStyle($(".heat td.cell")[0]).backgroundColor;
-seen.errors = errors;
-const pre = document.createElement("pre"); pre.id = "seen"; pre.textContent = JSON.stringify(seen);
-document.body.append(pre);
-</script>
-"""
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-
-
-def browser() -> str:
-    """A headless browser, or a skip that says that the page was not opened."""
-    found = next((path for path in map(shutil.which, BROWSERS) if path), None)
-    if found is None:
-        pytest.skip(f"the page was not opened: none of {', '.join(BROWSERS)} is on PATH")
-    return found
-
-
-def test_a_browser_sorts_filters_and_asks_nobody(board: dict[str, Any], tmp_path: Path) -> None:
-    copy = tmp_path / "copy.html"
-    copy.write_text(Path(board["path"]).read_text().replace("</body>", HOOK + "</body>"))
-    run = subprocess.run(
-        [browser(), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=3000",
-         f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1300,1600", "--enable-logging=stderr",
-         f"--screenshot={tmp_path / 'page.png'}", "--dump-dom", copy.as_uri()],
-        capture_output=True, text=True, timeout=180,
-    )  # fmt: skip
-    dom = re.search(r'<pre id="seen">(.*?)</pre>', run.stdout, re.S)
-    assert dom, run.stderr[-2000:]
-    seen = json.loads(dom[1].replace("&gt;", ">").replace("&lt;", "<").replace("&amp;", "&"))
-    every = ["alpha", "beta", "gamma", "kmer", "one-hot", "published"]
-    assert seen["errors"] == [] and seen["requests"] == 0 and "CONSOLE" not in run.stderr
-    assert seen["start"] == [m["model"] for m in board["models"]]
-    assert seen["byName"] == every and seen["byNameDown"] == every[::-1]
-    assert (seen["sort1"], seen["sort2"]) == ("ascending", "descending")
-    assert seen["bySizeDown"][0] == "published"
-    assert (
-        set(seen["bySize"][-2:]) == {"kmer", "one-hot"} == set(seen["bySizeDown"][-2:])
-    )  # unknown come last
-    assert seen["byPlace"][-2:] == sorted(["gamma", "published"]) or len(seen["byPlace"]) == 6
-    assert seen["found"] == ["alpha"]
-    assert (seen["count0"], seen["count1"]) == ("6 of 6 models", "1 of 6 models")
-    assert set(seen["noFloors"]) == {"alpha", "beta", "gamma", "published"}
-    assert seen["sections"] == ["errors"] and seen["columns"] == 2
-    assert seen["bars"] == 10 and seen["heat"] not in ("", "rgba(0, 0, 0, 0)")
 
 
 @pytest.mark.parametrize(
@@ -360,3 +200,15 @@ def test_the_command(inputs: list[Path], tmp_path: Path) -> None:
     assert json.loads(found.stdout)["path"] == str(out) and out.is_file()
     shown = CliRunner().invoke(app, arguments)
     assert shown.stdout.startswith("| place | model |") and "board.md" in shown.stdout
+
+
+def test_parameters_are_those_of_the_model_or_of_a_baseline_s_probe(tmp_path: Path) -> None:
+    folder, twin = tmp_path / "e", "random-init:run"
+    row = add_result(folder, "run", "t", Y, ALPHA, baselines={"kmer": KMER, twin: ONE_HOT})
+    row["cost"] = {"parameters": 7_000_000, "probe_parameters": 129, "seconds": 2}
+    for name in ("kmer", twin):
+        row["baselines"][name]["cost"] = {"parameters": 129, "seconds": None}
+    write_results(folder, [row])
+    config = LeaderboardConfig(inputs=(str(folder),), out=tmp_path / "x.html", resamples=100)
+    found = {m["model"]: m["parameters"] for m in build_leaderboard(config)["models"]}
+    assert found == {"run": 7_000_000, "kmer": 129, twin: None}
