@@ -263,7 +263,8 @@ def _tell(config: TaskConfig, book: Book) -> None:
     if dropped:
         lines = [book.rows.where(int(row)) for row in np.flatnonzero(~book.kept)[:_SHOWN]]
         counts = ", ".join(f"{n} {rule}" for rule, n in dropped.items())
-        say(f"{config.name}: left out {counts} of {len(book.kept)} rows (the first: {', '.join(lines)})")
+        first = f" (the first: {', '.join(lines)})" if lines else ""
+        say(f"{config.name}: left out {counts} of {book.notes()['rows_read']} rows{first}")
 
 
 def _length_notes(table: pa.Table, config: TaskConfig) -> dict[str, int | str]:

@@ -28,6 +28,7 @@ class Rows:
         file_of: int64 index into `files` of every row.
         lines: int64 line (Parquet: row) of every row, counted from 1.
         digest: SHA-256 of the plain files.
+        log: what a reader left out or changed before.
     """
 
     table: pa.Table
@@ -35,6 +36,7 @@ class Rows:
     file_of: np.ndarray
     lines: np.ndarray
     digest: str = ""
+    log: RuleLog | None = None
 
     def where(self, row: int) -> str:
         """File and line of a row."""
@@ -70,12 +72,17 @@ def stacked(parts: Sequence[Rows], digest: str) -> Rows:
     """The rows of several files, one after the other; columns that a file lacks are empty there."""
     files = tuple(name for part in parts for name in part.files)
     before = np.cumsum([0, *(len(part.files) for part in parts)])
+    log = RuleLog()
+    for part in parts:
+        if part.log is not None:
+            log.merge(part.log)
     return Rows(
         table=pa.concat_tables([part.table for part in parts], promote_options="default"),
         files=files,
         file_of=np.concatenate([part.file_of + n for part, n in zip(parts, before)]),
         lines=np.concatenate([part.lines for part in parts]),
         digest=digest,
+        log=log,
     )
 
 
@@ -91,6 +98,9 @@ class Book:
         self.rows, self.refuse = rows, refuse
         self.kept = np.ones(rows.table.num_rows, dtype=bool)
         self.log = RuleLog()
+        if rows.log is not None:
+            self.log.merge(rows.log)
+        self._before = sum(self.log.as_dict()["dropped"].values())
 
     def leave_out(
         self, rule: str, wrong: np.ndarray, what: str, *, details: Sequence[str] | None = None
@@ -132,5 +142,5 @@ class Book:
         notes: dict[str, int | str] = {rule: n for rule, n in counts["changed"].items()}
         if not counts["dropped"]:
             return notes
-        return {"rows_read": len(self.kept), **notes,
+        return {"rows_read": len(self.kept) + self._before, **notes,
                 **{f"left_out_{rule}": n for rule, n in counts["dropped"].items()}}  # fmt: skip

@@ -73,7 +73,8 @@ def _chains(path: Path, config: TaskConfig, wanted: Sequence[str], read: Any) ->
     columns: dict[str, list] = {"id": [], "sequence": [], COLUMN: []}
     labels: list[dict[str, str]] = []
     lines: list[int] = []
-    for batch in read(path, log=RuleLog(file=path.name), config=settings):
+    log = RuleLog(file=path.name)
+    for batch in read(path, log=log, config=settings):
         for row in batch.to_pylist():
             columns["id"].append(row["id"])
             columns["sequence"].append(row["sequence"])
@@ -81,11 +82,13 @@ def _chains(path: Path, config: TaskConfig, wanted: Sequence[str], read: Any) ->
             labels.append({x["name"]: x["text"] for x in row["labels"] or []})
             lines.append(row["line"] or 0)
     if not lines:
-        raise DataError(f"no chains of {config.alphabet}", where=path)
+        counts = ", ".join(f"{n} {rule}" for rule, n in log.as_dict()["dropped"].items())
+        raise DataError(f"no chains of {config.alphabet}", where=path, hint=f"left out: {counts or 'none'}")
     extra = {name: [found.get(name) for found in labels] for name in wanted if name not in columns}
     table = pa.table({
         name: pa.array(column, pa.list_(pa.large_string()) if name == COLUMN else pa.large_string())
         for name, column in (columns | extra).items() if not name.startswith("{")
     })  # fmt: skip
-    return Rows(table=table, files=(str(path),), file_of=np.zeros(len(lines), np.int64),
-                lines=np.array(lines, np.int64))  # fmt: skip
+    n = len(lines)
+    return Rows(table=table, files=(str(path),), file_of=np.zeros(n, np.int64),
+                lines=np.array(lines, np.int64), log=log)  # fmt: skip
