@@ -136,7 +136,7 @@ def by_groups(qkv: Tensor, config: ModelConfig) -> Tensor:
         qkv: [(H + 2 G) d, ...].
         config: shape.
 
-    >>> config = ModelConfig(name="llama", width=4, heads=4, kv_heads=2)
+    >>> config = ModelConfig(name="llama", position="learned", width=4, heads=4, kv_heads=2)
     >>> by_groups(torch.arange(8), config).tolist()
     [0, 1, 4, 6, 2, 3, 5, 7]
     """
