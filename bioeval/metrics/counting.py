@@ -39,10 +39,9 @@ def kmer_counts(sequences: SequenceSet, k: int, *, both_strands: bool = False) -
     if sequences.letters != NUCLEOTIDES:
         numbers, valid = window_numbers(sequences, k)
         return np.bincount(numbers[valid], minlength=sequences.other**k)
-    count = _count_packed if k <= _PACKED_K else _count_windows
     total = np.zeros(4**k, dtype=np.int64)
     for start in range(0, len(sequences.codes), _CHUNK):  # windows over borders belong to the first
-        total += count(sequences.codes[start : start + _CHUNK + k - 1], k)
+        total += count_codes(sequences.codes[start : start + _CHUNK + k - 1], k)
     return total + total[reverse_complement_order(k)] if both_strands else total
 
 
@@ -144,6 +143,15 @@ def check_k(k: int, letters: str = NUCLEOTIDES) -> None:
         raise ConfigError(f"k = {k} is out of range, allowed: 1 to {largest}")
 
 
+def count_codes(codes: np.ndarray, k: int) -> np.ndarray:
+    """Counts of the windows of one piece of a buffer, int64 [4^k].
+
+    >>> count_codes(np.array([0, 1, 4, 1], dtype=np.uint8), 1).tolist()
+    [1, 2, 0, 0]
+    """
+    return _count_packed(codes, k) if k <= _PACKED_K else _count_windows(codes, k)
+
+
 def _count_windows(codes: np.ndarray, k: int) -> np.ndarray:
     numbers, valid = kmer_codes(codes, k)
     return np.bincount(numbers if valid.all() else numbers[valid], minlength=4**k)
@@ -156,10 +164,12 @@ def _count_packed(codes: np.ndarray, k: int) -> np.ndarray:
     table is left, and letters are packed four at a time. Windows that hold a letter which is none are
     counted as if it were one and taken off again.
     """
-    bad = np.flatnonzero(codes >= OTHER)
+    bad = np.zeros(0, dtype=np.int64)
+    packed = codes
+    if codes.max(initial=0) >= OTHER:
+        bad, packed = np.flatnonzero(codes >= OTHER), codes & 3
     if len(bad) * 8 * k > len(codes):
         return _count_windows(codes, k)
-    packed = np.ascontiguousarray(codes & 3)
     quads = _pack_fours(packed)
     words = max(len(quads) - -(-(k - 1) // _STRIDE), 0)
     letters, number = _STRIDE, quads[:words].astype(np.uint32)
@@ -173,12 +183,13 @@ def _count_packed(codes: np.ndarray, k: int) -> np.ndarray:
     total = np.zeros(4**k, dtype=np.int64)
     for before in range(_STRIDE):
         total += table.reshape(4**before, 4**k, -1).sum(axis=(0, 2))
-    return total + _count_windows(packed[_STRIDE * words :], k) - _count_at(packed, bad, k)
+    total += _count_windows(packed[_STRIDE * words :], k)
+    return total - _count_at(packed, bad, k) if len(bad) else total
 
 
 def _pack_fours(codes: np.ndarray) -> np.ndarray:
     """Numbers of the words of letters 0 to 3, 4 to 7, and so on, uint32."""
-    fours = codes[: len(codes) // _STRIDE * _STRIDE].view("<u4")
+    fours = np.ascontiguousarray(codes[: len(codes) // _STRIDE * _STRIDE]).view("<u4")
     shifted = (fours << np.uint32(6)) | (fours >> np.uint32(4)) | (fours >> np.uint32(14))
     return (shifted | (fours >> np.uint32(24))) & np.uint32(255)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from scipy.stats import entropy
 
 from biodata.errors import ConfigError, DataError
 from bioeval.metrics.calibration import FeatureSets, calibrate, random_splits
+from bioeval.metrics.fasta_counts import count_fasta
 from bioeval.metrics.kmer import (
     KmerDivergence,
     expected_kl,
@@ -63,6 +66,30 @@ def test_long_windows_have_their_rank(k: int) -> None:
     numbers, valid = kmer_codes(np.array([3] * k + [0], dtype=np.uint8), k)
     assert [int(n) for n in numbers] == [4**k - 1, 4**k - 4]
     assert valid.all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEQUENCES, st.integers(1, 7), st.integers(1, 30), st.sampled_from(["\n", "\r\n"]))
+def test_a_file_is_counted_as_its_records_are(
+    tmp_path_factory: pytest.TempPathFactory, sequences: list[str], k: int, block: int, end: str
+) -> None:
+    path = tmp_path_factory.mktemp("f") / "x.fa"
+    lines = [f">r{i} ACGT > more{end}{end.join(wrap(s, 7))}{end}" for i, s in enumerate(sequences)]
+    path.write_bytes("".join(lines).encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bioeval.metrics.fasta_counts._BLOCK", block)
+        counts = count_fasta(path, k, both_strands=True)
+    expected = kmer_counts(SequenceSet.from_strings(sequences), k, both_strands=True)
+    assert counts.tolist() == expected.tolist()
+
+
+def test_a_wrong_letter_of_a_file_has_its_line(tmp_path: Path) -> None:
+    (tmp_path / "x.fa").write_text(">a\nACGT\nAC!T\n")
+    with pytest.raises(DataError, match=r"x.fa:3: '!' is no nucleotide letter"):
+        count_fasta(tmp_path / "x.fa", 2)
+    (tmp_path / "y.fa").write_text("ACGT\n")
+    with pytest.raises(DataError, match="no '>' at its beginning"):
+        count_fasta(tmp_path / "y.fa", 2)
 
 
 def test_divergences_equal_scipy() -> None:

@@ -10,6 +10,8 @@ from bioeval.report.markup import Html, details, interval, missing, number, para
 KEY, TITLE = "metrics", "Sequence metrics with their null"
 
 SHOWN_K = ("_k3", "_k6")
+_FOLDED = ("c4dr_", "color_square", "discriminator_auroc_", "entropy_k", "fcgr_correlation", "persistence_h0",
+           "wen_", "at_skew", "gc_skew_w", "repeats_")  # fmt: skip
 HEAD = ("Metric", "Unit", "Value", "Natural against natural, 95 %", "Generated", "Shuffled", "")
 
 
@@ -33,7 +35,7 @@ def render(facts: Facts) -> str:
         "sequences look natural too, the metric cannot tell with so few natural sequences or families."
     )
     warnings = "".join(paragraph(w, kind="warning") for w in made.get("warnings", ()))
-    more = details("k-mers of other lengths", table(HEAD, others, left=2)) if others else ""
+    more = details("More metrics: other k, second views", table(HEAD, others, left=2)) if others else ""
     shown = table(HEAD, rows, left=2) + more
     parts = (paragraph(words), warnings, shown, _nearest(made), _canaries(made), _not_run(made))
     return section(KEY, TITLE, "".join(parts))
@@ -59,8 +61,8 @@ def _canaries(made: Json) -> str:
 
 
 def _aside(name: str) -> bool:
-    """Whether a metric is folded away: k-mers of other lengths than those shown."""
-    return name.startswith("kmer_") and not name.endswith(SHOWN_K)
+    """Whether a metric is folded away: k-mers of other lengths, second views, and what the pictures show."""
+    return name.startswith(_FOLDED) or (name.startswith("kmer_") and not name.endswith(SHOWN_K))
 
 
 def _row(found: Json) -> list[Any]:
