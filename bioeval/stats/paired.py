@@ -117,13 +117,18 @@ def compare(
     defined = draws[np.isfinite(draws)]
     if delta.value is None or delta.lo is None:
         return Comparison(delta=delta, p_value=None)
-    spread, p_bootstrap = float(defined.std(ddof=1)), _bootstrap_p(defined)
-    swapped = metric not in NAMES_ONLY
+    p_value = None
+    if metric not in NAMES_ONLY:
+        p_value = permutation_test(metric, y, a, b, groups=groups, how=how)
+    return _with_power(delta, defined, p_value, level=how.level)
+
+
+def _with_power(delta: Interval, draws: np.ndarray, permuted: float | None, *, level: float) -> Comparison:
+    spread, p_bootstrap = float(draws.std(ddof=1)), _bootstrap_p(draws)
     return Comparison(
-        delta=delta, p_bootstrap=p_bootstrap, spread=spread,
-        p_value=permutation_test(metric, y, a, b, groups=groups, how=how) if swapped else p_bootstrap,
-        detectable=detectable_difference(spread, level=how.level),
-        test="paired permutation" if swapped else "paired bootstrap",
+        delta=delta, p_value=p_bootstrap if permuted is None else permuted, p_bootstrap=p_bootstrap,
+        spread=spread, detectable=detectable_difference(spread, level=level),
+        test="paired bootstrap" if permuted is None else "paired permutation",
     )  # fmt: skip
 
 
