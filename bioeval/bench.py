@@ -16,13 +16,14 @@ from biodata.errors import ConfigError, DataError
 from biodata.files import fingerprint
 from biodata.progress import say
 from bioeval.answers import Asker, Run, probe_name, test_items, train_part
-from bioeval.backends import EmbedSettings, ScoreSettings, backend_of, open_model, open_scorer
+from bioeval.backends import EmbedSettings, ScoreSettings, backend_of
 from bioeval.baselines import BASELINES, baselines_for
 from bioeval.cache import EmbeddingCache
 from bioeval.items import check_targets
 from bioeval.leakage import Leakage, find_leakage, pretraining_rows
+from bioeval.opened import Models
 from bioeval.probes import PROBES
-from bioeval.protocols import Embedder, HasTokens, HasTwin, Scorer
+from bioeval.protocols import Embedder, HasTokens, HasTwin
 from bioeval.repeats import repeated
 from bioeval.results import Entry, Judged, scored
 from bioeval.rivals import OneSide, has_majority, majority, mutation_scores
@@ -44,31 +45,6 @@ class Kept:
 
     result: dict[str, Any]
     table: None = None
-
-
-class Models:
-    """Embedders and scorers by name, each opened once: its key is a hash of all its weights.
-
-    Args:
-        config: of the evaluation.
-    """
-
-    def __init__(self, config: EvalConfig) -> None:
-        self.config = config
-        self._embedders: dict[str, Embedder] = {}
-        self._scorers: dict[str, Scorer] = {}
-
-    def embedder(self, name: str) -> Embedder:
-        """The embedder of a name that is no baseline."""
-        if name not in self._embedders:
-            self._embedders[name] = open_model(name, self.config.embed_settings())
-        return self._embedders[name]
-
-    def scorer(self, name: str) -> Scorer:
-        """The scorer of a name."""
-        if name not in self._scorers:
-            self._scorers[name] = open_scorer(name, self.config.score_settings())
-        return self._scorers[name]
 
 
 class Bench:
