@@ -14,7 +14,10 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from biotrain.layers.cpu import BLOCK_BYTES, product
+from biotrain.layers.cpu import product
+
+BLOCK_BYTES = 1 << 20
+"""Size of a block of rows of gate and up: larger ones leave the cache, smaller ones are many operations."""
 
 
 class SwiGLU(Function):
