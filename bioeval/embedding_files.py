@@ -47,7 +47,13 @@ class EmbeddingFile(Protocol):
     """Takes embeddings in order."""
 
     def write(self, ids: Sequence[str], sequences: Sequence[str], rows: Sequence[np.ndarray]) -> None:
-        """Appends float32 `[layers * d]`, or `[t, layers * d]`, of each sequence."""
+        """Appends some rows.
+
+        Args:
+            ids: of the records.
+            sequences: of the same records.
+            rows: float32 `[layers * d]`, or `[t, layers * d]`, of each.
+        """
         ...
 
 

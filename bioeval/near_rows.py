@@ -61,7 +61,17 @@ def leaking_rows(
 def searched_rows(
     train: Sequence[str], test: Sequence[str], settings: SearchSettings, *, alphabet: str
 ) -> np.ndarray:
-    """As `leaking_rows`, by MMseqs2: for many pairs, and it may miss some."""
+    """As `leaking_rows`, by MMseqs2: for many pairs, and it may miss some.
+
+    Args:
+        train: sequences looked among.
+        test: sequences looked for.
+        settings: what counts as alike.
+        alphabet: of both.
+
+    Returns:
+        Which test rows have a near copy, bool `[len(test)]`.
+    """
     column = normalised(pa.array([*train, *test], pa.large_string()), alphabet=alphabet)
     rows = np.arange(len(train) + len(test))
     with tempfile.TemporaryDirectory(prefix="seqloom-") as folder:

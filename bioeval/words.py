@@ -193,7 +193,14 @@ def tokens_in(sequences: Iterable[str]) -> tuple[str, ...]:
 
 
 def words_at(codes: np.ndarray, base: int, k: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """Words without unknown letters and the number of the window that each stands in."""
+    """Words without unknown letters and the number of the window that each stands in.
+
+    Args:
+        codes: letters as numbers, below 0 for unknown ones.
+        base: how many letters there are.
+        k: length of a word.
+        step: from one window to the next.
+    """
     if len(codes) < k:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     windows = np.lib.stride_tricks.sliding_window_view(codes, k)[::step]

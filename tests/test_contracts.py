@@ -211,7 +211,7 @@ def test_every_catalog_has_a_contract():
     """A new kind of thing needs a contract here; tokenizers have theirs in tests/biodata/tokenizers."""
     checked = {"model", "optimizer", "loss", "objective", "format", "metric", "probe", "baseline",
                "tokenizer kind", "source", "split"}  # fmt: skip
-    other = {"schedule", "backend", "export", "log"}
+    other = {"schedule", "backend", "export", "log", "task format"}
     packages = [importlib.import_module(name) for name in ("biodata", "biotrain", "bioeval")]
     names = [m.name for p in packages for m in pkgutil.walk_packages(p.__path__, f"{p.__name__}.")]
     modules = [importlib.import_module(name) for name in names]

@@ -108,6 +108,11 @@ class ScoreSettings:
 def check_running(*, dtype: str, batch_size: int, max_tokens: int) -> None:
     """Checks what all backends take.
 
+    Args:
+        dtype: one of `DTYPES`.
+        batch_size: sequences at once, at least 1.
+        max_tokens: the longest window, 0 for the model's own, else at least 3.
+
     Raises:
         ConfigError: a value that is not allowed.
     """

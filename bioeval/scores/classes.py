@@ -33,7 +33,13 @@ def accuracy(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def balanced_accuracy(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean recall of the classes that occur, in [0, 1]; 1/k for a constant prediction."""
+    """Mean recall of the classes that occur, in [0, 1]; 1/k for a constant prediction.
+
+    Args:
+        y: classes `[n]`.
+        p: probabilities `[n, k]`.
+        weights: counts of the rows `[b, n]`.
+    """
     recalls = [ratio(weights @ ((y == c) & (p.argmax(1) == c)), weights @ (y == c)) for c in np.unique(y)]
     return _mean(recalls)
 
@@ -42,6 +48,11 @@ def macro_f1(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean F1 of the classes that are measured or predicted, in [0, 1]; labels are predicted from 0.5 on.
 
     2 share / (1 + share) / k for a constant prediction.
+
+    Args:
+        y: classes `[n]`, or labels `[n, k]` of 0, 1 and NaN.
+        p: probabilities `[n, k]`.
+        weights: counts of the rows `[b, n]`.
     """
     truth, chosen = _hard(y, p)
     f1 = []
@@ -52,7 +63,13 @@ def macro_f1(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def micro_f1(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """F1 of all labels of all rows together, in [0, 1]; labels are predicted from 0.5 on."""
+    """F1 of all labels of all rows together, in [0, 1]; labels are predicted from 0.5 on.
+
+    Args:
+        y: classes `[n]`, or labels `[n, k]` of 0, 1 and NaN.
+        p: probabilities `[n, k]`.
+        weights: counts of the rows `[b, n]`.
+    """
     truth, chosen = _hard(y, p)
     counted = [_counted(t, c, weights) for t, c in zip(truth.T, chosen.T)]
     return ratio(2 * np.sum([c[0] for c in counted], axis=0), np.sum([c[1] for c in counted], axis=0))
@@ -61,6 +78,11 @@ def micro_f1(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def mcc(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Matthews' correlation in [-1, 1], for k classes as Gorodkin 2004 (equation 8,
     doi:10.1016/j.compbiolchem.2004.09.006); 0 for a constant prediction, NaN where y has one class.
+
+    Args:
+        y: classes `[n]`.
+        p: probabilities `[n, k]`.
+        weights: counts of the rows `[b, n]`.
     """
     chosen = p.argmax(1)
     total = weights.sum(1)
@@ -77,13 +99,24 @@ def mcc(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def auroc(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve in [0, 1], one class against the rest, ties as half; 0.5 for a constant."""
+    """Area under the ROC curve in [0, 1], one class against the rest, ties as half; 0.5 for a constant.
+
+    Args:
+        y: classes `[n]`, or labels `[n, k]` of 0, 1 and NaN.
+        p: probabilities `[n, k]`.
+        weights: counts of the rows `[b, n]`.
+    """
     return _over_columns(_auroc, y, p, weights)
 
 
 def auprc(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Average precision in [0, 1], one class against the rest: sum of (recall step) * precision, no
     interpolation. A constant prediction gives the share of positives.
+
+    Args:
+        y: classes `[n]`, or labels `[n, k]` of 0, 1 and NaN.
+        p: probabilities `[n, k]`.
+        weights: counts of the rows `[b, n]`.
     """
     return _over_columns(_auprc, y, p, weights)
 
@@ -92,6 +125,11 @@ def cross_entropy(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarr
     """Mean -ln of the probability given to the right class, nats, at least 0; lower is better.
 
     Probabilities are kept above 1e-15; ln k for the uniform prediction.
+
+    Args:
+        y: classes `[n]`.
+        p: probabilities `[n, k]`.
+        weights: counts of the rows `[b, n]`.
     """
     right = np.clip(p[np.arange(len(y)), y.astype(np.int64)], _LEAST, None)
     return weights @ -np.log(right) / weights.sum(1)
@@ -102,6 +140,11 @@ def fmax(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
     Precision is the mean over rows with a prediction at the threshold, recall over rows with a label
     (Radivojac et al. 2013, doi:10.1038/nmeth.2340, equations 1-3).
+
+    Args:
+        y: labels `[n, k]` of 0, 1 and NaN.
+        p: probabilities `[n, k]`.
+        weights: counts of the rows `[b, n]`.
     """
     known = np.isfinite(y)
     truth = np.where(known, y, 0) > 0

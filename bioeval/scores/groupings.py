@@ -19,7 +19,13 @@ def mean_average_precision(y: np.ndarray, p: np.ndarray, weights: np.ndarray) ->
 
 
 def recall_at_1(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Share of queries whose nearest row is of their class, in [0, 1]. Arguments as above."""
+    """Share of queries whose nearest row is of their class, in [0, 1].
+
+    Args:
+        y: not used, as above.
+        p: `[n, 2]`, as above.
+        weights: counts of the queries `[b, n]`.
+    """
     return _mean_known(p[:, 1], weights)
 
 

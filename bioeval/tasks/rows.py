@@ -126,7 +126,14 @@ class Book:
         self.drop(rule, wrong, what, details=details)
 
     def drop(self, rule: str, wrong: np.ndarray, what: str, *, details: Sequence[str] | None = None) -> None:
-        """Leaves rows out because the task file says so."""
+        """Leaves rows out because the task file says so.
+
+        Args:
+            rule: under which they are counted.
+            wrong: which rows, bool `[n]`.
+            what: is wrong with them, for the list.
+            details: of every row, added to `what`.
+        """
         at = np.flatnonzero(wrong & self.kept)
         self.kept[at] = False
         for number, name in enumerate(self.rows.files):

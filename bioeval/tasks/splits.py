@@ -50,6 +50,11 @@ def drawn(sequences: pa.ChunkedArray, groups: Sequence[str | None], config: Task
 def given(rows: Rows, config: TaskConfig, book: Book) -> list[str]:
     """The split that the file of a task gives every row; rows without one are left out by the book.
 
+    Args:
+        rows: of the file.
+        config: says which column or file part is the split.
+        book: where rows that are left out are counted.
+
     Raises:
         DataError: a split of another name, with file and line.
     """
@@ -70,7 +75,14 @@ def given(rows: Rows, config: TaskConfig, book: Book) -> list[str]:
 def with_validation(
     split: list[str], sequences: Sequence[str], groups: Sequence[str | None], config: TaskConfig
 ):
-    """A given split whose validation rows are a share of its train rows, drawn by group."""
+    """A given split whose validation rows are a share of its train rows, drawn by group.
+
+    Args:
+        split: of every row.
+        sequences: of every row; equal ones stay together.
+        groups: of every row, None for none.
+        config: `validation` is the share, `seed` draws.
+    """
     rows = [row for row, name in enumerate(split) if name == "train"]
     share = config.validation
     parts = group_split([sequences[r] for r in rows], [groups[r] for r in rows],
@@ -82,7 +94,12 @@ def with_validation(
 
 
 def sampled(split: Sequence[str], *, rows: int, seed: int) -> np.ndarray:
-    """Which rows are kept, int64 in order: of every split its share of `rows`, drawn with `seed`.
+    """Which rows are kept, int64 in order: of every split its share of `rows`, at least 3 if it has them.
+
+    Args:
+        split: of every row.
+        rows: how many in all.
+        seed: of the draw.
 
     >>> sampled(["train"] * 8 + ["test"] * 2, rows=5, seed=0).tolist()[-1] >= 8
     True

@@ -30,6 +30,11 @@ class Targets:
 def targets_of(rows: Rows, config: TaskConfig, book: Book) -> Targets:
     """The targets of all rows but those of token tasks; rows without one are left out by the book.
 
+    Args:
+        rows: of the file.
+        config: says what a target is and where it stands.
+        book: where rows that are left out are counted.
+
     Raises:
         DataError: a target that cannot be read as what the task says, with file and line.
     """

@@ -98,7 +98,15 @@ def _check_mutants(
 
 
 def undone_differs(reference: str, sequence: str, mutant: str, rows: Rows, row: int) -> bool:
-    """Whether undoing the mutations of a row gives something else than the wild type."""
+    """Whether undoing the mutations of a row gives something else than the wild type.
+
+    Args:
+        reference: the wild type.
+        sequence: of the row, mutated.
+        mutant: its mutations, `A12G:D3N`.
+        rows: of the file, for the message of an error.
+        row: its number.
+    """
     return _undone(sequence, mutant, rows, row) != reference
 
 

@@ -54,7 +54,16 @@ class Attention(nn.Module):
         return linear(merge_heads(y), self.out)
 
     def apart(self, qkv: Tensor, scene: Scene, spans: Spans) -> Tensor:
-        """Packed documents [B, T, (H + 2 G) d] to [B, T, D], each by itself."""
+        """Packed documents, each by itself.
+
+        Args:
+            qkv: queries, keys and values [B, T, (H + 2 G) d].
+            scene: where tokens stand.
+            spans: where documents begin and end.
+
+        Returns:
+            [B, T, D].
+        """
         dropout = self.dropout if self.training else 0.0
         q, k, v = (x.transpose(1, 2) for x in self._heads(qkv, scene))
         return attention_in_spans(q, k, v, spans, dropout=dropout, scale=self.scale)
