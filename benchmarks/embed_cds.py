@@ -57,6 +57,7 @@ def make(name: str, folder: Path, sequences: Sequence[str]) -> Step:
         embed = open_model(str(folder), EmbedSettings(device="cpu", batch_size=BATCH)).embed
     else:
         embed = their_embed(folder, sort=name.endswith("sorted"))
+    embed(sequences[:1])  # loads the model
     fits = [len(sequence) <= 3 * (CONTEXT - 2) for sequence in sequences]
 
     def step() -> float:
