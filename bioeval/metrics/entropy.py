@@ -45,7 +45,7 @@ def linguistic_complexity(sequences: SequenceSet) -> np.ndarray:
         float64 [n], above 0, at most 1; NaN without a letter.
 
     >>> linguistic_complexity(SequenceSet.from_strings(["A" * 50, "ACGTTGCATCAGG", ""])).round(3).tolist()
-    [0.029, 0.923, nan]
+    [0.029, 0.981, nan]
     """
     stretch, owners, letters = _stretches(sequences)
     kinds, most = np.zeros(len(owners)), np.zeros(len(owners))

@@ -22,8 +22,8 @@ def find_genes(sequences: SequenceSet) -> np.ndarray:
     training, as pyrodigal 3 (doi:10.21105/joss.04296) has it; genes may run over the ends. Made for bacteria
     and archaea: of others it finds long open frames.
 
-    >>> find_genes(SequenceSet.from_strings(["ACGT" * 30])).tolist()
-    [[120.0, 0.0, 0.0]]
+    >>> find_genes(SequenceSet.from_strings(["ACGT" * 30, "TTAACTAACTAA" * 10])).tolist()
+    [[120.0, 120.0, 1.0], [120.0, 0.0, 0.0]]
     """
     pyrodigal = require("pyrodigal", extra="eval")
     finder = pyrodigal.GeneFinder(meta=True)

@@ -62,7 +62,7 @@ def moments(codes: np.ndarray, *, variant: Variant = "dvq") -> np.ndarray:
         variant: see the module.
 
     >>> moments(np.zeros(9, dtype=np.uint8)).tolist()  # masses of 1 leave no distance in dvq's form
-    [0.5976143046671969, 0.0, 0.0, 0.0]
+    [0.0, 0.0, 0.0, 0.0]
     """
     mass = masses(codes)
     theta = 2 * np.pi * np.arange(len(codes)) / max(len(codes) - 1, 1)

@@ -43,7 +43,7 @@ def with_classes(config: ModelConfig, dataset: SplitTables) -> ModelConfig:
     if image is None or not image.label:
         return config
     texts = _texts(dataset, "train", image.label)
-    names = sorted(pc.unique(texts.drop_null()).to_pylist())
+    names = sorted(texts.drop_null().unique().to_pylist())
     if not names or len(names) > MOST:
         hint = f"a label of texts, up to {MOST:,} different ones, or column {' or '.join(COLUMNS)}"
         wrong = f"{len(names):,} different texts" if names else "no row has it"
@@ -74,7 +74,8 @@ def label_windows(
     if image is None or not image.label:
         return samples
     texts = _texts(dataset, split, image.label)
-    found = pc.fill_null(pc.index_in(texts, pa.array(image.classes)), len(image.classes)).to_numpy()
+    found = pc.call_function("index_in", [texts], pc.SetLookupOptions(pa.array(image.classes)))
+    found = found.fill_null(len(image.classes)).to_numpy(zero_copy_only=False)
     if without := int((found == len(image.classes)).sum()):
         say(f"{split}: {without:,} of {len(found):,} rows have no class by {image.label!r}: without label")
     row = np.searchsorted(offsets, samples.start, side="right") - 1
@@ -90,8 +91,8 @@ def _texts(dataset: SplitTables, split: str, name: str) -> pa.Array:
     if name in COLUMNS:
         return dataset.table(split, [name])[name].combine_chunks().cast(pa.string())
     rows = dataset.table(split, ["labels"])["labels"].combine_chunks()
-    inner, owner = rows.flatten(), pc.list_parent_indices(rows)
-    chosen = pc.equal(inner.field("name"), name)
+    inner, owner = rows.flatten(), pc.call_function("list_parent_indices", [rows])
+    chosen = pc.call_function("equal", [inner.field("name"), pa.scalar(name)])
     inner, owner = inner.filter(chosen), owner.filter(chosen).to_numpy()
     if inner.field("value").null_count < len(inner):
         hint = "pictures are conditioned by classes: give a label of texts"

@@ -11,7 +11,7 @@ Shapes: B rows, T tokens, K channels, S pixels of a side.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -42,24 +42,21 @@ class ImageDiffusion(Prediction):
     Attributes:
         letters: [V] uint8, code of each token's letter, 4 = none of A, C, G, T.
         image: which picture, and what is told of it; the model's own, known once it is there.
+        terms: the squared error, and what `attach` adds.
     """
 
     letters: np.ndarray
     image: ImageConfig | None = None
+    terms: Mapping[str, Term] = field(default_factory=lambda: {"error": Term(per="rows")})
     predicts_tokens: ClassVar[bool] = False
 
-    @property
-    def terms(self) -> Mapping[str, Term]:
-        """The squared error, and with a learned variance the bound."""
-        weight = None if self.image is None else self.image.bound_weight
-        more = {} if weight is None else {"bound": Term(per="rows", weight=weight)}
-        return {"error": Term(per="rows"), **more}
-
     def attach(self, model: nn.Module) -> None:
-        """Asks the model for its picture."""
+        """Asks the model for its picture; with a learned variance the bound is a term, too."""
         config = model.config
         assert isinstance(config, ModelConfig) and config.image is not None
         self.image = config.image
+        if (weight := config.image.bound_weight) is not None:
+            self.terms = {**self.terms, "bound": Term(per="rows", weight=weight)}
 
     def prepare(self, ids: Tensor, mask: Tensor, generator: torch.Generator) -> Prepared:
         """See `Objective.prepare`; by row, the `picture`, its `noise` and its `time`, and with labels the

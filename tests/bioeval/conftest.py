@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import product
 from pathlib import Path
 
@@ -101,13 +100,3 @@ def planted_task(tmp_path: Path) -> Path:
     path = tmp_path / "planted.yaml"
     path.write_text("name: planted\ndata: {dataset: set, label: stability}\nunit: codon\n")
     return path
-
-
-@pytest.fixture
-def offline_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """transformers without a network, and the code of one test's folders not taken for another's."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
-    monkeypatch.setattr(sys, "path", [place for place in sys.path if not place.endswith("/modules")])
-    for name in [name for name in sys.modules if name.split(".")[0] == "transformers_modules"]:
-        monkeypatch.delitem(sys.modules, name)

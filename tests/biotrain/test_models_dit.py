@@ -20,6 +20,7 @@ from biotrain.models.diffusion_config import DitConfig, ImageConfig
 from .test_models_presets import config_of, meta_parameters
 
 transformers = pytest.importorskip("transformers")
+pytestmark = pytest.mark.usefixtures("offline_hub")
 VOCAB = 20
 
 DIT = {
@@ -85,12 +86,6 @@ def tokenizer_dir(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "tokenizer.json").write_text('{"version": "1.0"}')
     return folder
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
 
 
 def shaken(config: ModelConfig) -> Any:
