@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from bioeval.answers import Asker, test_items
 from bioeval.baselines import BASELINES
 from bioeval.cache import EmbeddingCache
-from bioeval.repeats import resplit
+from bioeval.running.answers import Asker, test_items
+from bioeval.running.repeats import resplit
 from bioeval.scores import score
 from bioeval.stats import Resampling, interval
 from bioeval.tasks import Task, load_task

@@ -349,7 +349,7 @@ def family_on(family: str, genome: Path, letters: int) -> dict[str, float]:
     from bioeval.metrics import METRICS
     from bioeval.metrics.sequence_set import SequenceSet
     from bioeval.metrics.setting import Setting
-    from bioeval.sequence_inputs import read_set
+    from bioeval.sequences.inputs import read_set
 
     sequences = read_set(genome, split="test", limit=0, seed=0).sequences
     if letters:

@@ -2,7 +2,7 @@
 
 Each is an `Embedder` made for a task, so that it meets the same probe, the same selection and the same test
 rows as a model. Those that are no embedders (the commonest class, one side of a pair, the number of
-mutations) are in `bioeval.rivals`.
+mutations) are in `bioeval.running.rivals`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 
 from biodata.catalog import Catalog
 from biodata.files import fingerprint
-from bioeval.features import joined
 from bioeval.protocols import Embedder
+from bioeval.running.features import joined
 from bioeval.tasks.task import Task
 from bioeval.words import FrequencyEmbedder, Letters, NearbyEmbedder, OneHotEmbedder, tokens_in
 

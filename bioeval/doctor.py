@@ -12,10 +12,10 @@ from typing import Any, Literal
 from biodata.errors import ConfigError, SeqloomError
 from bioeval.backends import open_model
 from bioeval.baselines import BASELINES
-from bioeval.bench import Bench, Models
 from bioeval.evaluate import EvalConfig
+from bioeval.running.bench import Bench, Models
+from bioeval.running.toys import UNITS, toy_tasks
 from bioeval.tasks import Task
-from bioeval.toys import UNITS, toy_tasks
 
 _RESAMPLES = 100
 

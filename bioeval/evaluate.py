@@ -18,9 +18,9 @@ from biodata.files import atomic_path
 from biodata.progress import progress
 from bioeval.backends import EmbedSettings, ScoreSettings
 from bioeval.baselines import BASELINES
-from bioeval.bench import RULES_VERSION, Bench, Models
 from bioeval.probes import PROBES
 from bioeval.results import finished, save
+from bioeval.running.bench import RULES_VERSION, Bench, Models
 from bioeval.stats import Resampling
 from bioeval.stats.repeated import LEAST_REPEATS
 from bioeval.tasks import Task, load_task
@@ -168,7 +168,7 @@ def _check_name(name: str) -> None:
 
 
 def _check_method(method: str) -> None:
-    from bioeval.zero_shot import METHODS
+    from bioeval.mutants.zero_shot import METHODS
 
     if method not in METHODS:
         raise ConfigError(f"zero_shot = {method!r}, allowed: {', '.join(METHODS)}")

@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 
 from biodata.errors import DataError
 from biodata.files import atomic_path, fingerprint, read_json, write_json
-from bioeval.answers import Run
-from bioeval.items import Items
 from bioeval.leakage import Leakage
+from bioeval.running.answers import Run
+from bioeval.running.items import Items
 from bioeval.scores import LEAST_ROWS, LOWER_IS_BETTER, metrics_for, score
 from bioeval.stats import Comparison, Interval, Resampling, compare, interval
 from bioeval.tasks import Task

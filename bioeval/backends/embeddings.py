@@ -11,8 +11,8 @@ from biodata.errors import ConfigError, DataError
 from biodata.files import fingerprint, sha256_file
 from biodata.schema import checksum
 from bioeval.backends.settings import EmbedSettings
-from bioeval.embedding_files import Embeddings, read_embeddings
 from bioeval.protocols import Embedder
+from bioeval.records.embedding_files import Embeddings, read_embeddings
 
 
 def open_embeddings(model: str, settings: EmbedSettings) -> Embedder:

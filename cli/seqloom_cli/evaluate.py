@@ -9,11 +9,11 @@ import typer
 
 from biodata.errors import require
 from bioeval.compare import CompareConfig
-from bioeval.distances import DistancesConfig
+from bioeval.distances.study import DistancesConfig
 from bioeval.doctor import DoctorConfig
 from bioeval.evaluate import EvalConfig
 from bioeval.leaderboard.config import LeaderboardConfig
-from bioeval.sequences import SequencesConfig
+from bioeval.sequences.evaluation import SequencesConfig
 from seqloom_cli.commands import Positional, add_command, json_option
 from seqloom_cli.output import one_line_errors, show
 
@@ -67,7 +67,7 @@ add_command(
 
 def _sequences(config: SequencesConfig) -> Mapping[str, Any]:
     require("scipy", extra="eval")
-    from bioeval.sequences import evaluate_sequences
+    from bioeval.sequences.evaluation import evaluate_sequences
 
     return evaluate_sequences(config)
 
@@ -124,7 +124,7 @@ add_command(
 
 def _distances(config: DistancesConfig) -> Mapping[str, Any]:
     require("scipy", extra="eval")
-    from bioeval.distances import evaluate_distances
+    from bioeval.distances.study import evaluate_distances
 
     return evaluate_distances(config)
 

@@ -8,8 +8,8 @@ from typing import Any
 import typer
 
 from biodata.errors import require
-from bioeval.embedding import EmbedConfig
-from bioeval.scoring import ScoreConfig
+from bioeval.records.embedding import EmbedConfig
+from bioeval.records.scoring import ScoreConfig
 from seqloom_cli.commands import Positional, add_command
 
 MODEL = Positional(
@@ -22,14 +22,14 @@ INPUT = Positional(
 
 def _score(config: ScoreConfig) -> Mapping[str, Any]:
     require("torch", extra="eval")
-    from bioeval.scoring import score_file
+    from bioeval.records.scoring import score_file
 
     return score_file(config)
 
 
 def _embed(config: EmbedConfig) -> Mapping[str, Any]:
     require("torch", extra="eval")
-    from bioeval.embedding import embed_file
+    from bioeval.records.embedding import embed_file
 
     return embed_file(config)
 

@@ -235,7 +235,7 @@ def _evaluate(recipe: Recipe, places: Places) -> Mapping[str, Any]:
 
 
 def _sequences(recipe: Recipe, places: Places) -> Mapping[str, Any]:
-    from bioeval.sequences import evaluate_sequences
+    from bioeval.sequences.evaluation import evaluate_sequences
 
     assert recipe.sequences
     return evaluate_sequences(recipe.sequences)

@@ -18,7 +18,7 @@ from biodata.progress import say
 from biodata.simulate.families import SimulateConfig
 from biodata.tokenizers.config import TokenizerConfig
 from bioeval.evaluate import EvalConfig
-from bioeval.sequences import SequencesConfig
+from bioeval.sequences.evaluation import SequencesConfig
 from biotrain.config import TrainConfig
 from biotrain.generate_config import GenerateConfig
 from seqloom_cli.options import parse_setting

@@ -16,7 +16,7 @@ from bioeval.metrics import METRICS
 from bioeval.metrics.composition import gc_content
 from bioeval.metrics.protocol import Metric
 from bioeval.metrics.sequence_set import SequenceSet
-from bioeval.sequence_inputs import read_set
+from bioeval.sequences.inputs import read_set
 
 Reward = Callable[[Sequence[str]], np.ndarray]
 

@@ -10,15 +10,15 @@ import pytest
 from sklearn.preprocessing import OneHotEncoder
 
 from biodata.codon import CODONS
-from bioeval.answers import Asker
 from bioeval.baselines import BASELINES, FrequencyEmbedder, OneHotEmbedder, PairEmbedder, baselines_for
 from bioeval.cache import EmbeddingCache
 from bioeval.probes.ridge import Ridge
 from bioeval.protocols import Embedder, Part
-from bioeval.repeats import resplit
+from bioeval.running.answers import Asker
+from bioeval.running.repeats import resplit
+from bioeval.running.toys import toy_tasks
 from bioeval.scores import score
 from bioeval.tasks import Task, load_task
-from bioeval.toys import toy_tasks
 
 RNG = np.random.default_rng(0)
 SEQUENCES = ["".join(RNG.choice(list("ACGU"), n)) for n in (9, 30, 31, 90)]

@@ -12,10 +12,10 @@ from scipy.spatial.distance import squareform
 
 from biodata.errors import ConfigError, DataError
 from biodata.files import read_json
-from bioeval.distance_matrix import holm, net_distances, parents_test
-from bioeval.distance_tree import Node, make_tree, newick, walk
-from bioeval.distance_windows import parse_group, read_groups
-from bioeval.distances import DistancesConfig, evaluate_distances
+from bioeval.distances.matrix import holm, net_distances, parents_test
+from bioeval.distances.study import DistancesConfig, evaluate_distances
+from bioeval.distances.tree import Node, make_tree, newick, walk
+from bioeval.distances.windows import parse_group, read_groups
 
 QUICK = {"windows": 16, "resamples": 20, "permutations": 39, "window": 200, "measure": "kmer_jsd_k2"}
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from biodata.errors import ConfigError
 from bioeval.doctor import DoctorConfig, described, examine
 from bioeval.protocols import KINDS
-from bioeval.toys import UNITS, toy_tasks
+from bioeval.running.toys import UNITS, toy_tasks
 from seqloom_cli.main import app
 
 

@@ -22,10 +22,10 @@ from biodata.schema import checksum
 from bioeval.backends import EmbedSettings, open_model
 from bioeval.backends.transformer import TransformerEmbedder
 from bioeval.cache import EmbeddingCache
-from bioeval.embedding import EmbedConfig, embed_file
-from bioeval.embedding_files import read_embeddings
 from bioeval.protocols import HasTokens
-from bioeval.record_inputs import InputConfig, Records
+from bioeval.records.embedding import EmbedConfig, embed_file
+from bioeval.records.embedding_files import read_embeddings
+from bioeval.records.inputs import InputConfig, Records
 from tests.bioeval.conftest import planted_records, write_dataset_folder
 
 RNG = np.random.default_rng(0)

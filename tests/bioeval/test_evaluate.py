@@ -13,9 +13,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from biodata.errors import ConfigError, DataError
-from bioeval import bench as module
 from bioeval.evaluate import EvalConfig, evaluate
 from bioeval.results import finished, verdict_sentence
+from bioeval.running import bench as module
 from bioeval.stats import Resampling, compare
 
 CONTRACT = {"model", "task", "metric", "value", "lo", "hi", "n", "split", "baselines", "leakage",

@@ -13,19 +13,19 @@ import pytest
 from sklearn.metrics import accuracy_score, average_precision_score
 
 from biodata.errors import ConfigError, DataError
-from bioeval.answers import Asker, probe_name
-from bioeval.answers import test_items as items_to_score
-from bioeval.bench import Bench, Models
 from bioeval.cache import EmbeddingCache
 from bioeval.evaluate import EvalConfig
-from bioeval.items import check_targets, items_of
 from bioeval.leakage import find_leakage
 from bioeval.protocols import KINDS
-from bioeval.repeats import resplit
-from bioeval.rivals import mutation_scores
+from bioeval.running.answers import Asker, probe_name
+from bioeval.running.answers import test_items as items_to_score
+from bioeval.running.bench import Bench, Models
+from bioeval.running.items import check_targets, items_of
+from bioeval.running.repeats import resplit
+from bioeval.running.rivals import mutation_scores
+from bioeval.running.toys import toy_tasks
+from bioeval.running.untrained import retrieved
 from bioeval.tasks import Task
-from bioeval.toys import toy_tasks
-from bioeval.untrained import retrieved
 
 TASKS = {task.kind: task for task in toy_tasks("dna")}
 PROTEIN = {task.kind: task for task in toy_tasks("protein")}

@@ -17,9 +17,9 @@ from bioeval.backends import ScoreSettings, open_scorer
 from bioeval.backends.plans import Layout, bound_passes, causal_passes, masked_passes, seen_passes
 from bioeval.backends.windows import Frame
 from bioeval.cache import EmbeddingCache
-from bioeval.mutants import apply_mutants
+from bioeval.mutants.notation import apply_mutants
+from bioeval.mutants.zero_shot import score_mutants, zero_shot_scores
 from bioeval.protocols import HasMarginals
-from bioeval.zero_shot import score_mutants, zero_shot_scores
 from tests.bioeval.conftest import write_codon_tokenizer
 from tests.bioeval.exported import export
 from tests.contracts import check_scorer

@@ -12,7 +12,7 @@ from bioeval.metrics import METRICS
 from bioeval.metrics.calibration import FeatureSets, calibrate, random_splits
 from bioeval.metrics.sequence_set import RESIDUES, SequenceSet
 from bioeval.metrics.setting import NotApplicableError, Setting
-from bioeval.sequences import SequencesConfig, evaluate_sequences
+from bioeval.sequences.evaluation import SequencesConfig, evaluate_sequences
 
 NUMBER = 50
 SEES_SPECIES = {

@@ -21,7 +21,7 @@ from bioeval.metrics.longest_match import LongestMatch, chance_length
 from bioeval.metrics.nearest import NearestIdentity
 from bioeval.metrics.sequence_set import RESIDUES, SequenceSet
 from bioeval.metrics.suffixes import longest_matches, longest_of_rows
-from bioeval.sequence_memory import find_canaries
+from bioeval.sequences.canaries import find_canaries
 
 
 def some(seed: int, number: int, length: int, letters: str = "ACGT") -> SequenceSet:

@@ -19,7 +19,7 @@ from bioeval.report.page import SECTIONS, render_page, write_report
 from bioeval.report.pairs import paired_tests
 from bioeval.report.sections import summary
 from bioeval.report.verdicts import ranked, standing
-from bioeval.sequences import SequencesConfig, evaluate_sequences
+from bioeval.sequences.evaluation import SequencesConfig, evaluate_sequences
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 EVIL = "<script>alert('x')</script>"

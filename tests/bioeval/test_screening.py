@@ -12,9 +12,9 @@ from biodata.errors import ConfigError, SeqloomError
 from biodata.files import read_json
 from bioeval.metrics.sequence_set import SequenceSet
 from bioeval.report.sections.sequence_drawings import screening_line
-from bioeval.screen_output import read_verdicts
-from bioeval.screening import screen
-from bioeval.sequences import SequencesConfig, evaluate_sequences
+from bioeval.sequences.evaluation import SequencesConfig, evaluate_sequences
+from bioeval.sequences.screen_output import read_verdicts
+from bioeval.sequences.screening import screen
 
 THREE = SequenceSet.from_strings(["ACGTACGT", "GGGGCCCC", "TTTTAAAA"], ["a one", "b/two", "c"])
 

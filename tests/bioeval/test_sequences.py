@@ -12,7 +12,7 @@ import pytest
 from biodata.codon import CODONS, genetic_code
 from biodata.errors import ConfigError, DataError
 from biodata.files import read_json
-from bioeval.sequences import SequencesConfig, evaluate_sequences
+from bioeval.sequences.evaluation import SequencesConfig, evaluate_sequences
 
 SENSE = [c for c in CODONS if genetic_code(1)[c] != "*"]
 QUICK = {"resamples": 20, "persistence_resamples": 20, "persistence_points": 60, "kmers": (1, 2, 3)}

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bioeval.backends import ScoreSettings, open_scorer
-from bioeval.zero_shot import score_mutants
+from bioeval.mutants.zero_shot import score_mutants
 from seqloom_cli.main import app
 from tests.bioeval.conftest import write_gpt2
 from tests.bioeval.exported import export

@@ -17,7 +17,7 @@ from typing import Any
 from biodata.errors import ConfigError, SeqloomError
 from biodata.progress import say
 from bioeval.metrics.sequence_set import SequenceSet
-from bioeval.screen_output import read_verdicts
+from bioeval.sequences.screen_output import read_verdicts
 
 NOT_SCREENED: dict[str, Any] = {
     "status": "not screened", "reason": "no screener was given (--screen COMMAND)",

@@ -10,8 +10,8 @@ import numpy as np
 
 from biodata.errors import ConfigError, DataError
 from bioeval.cache import EmbeddingCache, checked_vectors
-from bioeval.items import labelled
 from bioeval.protocols import Embedder, HasTokens, Inputs, Part
+from bioeval.running.items import labelled
 from bioeval.tasks import Task
 
 MOST_POSITIONS = 50_000  # of train and of validation, for probes on single positions

@@ -13,15 +13,15 @@ import numpy as np
 from biodata.errors import ConfigError
 from biodata.files import write_json, write_text
 from biodata.progress import say
-from bioeval.distance_matrix import INTERVAL, Distances, measure_distances, parents_test
-from bioeval.distance_page import markdown, page
-from bioeval.distance_tree import TreeKind, make_tree, newick, supports
-from bioeval.distance_windows import Group, parse_group, read_groups
+from bioeval.distances.matrix import INTERVAL, Distances, measure_distances, parents_test
+from bioeval.distances.page import markdown, page
+from bioeval.distances.tree import TreeKind, make_tree, newick, supports
+from bioeval.distances.windows import Group, parse_group, read_groups
 from bioeval.metrics import METRICS
 from bioeval.metrics.kmer import KmerDivergence
 from bioeval.metrics.protocol import Metric
 from bioeval.metrics.sequence_set import SequenceSet
-from bioeval.sequence_inputs import input_fingerprint
+from bioeval.sequences.inputs import input_fingerprint
 
 SIGNIFICANT = 0.05
 _LEAST = (("window", 0), ("windows", 8), ("resamples", 20), ("permutations", 0), ("seed", 0))

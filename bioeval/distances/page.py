@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from biodata import __version__
-from bioeval.distance_tree import Node
+from bioeval.distances.tree import Node
 from bioeval.report.charts import BASE, INK, MUTED, NATURAL, canvas
 from bioeval.report.inputs import Json
 from bioeval.report.markup import Html, figure, figures, interval, number, paragraph, section, table, text

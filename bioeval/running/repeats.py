@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from biodata.errors import DataError
 from biodata.schema import SPLITS
-from bioeval.answers import Asker, test_items
-from bioeval.items import check_targets
+from bioeval.running.answers import Asker, test_items
+from bioeval.running.items import check_targets
 from bioeval.scores import score
 from bioeval.stats import corrected_interval
 from bioeval.tasks import Task

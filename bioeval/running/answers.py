@@ -13,12 +13,12 @@ import numpy as np
 from biodata.errors import ConfigError, DataError, SeqloomError
 from biodata.schema import SPLITS
 from bioeval.cache import EmbeddingCache
-from bioeval.features import Reader
-from bioeval.items import Items, items_of, target_of
 from bioeval.probes import PROBES
 from bioeval.protocols import Embedder, Part, Scorer
+from bioeval.running.features import Reader
+from bioeval.running.items import Items, items_of, target_of
+from bioeval.running.untrained import clustered, retrieved
 from bioeval.tasks import Task
-from bioeval.untrained import clustered, retrieved
 
 USUAL = {"number": "ridge", "class": "logistic", "labels": "logistic"}
 """The probe of each target where none is named, and of baselines that cannot give what another one reads."""
@@ -149,7 +149,7 @@ class Asker:
 
     def scored(self, scorer: Scorer) -> Run:
         """Zero-shot: how natural the model finds the test sequences, or mutants beside wild types."""
-        from bioeval.zero_shot import zero_shot_scores
+        from bioeval.mutants.zero_shot import zero_shot_scores
 
         task = self.task
         with _timed() as seconds, _named(task, scorer.name):

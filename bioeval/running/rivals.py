@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from bioeval.items import target_of
 from bioeval.protocols import Embedder, Part
+from bioeval.running.items import target_of
 from bioeval.tasks import Task
 
 

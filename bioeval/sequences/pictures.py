@@ -22,7 +22,7 @@ from bioeval.metrics.protocol import Metric
 from bioeval.metrics.skew import Skew
 
 if TYPE_CHECKING:
-    from bioeval.sequences import Inputs, SequencesConfig
+    from bioeval.sequences.evaluation import Inputs, SequencesConfig
 
 SQUARES = 3
 """Colour squares that are shown of each set."""

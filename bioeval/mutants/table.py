@@ -15,8 +15,8 @@ from biodata.io.detect import detect_format
 from biodata.io.detect_table import is_parquet
 from biodata.io.streams import open_binary
 from biodata.io.tables import has_more, read_header, read_rows
-from bioeval.mutants import apply_mutants
-from bioeval.mutation_config import MutationConfig
+from bioeval.mutants.config import MutationConfig
+from bioeval.mutants.notation import apply_mutants
 
 MUTATED = ("mutated_sequence", "mutant_sequence", "sequence", "seq", "alt")
 """Columns taken for whole mutated sequences where there is no column of mutants."""

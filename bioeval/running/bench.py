@@ -15,18 +15,18 @@ import biodata
 from biodata.errors import ConfigError, DataError
 from biodata.files import fingerprint
 from biodata.progress import say
-from bioeval.answers import Asker, Run, probe_name, test_items, train_part
 from bioeval.backends import EmbedSettings, ScoreSettings, backend_of
 from bioeval.baselines import BASELINES, baselines_for
 from bioeval.cache import EmbeddingCache
-from bioeval.items import check_targets
 from bioeval.leakage import Leakage, find_leakage, pretraining_rows
-from bioeval.opened import Models
 from bioeval.probes import PROBES
 from bioeval.protocols import Embedder, HasTokens, HasTwin
-from bioeval.repeats import repeated
 from bioeval.results import Entry, Judged, scored
-from bioeval.rivals import OneSide, has_majority, majority, mutation_scores
+from bioeval.running.answers import Asker, Run, probe_name, test_items, train_part
+from bioeval.running.items import check_targets
+from bioeval.running.opened import Models
+from bioeval.running.repeats import repeated
+from bioeval.running.rivals import OneSide, has_majority, majority, mutation_scores
 from bioeval.scores import score
 from bioeval.stats import Resampling
 from bioeval.tasks import Task
@@ -188,7 +188,7 @@ class Bench:
 
     @cached_property
     def _validation_y(self) -> np.ndarray:
-        from bioeval.items import items_of
+        from bioeval.running.items import items_of
 
         return items_of(self.task, "validation").y
 

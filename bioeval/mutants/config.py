@@ -1,4 +1,4 @@
-"""Which mutants of what: the configuration of `bioeval.mutant_table` and `bioeval.zero_shot`."""
+"""Which mutants of what: the configuration of `bioeval.mutants.table` and `bioeval.mutants.zero_shot`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from biodata.errors import ConfigError
-from bioeval.zero_shot import METHODS
+from bioeval.mutants.zero_shot import METHODS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from biodata.errors import ConfigError, DataError
 from biodata.files import atomic_path, read_json, write_json
 from biodata.schema import checksum
-from bioeval.row_files import RowFile, row_file
+from bioeval.records.row_files import RowFile, row_file
 
 SUFFIXES = (".parquet", ".npz", ".npy")
 _HINT = "seqloom embed writes such files"

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bioeval.distance_matrix import net_distances
+from bioeval.distances.matrix import net_distances
 
 TreeKind = Literal["average", "nj"]
 

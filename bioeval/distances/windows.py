@@ -12,7 +12,7 @@ import numpy as np
 
 from biodata.errors import ConfigError, DataError
 from bioeval.metrics.sequence_set import SequenceSet
-from bioeval.sequence_inputs import read_set
+from bioeval.sequences.inputs import read_set
 
 LENGTHS = (5000, 2000, 1000, 500, 300, 200, 100, 50)
 """Lengths of windows that `window = 0` tries, the longest first."""

@@ -16,10 +16,10 @@ import biodata
 from biodata.errors import ConfigError
 from bioeval.backends import EmbedSettings, open_model
 from bioeval.cache import EmbeddingCache
-from bioeval.embedding_files import SUFFIXES, Form, embedding_file
 from bioeval.protocols import Embedder, HasTokens
-from bioeval.record_inputs import InputConfig, Records
-from bioeval.row_files import check_suffix
+from bioeval.records.embedding_files import SUFFIXES, Form, embedding_file
+from bioeval.records.inputs import InputConfig, Records
+from bioeval.records.row_files import check_suffix
 
 PER_RESIDUE = "per-residue"
 _LETTERS_AT_ONCE = {False: 1 << 24, True: 1 << 17}
@@ -89,7 +89,7 @@ class EmbedConfig:
 
 
 def embed_file(config: EmbedConfig) -> dict[str, Any]:
-    """Writes the embeddings of sequences, in the order of the input (forms: `bioeval.embedding_files`).
+    """Writes the embeddings of sequences, in input order (forms: `bioeval.records.embedding_files`).
 
     Args:
         config: what and how.

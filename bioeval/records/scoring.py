@@ -19,11 +19,11 @@ from biodata.curate.rules import RuleLog
 from biodata.errors import ConfigError
 from bioeval.backends import ScoreSettings, open_scorer
 from bioeval.cache import EmbeddingCache
-from bioeval.mutation_config import MutationConfig
+from bioeval.mutants.config import MutationConfig
+from bioeval.mutants.zero_shot import score_mutants
 from bioeval.protocols import Scorer, SequenceScores
-from bioeval.record_inputs import InputConfig, Records
-from bioeval.row_files import check_suffix, row_file
-from bioeval.zero_shot import score_mutants
+from bioeval.records.inputs import InputConfig, Records
+from bioeval.records.row_files import check_suffix, row_file
 
 _PERPLEXITY = ("log-likelihood", "pseudo-log-likelihood", "elbo")
 
@@ -125,7 +125,7 @@ def _table(ids: list[str], found: SequenceScores, kind: str) -> pa.Table:
 
 
 def _mutants(config: ScoreConfig, scorer: Scorer, cache: EmbeddingCache) -> dict[str, Any]:
-    from bioeval.mutant_table import read_mutants
+    from bioeval.mutants.table import read_mutants
 
     log = RuleLog()
     ids, sequences, references = read_mutants(Path(config.read.inputs[0]), config.mutations, log=log)

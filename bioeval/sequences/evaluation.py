@@ -20,11 +20,11 @@ from bioeval.metrics.orf import orf_checks
 from bioeval.metrics.protocol import Metric
 from bioeval.metrics.sequence_set import NUCLEOTIDES, SequenceSet
 from bioeval.metrics.setting import NotApplicableError, Setting
-from bioeval.screening import NOT_SCREENED, screen
-from bioeval.sequence_config import SequencesConfig
-from bioeval.sequence_inputs import Loaded, input_fingerprint, letters_of, read_set
-from bioeval.sequence_memory import find_canaries
-from bioeval.sequence_pictures import draw_pictures
+from bioeval.sequences.canaries import find_canaries
+from bioeval.sequences.config import SequencesConfig
+from bioeval.sequences.inputs import Loaded, input_fingerprint, letters_of, read_set
+from bioeval.sequences.pictures import draw_pictures
+from bioeval.sequences.screening import NOT_SCREENED, screen
 
 __all__ = ["Inputs", "SequencesConfig", "evaluate_sequences"]
 
@@ -57,9 +57,9 @@ def evaluate_sequences(config: SequencesConfig) -> dict[str, Any]:
         What `results.json` holds: `metrics{name: {value, unit, null_lo, null_hi, ...}}` (see
         `bioeval.metrics.calibration.calibrate`), `not_run{family: reason}`,
         `nearest_training_identity{median, max, ...}` as fractions, `canaries`, `screening{status, ...}`
-        (see `bioeval.screening.screen`), `n_generated`, `n_reference`, `n_train` (sequences used), `coding`,
-        `null` (whether halves are made of whole families or of single sequences), `settings`, `inputs`,
-        `warnings`.
+        (see `bioeval.sequences.screening.screen`), `n_generated`, `n_reference`, `n_train` (sequences used),
+        `coding`, `null` (whether halves are made of whole families or of single sequences), `settings`,
+        `inputs`, `warnings`.
 
     Raises:
         ConfigError: an input does not exist.

@@ -12,7 +12,7 @@ from typing import Any
 from bioeval.metrics.longest_match import FLAG, chance_length
 from bioeval.metrics.sequence_set import SequenceSet
 from bioeval.metrics.suffixes import longest_matches, longest_of_rows
-from bioeval.sequence_inputs import read_set
+from bioeval.sequences.inputs import read_set
 
 
 def find_canaries(path: Path, generated: SequenceSet) -> dict[str, Any]:

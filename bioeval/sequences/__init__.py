@@ -1,0 +1,1 @@
+"""`eval sequences`: generated sequences judged beside natural ones."""
