@@ -10,6 +10,7 @@ speaks; what it alone decides it tells the others as JSON.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 from typing import Any, Literal, TypeVar
+from weakref import WeakMethod
 
 import torch
 from torch import Tensor
@@ -169,7 +171,23 @@ def joined(parallel: str, *, device: str) -> Iterator[Team]:
             raise LostProcessError("another process has ended") from error
         raise
     finally:
+        while _AT_PARTING:
+            if (release := _AT_PARTING.pop()()) is not None:
+                release()
+        gc.collect()
         dist.destroy_process_group()
+
+
+_AT_PARTING: list[WeakMethod[Callable[[], None]]] = []
+
+
+def at_parting(release: Callable[[], None]) -> None:
+    """Has the method `release` called before the processes part, if its object is still there.
+
+    What holds the connection from C++ (DDP's reducer) must be gone by then. If it were the last to let go,
+    it would wait, with Python's lock, for a thread of gloo's that waits for that lock: the process hung.
+    """
+    _AT_PARTING.append(WeakMethod(release))
 
 
 def _found(parallel: str) -> Team:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from biodata.errors import ConfigError
-from biotrain.distributed import Team
+from biotrain.distributed import Team, at_parting
 from biotrain.lanes import Lanes, Losses
 from biotrain.models import build_model
 
@@ -51,6 +51,10 @@ class Processes(Lanes):
 
             self._ddp = DistributedDataParallel(_Part(model), forward_sync_buffers=False,
                                                 gradient_as_bucket_view=True)  # fmt: skip
+            at_parting(self._release)
+
+    def _release(self) -> None:
+        self._ddp = None
 
     def backward(self, model: nn.Module, parts: Iterable[Callable[[], Losses]]) -> list[Tensor]:
         """This process's parts of the step; gradients are added up over all in the last backward pass.
