@@ -98,11 +98,6 @@ def raw_batch(columns: Mapping[str, pa.Array | pl.Series | npt.NDArray[np.int64]
     return pa.record_batch(arrays, schema=RAW_SCHEMA)
 
 
-def as_batches(batch: pa.RecordBatch, most: int) -> Sequence[pa.RecordBatch]:
-    """The batch in pieces of at most `most` rows."""
-    return [batch.slice(i, most) for i in range(0, batch.num_rows, most)]
-
-
 def _column(value: pl.Series | str | float | None, n: int) -> pl.Series:
     if isinstance(value, pl.Series):
         return value

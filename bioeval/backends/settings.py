@@ -1,4 +1,4 @@
-"""How a model's hidden states become one vector."""
+"""How a frozen model is run, how its hidden states become one vector, and what is scored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,35 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EmbedSettings:
+class Running:
+    """How a frozen model is run, whatever is wanted of it."""
+
+    dtype: Literal["float32", "bfloat16", "float16"] = field(
+        default="float32", metadata={"help": "precision of the weights; pooling and logarithms are float32"}
+    )
+    batch_size: int = field(default=16, metadata={"help": "windows in a batch, at least 1"})
+    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps"})
+    seed: int = field(
+        default=0, metadata={"help": "draws the weights of random-init models, and what an elbo hides"}
+    )
+    max_tokens: int = field(
+        default=0, metadata={"help": "tokens in a window, specials included; 0 takes the model's context"}
+    )
+    trust_remote_code: bool = field(
+        default=False, metadata={"help": "run a modeling file that is not seqloom's own; read it first"}
+    )
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ConfigError(f"dtype = {self.dtype!r}, allowed: {', '.join(DTYPES)}")
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size = {self.batch_size}, allowed: at least 1")
+        if self.max_tokens < 0 or self.max_tokens in (1, 2):
+            raise ConfigError(f"max_tokens = {self.max_tokens}, allowed: 0 or at least 3")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedSettings(Running):
     """Settings of an embedder; all but `batch_size` and `device` are part of the cache key."""
 
     layer: str = field(
@@ -25,25 +53,13 @@ class EmbedSettings:
         default="mean",
         metadata={"help": "mean, max or last of the real tokens (specials and padding excluded), or cls"},
     )
-    dtype: Literal["float32", "bfloat16", "float16"] = field(
-        default="float32", metadata={"help": "precision of the weights; pooling is always in float32"}
-    )
-    batch_size: int = field(default=16, metadata={"help": "windows in a batch, at least 1"})
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps"})
-    seed: int = field(default=0, metadata={"help": "draws the weights of random-init models"})
-    max_tokens: int = field(
-        default=0, metadata={"help": "tokens in a window, specials included; 0 takes the model's context"}
-    )
-    trust_remote_code: bool = field(
-        default=False, metadata={"help": "run a modeling file that is not seqloom's own; read it first"}
-    )
 
     def __post_init__(self) -> None:
         if self.layer not in ("last", "all") and not self.layer.lstrip("-").isdigit():
             raise ConfigError(f"layer = {self.layer!r}, allowed: last, all or a whole number")
         if self.pooling not in POOLINGS:
             raise ConfigError(f"pooling = {self.pooling!r}, allowed: {', '.join(POOLINGS)}")
-        check_running(dtype=self.dtype, batch_size=self.batch_size, max_tokens=self.max_tokens)
+        Running.__post_init__(self)
 
     def key(self) -> dict[str, Any]:
         """What the vectors depend on."""
@@ -56,7 +72,7 @@ KINDS = ("log-likelihood", "pseudo-log-likelihood", "elbo", "replaced-token")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreSettings:
+class ScoreSettings(Running):
     """Settings of a scorer; all but `batch_size` and `device` are part of the cache key."""
 
     kind: Literal["auto", "log-likelihood", "pseudo-log-likelihood", "elbo", "replaced-token"] = field(
@@ -70,21 +86,6 @@ class ScoreSettings:
         metadata={"help": "new tokens of each window of a sequence longer than the context; 0 = half of it"},
     )
     samples: int = field(default=32, metadata={"help": "elbo: passes that estimate it, at least 2"})
-    dtype: Literal["float32", "bfloat16", "float16"] = field(
-        default="float32", metadata={"help": "precision of the weights; logarithms are always in float32"}
-    )
-    batch_size: int = field(default=16, metadata={"help": "windows in a batch, at least 1"})
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps"})
-    seed: int = field(
-        default=0,
-        metadata={"help": "elbo: of what is hidden; random-init: of the weights"},
-    )
-    max_tokens: int = field(
-        default=0, metadata={"help": "tokens in a window, specials included; 0 takes the model's context"}
-    )
-    trust_remote_code: bool = field(
-        default=False, metadata={"help": "run a modeling file that is not seqloom's own; read it first"}
-    )
 
     def __post_init__(self) -> None:
         if self.kind not in ("auto", *KINDS):
@@ -93,7 +94,7 @@ class ScoreSettings:
             raise ConfigError(f"stride = {self.stride}, allowed: 0 (half the window) or more")
         if self.samples < 2:
             raise ConfigError(f"samples = {self.samples}, allowed: at least 2")
-        check_running(dtype=self.dtype, batch_size=self.batch_size, max_tokens=self.max_tokens)
+        Running.__post_init__(self)
 
     def key(self) -> dict[str, Any]:
         """What the scores depend on."""
@@ -103,22 +104,3 @@ class ScoreSettings:
         if self.kind == "elbo":
             about |= {"samples": self.samples, "seed": self.seed}
         return about
-
-
-def check_running(*, dtype: str, batch_size: int, max_tokens: int) -> None:
-    """Checks what all backends take.
-
-    Args:
-        dtype: one of `DTYPES`.
-        batch_size: sequences at once, at least 1.
-        max_tokens: the longest window, 0 for the model's own, else at least 3.
-
-    Raises:
-        ConfigError: a value that is not allowed.
-    """
-    if dtype not in DTYPES:
-        raise ConfigError(f"dtype = {dtype!r}, allowed: {', '.join(DTYPES)}")
-    if batch_size < 1:
-        raise ConfigError(f"batch_size = {batch_size}, allowed: at least 1")
-    if max_tokens < 0 or max_tokens in (1, 2):
-        raise ConfigError(f"max_tokens = {max_tokens}, allowed: 0 or at least 3")

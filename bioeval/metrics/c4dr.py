@@ -15,8 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from biodata.chaos_game import OTHER
-from biodata.errors import ConfigError
-from bioeval.metrics.diagrams import DIAGRAM_DISTANCES, persistence_diagrams
+from bioeval.metrics.diagrams import DIAGRAM_DISTANCES, check_clouds, persistence_diagrams
 from bioeval.metrics.persistence import PointCloud, point_cloud
 from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import SequenceSet
@@ -69,10 +68,7 @@ class C4drHomology:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.points < 10 or self.resamples < 1:
-            raise ConfigError(
-                f"points = {self.points}, resamples = {self.resamples}: allowed are at least 10 and 1"
-            )
+        check_clouds(points=self.points, resamples=self.resamples, distance=self.distance)
 
     @classmethod
     def of_run(cls, setting: Setting) -> list[C4drHomology]:

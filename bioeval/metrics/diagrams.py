@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from biodata.errors import require
+from biodata.errors import ConfigError, require
 from bioeval.metrics.setting import PersistenceDistance
 
 JITTER = 1e-6
@@ -19,6 +19,23 @@ JITTER = 1e-6
 
 Diagram = np.ndarray
 """float64 [pairs, 2]: birth and death of each feature, in lengths of the unit square."""
+
+
+def check_clouds(*, points: int, resamples: int, distance: str) -> None:
+    """Checks how clouds are compared.
+
+    Args:
+        points: of a cloud, at least 10.
+        resamples: subsets judged, at least 1.
+        distance: a name of `DIAGRAM_DISTANCES`.
+
+    Raises:
+        ConfigError: a value that is not allowed.
+    """
+    if points < 10 or resamples < 1:
+        raise ConfigError(f"points = {points}, resamples = {resamples}: allowed are at least 10 and 1")
+    if distance not in DIAGRAM_DISTANCES:
+        raise ConfigError(f"unknown distance {distance!r} (known: {', '.join(DIAGRAM_DISTANCES)})")
 
 
 def persistence_diagrams(points: np.ndarray, *, seed: int = 0) -> Mapping[int, Diagram]:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from biodata.errors import ConfigError
 from bioeval.metrics.cgr import set_points
 from bioeval.metrics.diagrams import (
     DIAGRAM_DISTANCES,
     JITTER,
     Diagram,
+    check_clouds,
     persistence_diagrams,
     sliced_wasserstein,
 )
@@ -109,12 +109,7 @@ class PersistentHomology:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.points < 10 or self.resamples < 1:
-            raise ConfigError(
-                f"points = {self.points}, resamples = {self.resamples}: allowed are at least 10 and 1"
-            )
-        if self.distance not in DIAGRAM_DISTANCES:
-            raise ConfigError(f"unknown distance {self.distance!r} (known: {', '.join(DIAGRAM_DISTANCES)})")
+        check_clouds(points=self.points, resamples=self.resamples, distance=self.distance)
 
     @classmethod
     def of_run(cls, setting: Setting) -> list[PersistentHomology]:

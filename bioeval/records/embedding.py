@@ -6,7 +6,7 @@ Vectors are kept by content as they are made (`bioeval.cache`), so a stopped run
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ import numpy as np
 import biodata
 from biodata.errors import ConfigError
 from bioeval.backends import EmbedSettings, open_model
+from bioeval.backends.settings import Running
 from bioeval.cache import EmbeddingCache
 from bioeval.protocols import Embedder, HasTokens
 from bioeval.records.embedding_files import SUFFIXES, Form, embedding_file
@@ -57,18 +58,7 @@ class EmbedConfig:
             "help": "per-residue: a row for so many letters (3: codons) and not for a token; 0: a token"
         },
     )
-    dtype: Literal["float32", "bfloat16", "float16"] = field(
-        default="float32", metadata={"help": "precision of the weights; vectors are float32"}
-    )
-    batch_size: int = field(default=16, metadata={"help": "sequences (windows) in a batch, at least 1"})
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:N or mps"})
-    seed: int = field(default=0, metadata={"help": "draws the weights of random-init models"})
-    max_tokens: int = field(
-        default=0, metadata={"help": "tokens in a window, specials included; 0 takes the model's context"}
-    )
-    trust_remote_code: bool = field(
-        default=False, metadata={"help": "run a modeling file that is not seqloom's own; read it first"}
-    )
+    running: Running = field(default_factory=Running, metadata={"help": "how the model is run"})
     cache: Path | None = field(
         default=None, metadata={"help": "folder where vectors are kept (default: SEQLOOM_CACHE/embeddings)"}
     )
@@ -77,15 +67,17 @@ class EmbedConfig:
         check_suffix(self.out, SUFFIXES)
         if self.unit < 0 or (self.unit and self.pooling != PER_RESIDUE):
             raise ConfigError(f"unit = {self.unit}, allowed: 0, or with pooling {PER_RESIDUE} 1 or more")
-        if self.seed and not self.model.startswith("random-init:"):
-            raise ConfigError(f"seed = {self.seed} does nothing for {self.model}: its weights are trained")
+        if self.running.seed and not self.model.startswith("random-init:"):
+            raise ConfigError(
+                f"seed = {self.running.seed} does nothing for {self.model}: its weights are trained"
+            )
         self.settings()
 
     def settings(self) -> EmbedSettings:
         """The part that concerns the embedder."""
-        names = ("layer", "dtype", "batch_size", "device", "seed", "max_tokens", "trust_remote_code")
         pooling = "mean" if self.pooling == PER_RESIDUE else self.pooling
-        return EmbedSettings(pooling=pooling, **{name: getattr(self, name) for name in names})
+        how = {entry.name: getattr(self.running, entry.name) for entry in fields(Running)}
+        return EmbedSettings(layer=self.layer, pooling=pooling, **how)
 
 
 def embed_file(config: EmbedConfig) -> dict[str, Any]:
@@ -118,11 +110,11 @@ def _opened(config: EmbedConfig) -> Embedder:
 
     if config.model in BASELINES:
         raise ConfigError(f"baseline {config.model!r} is made for a task: eval run embeds with it")
-    embedder = open_model(config.model, config.settings())
+    settings, usual = config.settings(), EmbedSettings()
+    embedder = open_model(config.model, settings)
     if not isinstance(getattr(embedder, "settings", None), EmbedSettings):
-        usual = EmbedSettings()
         for name in ("layer", "dtype", "max_tokens"):
-            if (value := getattr(config, name)) != getattr(usual, name):
+            if (value := getattr(settings, name)) != getattr(usual, name):
                 raise ConfigError(f"{name} = {value!r} does nothing for {config.model}: it has its own")
     if config.pooling == PER_RESIDUE and not isinstance(embedder, HasTokens):
         raise ConfigError(f"pooling = {PER_RESIDUE!r}, but {config.model} gives one vector a sequence")

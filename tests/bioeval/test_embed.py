@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pytest
 from biodata.errors import ConfigError, DataError
 from biodata.schema import checksum
 from bioeval.backends import EmbedSettings, open_model
+from bioeval.backends.settings import Running
 from bioeval.backends.transformer import TransformerEmbedder
 from bioeval.cache import EmbeddingCache
 from bioeval.protocols import HasTokens
@@ -40,9 +41,9 @@ def fasta(tmp_path: Path) -> Path:
 
 
 def config(run: Path, source: Path, out: Path, **changes: Any) -> EmbedConfig:
-    return EmbedConfig(
-        model=str(run), read=InputConfig(inputs=(str(source),)), out=out, device="cpu", **changes
-    )
+    how = {entry.name: changes.pop(entry.name) for entry in fields(Running) if entry.name in changes}
+    read, running = InputConfig(inputs=(str(source),)), Running(**{"device": "cpu", **how})
+    return EmbedConfig(model=str(run), read=read, out=out, running=running, **changes)
 
 
 def opened(run: Path, **changes: Any) -> TransformerEmbedder:
@@ -205,7 +206,7 @@ def test_inputs_of_many_kinds(tmp_path: Path) -> None:
     [
         ({"out": Path("x.txt")}, r"out = 'x.txt', allowed: a name that ends in \.parquet, \.npz, \.npy"),
         ({"unit": 3}, "unit = 3, allowed: 0, or with pooling per-residue"),
-        ({"seed": 1}, "seed = 1 does nothing for run"),
+        ({"running": Running(seed=1)}, "seed = 1 does nothing for run"),
         ({"layer": "x"}, "layer = 'x', allowed: last, all or a whole number"),
     ],
 )

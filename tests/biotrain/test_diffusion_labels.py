@@ -119,7 +119,10 @@ def test_few_steps_are_exact_with_the_right_variance() -> None:
 
     def moments(told: Callable[[Tensor, Tensor], Tensor]) -> tuple[float, float]:
         fresh = torch.Generator().manual_seed(1)
-        noise = lambda step: torch.randn(40_000, 1, dtype=torch.float64, generator=fresh)  # noqa: E731
+
+        def noise(step: int) -> Tensor:
+            return torch.randn(40_000, 1, dtype=torch.float64, generator=fresh)
+
         made = sample(told, noise(-1), steps=steps, kind="v", noise=noise)
         return float(made.mean()), float(made.std())
 
