@@ -7,7 +7,7 @@ mutations) are in `bioeval.running.rivals`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,10 @@ from bioeval.running.features import joined
 from bioeval.tasks.task import Task
 from bioeval.words import FrequencyEmbedder, Letters, NearbyEmbedder, OneHotEmbedder, tokens_in
 
-__all__ = ["BASELINES", "FrequencyEmbedder", "OneHotEmbedder", "PairEmbedder", "baselines_for"]
+__all__ = [
+    "BASELINES", "FrequencyEmbedder", "NearbyEmbedder", "OneHotEmbedder", "PairEmbedder", "baselines_for",
+    "baselines_of", "codon_frequencies", "kmer_frequencies", "letters_of", "residue_frequencies",
+]  # fmt: skip
 
 BASELINES = Catalog(
     "baseline",
@@ -33,23 +36,29 @@ BASELINES = Catalog(
 
 _CELLS = 1 << 26  # float32 features of all rows of a one-hot baseline: at most 256 MiB
 _AMINO = "ACDEFGHIKLMNPQRSTVWYUO"
-_REACH = 7  # units on both sides that a baseline of single positions sees
-_NUCLEOTIDES = ("dna", "rna")
+REACH = 7
+"""Units on both sides that a baseline of single positions sees."""
+NUCLEOTIDES = ("dna", "rna")
 
 
 def baselines_for(task: Task) -> tuple[str, ...]:
     """Names of the baselines that make sense for a task; none where nothing is embedded."""
     if task.kind == "zero-shot":
         return ()
-    if task.kind == "token":
+    if task.kind in ("token", "contacts"):
         return ("kmer", "one-hot")
+    return baselines_of(task.alphabet)
+
+
+def baselines_of(alphabet: str) -> tuple[str, ...]:
+    """Names of the baselines of whole sequences of an alphabet."""
     own = {"protein": ("aa-composition",), "dna": ("codon-freq",), "rna": ("codon-freq",)}
-    return (*own.get(task.alphabet, ()), "kmer", "one-hot")
+    return (*own.get(alphabet, ()), "kmer", "one-hot")
 
 
 def aa_composition(task: Task) -> Embedder:
     """Frequencies of the 20 residues, U and O, and the logarithm of the length."""
-    return FrequencyEmbedder(name="aa-composition", letters=_AMINO, sizes=(1,), step=1)
+    return residue_frequencies()
 
 
 def codon_freq(task: Task) -> Embedder:
@@ -57,19 +66,18 @@ def codon_freq(task: Task) -> Embedder:
 
     For a sequence that is no CDS these are just its 3-mers at every third letter.
     """
-    made = FrequencyEmbedder(name="codon-freq", letters="ACGT", sizes=(3,), step=3)
-    return _paired(task, made, _frequencies(task, "codon-freq"))
+    return _paired(task, codon_frequencies(), _frequencies(task, "codon-freq"))
 
 
 def kmer(task: Task) -> Embedder:
     """Frequencies of all k-mers, k = 1 to 4 (nucleotides) or 1 to 2 (residues, tokens), and the log length.
 
-    For token tasks those within seven units of a position.
+    For token and contact tasks those within seven units of a position.
     """
-    if task.kind == "token":
-        letters = _letters(task.alphabet, task.sequences("train"))
-        return NearbyEmbedder(letters=letters, width=max(1, task.width), reach=_REACH)
-    return _paired(task, _kmers(task.alphabet, _first(task)), _frequencies(task, "kmer"))
+    if task.kind in ("token", "contacts"):
+        letters = letters_of(task.alphabet, task.sequences("train"))
+        return NearbyEmbedder(letters=letters, width=max(1, task.width), reach=REACH)
+    return _paired(task, kmer_frequencies(task.alphabet, _first(task)), _frequencies(task, "kmer"))
 
 
 def one_hot(task: Task) -> Embedder:
@@ -77,7 +85,7 @@ def one_hot(task: Task) -> Embedder:
 
     Longer sequences are cut there and shorter ones leave zeros; positions are further bounded so that the
     features of all rows stay below 256 MiB. Both figures are stored with the result. For token tasks a
-    position and seven units on both sides.
+    position and seven units on both sides, for contacts the position alone.
     """
     width, train = max(1, task.width), _first(task)
     made = _one_hot(task.alphabet, train, width=width, task=task)
@@ -85,7 +93,7 @@ def one_hot(task: Task) -> Embedder:
         return made
     other = task.second_alphabet
     second = _one_hot(
-        other, task.seconds("train") or [], width=width if other in _NUCLEOTIDES else 1, task=task
+        other, task.seconds("train") or [], width=width if other in NUCLEOTIDES else 1, task=task
     )
     return PairEmbedder(name="one-hot", first=made, second=second, same=False)
 
@@ -131,24 +139,36 @@ def _first(task: Task) -> list[str]:
     return task.sequences("train" if "train" in task.splits() else "test")
 
 
-def _letters(alphabet: str, train: Sequence[str]) -> Letters:
+def letters_of(alphabet: str, sequences: Iterable[str]) -> Letters:
+    """Letters that are counted; of SELFIES the tokens that occur in some sequences."""
     if alphabet == "selfies":
-        return tokens_in(train)
-    return "ACGT" if alphabet in _NUCLEOTIDES else _AMINO
+        return tokens_in(sequences)
+    return "ACGT" if alphabet in NUCLEOTIDES else _AMINO
 
 
-def _kmers(alphabet: str, train: Sequence[str]) -> FrequencyEmbedder:
-    sizes = (1, 2, 3, 4) if alphabet in _NUCLEOTIDES else (1, 2)
-    return FrequencyEmbedder(name="kmer", letters=_letters(alphabet, train), sizes=sizes, step=1)
+def residue_frequencies() -> FrequencyEmbedder:
+    """What `aa-composition` is of any protein."""
+    return FrequencyEmbedder(name="aa-composition", letters=_AMINO, sizes=(1,), step=1)
+
+
+def codon_frequencies() -> FrequencyEmbedder:
+    """What `codon-freq` is of any nucleotides."""
+    return FrequencyEmbedder(name="codon-freq", letters="ACGT", sizes=(3,), step=3)
+
+
+def kmer_frequencies(alphabet: str, sequences: Iterable[str]) -> FrequencyEmbedder:
+    """What `kmer` is of an alphabet; of SELFIES the tokens of some sequences are counted."""
+    sizes = (1, 2, 3, 4) if alphabet in NUCLEOTIDES else (1, 2)
+    return FrequencyEmbedder(name="kmer", letters=letters_of(alphabet, sequences), sizes=sizes, step=1)
 
 
 def _frequencies(task: Task, name: str) -> FrequencyEmbedder | None:
     """What the other side of a pair gets."""
     if task.kind != "pairs":
         return None
-    if name == "codon-freq" and task.second_alphabet in _NUCLEOTIDES:
-        return FrequencyEmbedder(name=name, letters="ACGT", sizes=(3,), step=3)
-    return _kmers(task.second_alphabet, task.seconds("train") or [])
+    if name == "codon-freq" and task.second_alphabet in NUCLEOTIDES:
+        return codon_frequencies()
+    return kmer_frequencies(task.second_alphabet, task.seconds("train") or [])
 
 
 def _paired(task: Task, first: FrequencyEmbedder, second: FrequencyEmbedder | None) -> Embedder:
@@ -159,11 +179,11 @@ def _paired(task: Task, first: FrequencyEmbedder, second: FrequencyEmbedder | No
 
 
 def _one_hot(alphabet: str, train: Sequence[str], *, width: int, task: Task) -> OneHotEmbedder:
-    letters = _letters(alphabet, train)
+    letters = letters_of(alphabet, train)
     lengths = (s.count("[") if isinstance(letters, tuple) else len(s) for s in train)
     longest = max(1, max(lengths, default=0) // width)
     bound = max(1, _CELLS // (task.table.num_rows * len(letters) ** width))
     return OneHotEmbedder(
         letters=letters, width=width, positions=min(longest, bound), longest=longest,
-        reach=_REACH if task.kind == "token" else 0,
+        reach=REACH if task.kind == "token" else 0,
     )  # fmt: skip

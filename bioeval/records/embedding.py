@@ -16,13 +16,17 @@ import biodata
 from biodata.errors import ConfigError
 from bioeval.backends import EmbedSettings, open_model
 from bioeval.backends.settings import Running
+from bioeval.baselines import BASELINES
 from bioeval.cache import EmbeddingCache
 from bioeval.protocols import Embedder, HasTokens
+from bioeval.records.baseline import WITH_TOKENS, Asked, Features
 from bioeval.records.embedding_files import SUFFIXES, Form, embedding_file
 from bioeval.records.inputs import InputConfig, Records
 from bioeval.records.row_files import check_suffix
 
 PER_RESIDUE = "per-residue"
+Rows = Iterator[tuple[list[str], list[str], Sequence[np.ndarray]]]
+"""Ids, sequences and their rows, piece by piece."""
 _LETTERS_AT_ONCE = {False: 1 << 24, True: 1 << 17}
 """Held in memory together, by whether there is a row for each token."""
 
@@ -37,7 +41,8 @@ class EmbedConfig:
 
     model: str = field(
         metadata={
-            "help": "run folder, exported or Hugging Face folder or id, random-init:RUN, module:attribute"
+            "help": "run folder, exported or Hugging Face folder or id, random-init:RUN, module:attribute, "
+            "or a baseline: kmer, one-hot, codon-freq, aa-composition"
         }
     )
     out: Path = field(metadata={"help": "file to write: .parquet, .npz or .npy"})
@@ -55,7 +60,14 @@ class EmbedConfig:
     unit: int = field(
         default=0,
         metadata={
-            "help": "per-residue: a row for so many letters (3: codons) and not for a token; 0: a token"
+            "help": "per-residue: a row for so many letters (3: codons) and not for a token; 0: a token; "
+            "one-hot: letters of a word"
+        },
+    )
+    positions: int = field(
+        default=0,
+        metadata={
+            "help": "one-hot: words kept of each record, shorter ones end in zeros; 0: as the longest has"
         },
     )
     running: Running = field(default_factory=Running, metadata={"help": "how the model is run"})
@@ -65,13 +77,36 @@ class EmbedConfig:
 
     def __post_init__(self) -> None:
         check_suffix(self.out, SUFFIXES)
-        if self.unit < 0 or (self.unit and self.pooling != PER_RESIDUE):
+        if self.positions < 0:
+            raise ConfigError(f"positions = {self.positions}, allowed: 0 (as the longest record has) or more")
+        if self.model in BASELINES:
+            self._check_baseline()
+        elif self.positions:
+            raise ConfigError(f"positions = {self.positions} does nothing for {self.model}, only for one-hot")
+        if self.unit < 0 or (self.unit and self.pooling != PER_RESIDUE and self.model != "one-hot"):
             raise ConfigError(f"unit = {self.unit}, allowed: 0, or with pooling {PER_RESIDUE} 1 or more")
         if self.running.seed and not self.model.startswith("random-init:"):
             raise ConfigError(
                 f"seed = {self.running.seed} does nothing for {self.model}: its weights are trained"
             )
         self.settings()
+
+    def _check_baseline(self) -> None:
+        """Refuses what is about models with weights, and what this baseline does not have."""
+        usual, given, name = EmbedSettings(), self.settings(), self.model
+        for entry in fields(EmbedSettings):
+            if (value := getattr(given, entry.name)) != getattr(usual, entry.name):
+                raise ConfigError(
+                    f"{entry.name} = {value!r} does nothing for baseline {name!r}: it has no weights"
+                )
+        if self.cache is not None:
+            raise ConfigError(f"cache = {str(self.cache)!r} does nothing for baseline {name!r}: none is kept")
+        many = self.pooling == PER_RESIDUE
+        if many and name not in WITH_TOKENS:
+            raise ConfigError(f"pooling = {PER_RESIDUE!r}, but baseline {name!r} gives one vector a sequence")
+        if self.positions and (many or name != "one-hot"):
+            what = f"{name!r} by the unit" if many else repr(name)
+            raise ConfigError(f"positions = {self.positions} does nothing for baseline {what}")
 
     def settings(self) -> EmbedSettings:
         """The part that concerns the embedder."""
@@ -93,23 +128,22 @@ def embed_file(config: EmbedConfig) -> dict[str, Any]:
         ConfigError: no such model or input, a setting that does not fit.
         DataError: data or model that cannot be used.
     """
-    embedder, records = _opened(config), Records(config.read)
     many = config.pooling == PER_RESIDUE
-    form = Form(layers=int(getattr(embedder, "layers", 1)), many=many)
-    about = _about(config, embedder, form)
+    if config.model in BASELINES:
+        form, about, records, found = _of_baseline(config)
+    else:
+        embedder, records = _opened(config), Records(config.read)
+        form = Form(layers=int(getattr(embedder, "layers", 1)), many=many)
+        about, found = _about(config, embedder, form), _rows(config, embedder, records)
     n = dimensions = 0
     with embedding_file(Path(config.out), form, about) as out:
-        for ids, sequences, rows in _rows(config, embedder, records):
+        for ids, sequences, rows in found:
             out.write(ids, sequences, rows)
             n, dimensions = n + len(ids), rows[0].shape[-1] // form.layers
     return {"path": str(config.out), "n": n, "dimensions": dimensions, **about, "dropped": records.dropped()}
 
 
 def _opened(config: EmbedConfig) -> Embedder:
-    from bioeval.baselines import BASELINES
-
-    if config.model in BASELINES:
-        raise ConfigError(f"baseline {config.model!r} is made for a task: eval run embeds with it")
     settings, usual = config.settings(), EmbedSettings()
     embedder = open_model(config.model, settings)
     if not isinstance(getattr(embedder, "settings", None), EmbedSettings):
@@ -121,9 +155,16 @@ def _opened(config: EmbedConfig) -> Embedder:
     return embedder
 
 
-def _rows(
-    config: EmbedConfig, embedder: Embedder, records: Records
-) -> Iterator[tuple[list[str], list[str], Sequence[np.ndarray]]]:
+def _of_baseline(config: EmbedConfig) -> tuple[Form, dict[str, Any], Records, Rows]:
+    many, records = config.pooling == PER_RESIDUE, Records(config.read)
+    asked = Asked(name=config.model, many=many, unit=config.unit, positions=config.positions)
+    features = Features(asked, records)
+    about = {**features.about(), "layers": 1, "model": config.model, "embedding_key": features.embedder.key,
+             "seqloom": biodata.__version__}  # fmt: skip
+    return Form(many=many), about, records, features.rows(_LETTERS_AT_ONCE[many])
+
+
+def _rows(config: EmbedConfig, embedder: Embedder, records: Records) -> Rows:
     cache, many = EmbeddingCache(config.cache), config.pooling == PER_RESIDUE
     for ids, sequences in records.pieces(letters=_LETTERS_AT_ONCE[many]):
         if many:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -84,6 +85,12 @@ class Records:
         self.files = find_files(_paths(config), log=self.log, columns=columns)
         if not self.files:
             raise DataError(f"nothing to read in {', '.join(config.inputs)}")
+
+    def again(self) -> Records:
+        """The same records for another look; what is left out is counted in a book of its own."""
+        other = copy(self)
+        other.log = RuleLog()
+        return other
 
     @property
     def fingerprint(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from biodata.errors import require
+from bioeval.baselines import BASELINES
 from bioeval.records.embedding import EmbedConfig
 from bioeval.records.scoring import ScoreConfig
 from seqloom_cli.commands import Positional, add_command
@@ -28,7 +29,8 @@ def _score(config: ScoreConfig) -> Mapping[str, Any]:
 
 
 def _embed(config: EmbedConfig) -> Mapping[str, Any]:
-    require("torch", extra="eval")
+    if config.model not in BASELINES:
+        require("torch", extra="eval")
     from bioeval.records.embedding import embed_file
 
     return embed_file(config)

@@ -219,8 +219,6 @@ def test_what_makes_no_sense_is_refused(gpt2: Path, fasta: Path, tmp_path: Path)
     out = tmp_path / "x.npy"
     with pytest.raises(ConfigError, match="cannot hold one row a residue"):
         embed_file(config(gpt2, fasta, out, pooling="per-residue"))
-    with pytest.raises(ConfigError, match="baseline 'kmer' is made for a task"):
-        embed_file(config(Path("kmer"), fasta, out))
     assert not out.exists()
 
 
