@@ -108,8 +108,8 @@ def _write_folder(
     for folder in {out / name.parent for name in files}:
         _copy_tokenizer(Path(tokenizer_dir), folder)
         if native(config) is None:
-            for source in sorted(_MODELING.glob(f"{config.architecture.modeling.module}*.py")):
-                write_text(folder / source.name, source.read_text(encoding="utf-8"))
+            source = _MODELING / f"{config.architecture.modeling.module}.py"
+            write_text(folder / source.name, source.read_text(encoding="utf-8"))
     for name, tensors in files.items():
         with atomic_path(out / name) as part:
             save_file(dict(tensors), part, metadata={"format": "pt"})

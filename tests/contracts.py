@@ -25,6 +25,7 @@ from biodata.fetch.config import FetchConfig
 from biodata.fetch.fetch import fetch
 from biodata.fetch.remote import Request
 from biodata.fetch.web import Web
+from biodata.files import read_json
 from biodata.io.raw import RAW_SCHEMA
 from biodata.mmseqs import normalised
 from biodata.similarity.search import NO_HITS
@@ -42,8 +43,10 @@ from bioeval.protocols import KINDS, Part, Probe, Scorer, SequenceScores
 from bioeval.scores import metrics_for, score
 from bioeval.tasks import load_task
 from bioeval.tasks.loader import read_task
+from biotrain.export import export_model
 from biotrain.layers.pair import Pair
 from biotrain.layers.transformer import Transformer
+from biotrain.layout import native
 from biotrain.models import MODELS, ModelConfig, build_model
 from biotrain.models.size import count_parameters
 from biotrain.objectives import IGNORE, Objective
@@ -94,6 +97,22 @@ def check_model(name: str, *, bidirectional: bool, vocab_size: int = 20) -> None
         assert bad == []
     built = sum(p.numel() for p in model.parameters())
     assert count_parameters(config, vocab_size=vocab_size)["total"] == built
+
+
+def check_export(name: str, folder: Path, *, bidirectional: bool) -> None:
+    """One modeling file, which stands alone and is all that `auto_map` names; none for a native class."""
+    shape = {"heads": 2} if "heads" in MODELS.load(name).takes else {}
+    config = ModelConfig(name=name, bidirectional=bidirectional, layers=2, width=16, context=12, **shape)
+    config = config.architecture.of_tokens(config, dna_tokens(20))
+    (folder / "tokenizer").mkdir(parents=True)
+    (folder / "tokenizer" / "tokenizer.json").write_text("{}")
+    export_model(build_model(config, vocab_size=20), folder / "tokenizer", folder / "model")
+    for written in (folder / "model").rglob("config.json"):
+        named = read_json(written).get("auto_map", {}).values()
+        files = sorted(written.parent.glob("*.py"))
+        assert {f"{value.split('.')[0]}.py" for value in named} == {file.name for file in files}
+        assert len(files) == (0 if native(config) else 1)
+        assert not any(re.search(r"^\s*from \.", file.read_text(), re.MULTILINE) for file in files)
 
 
 def _every_output(model: Transformer, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -44,6 +44,7 @@ from .archive_layouts import (
 )
 from .biodata.test_uniref import xml_of
 from .contracts import (
+    check_export,
     check_loss,
     check_metric,
     check_model,
@@ -132,6 +133,13 @@ ARCHIVES = {
 )
 def test_model(name: str, bidirectional: bool):
     check_model(name, bidirectional=bidirectional)
+
+
+@pytest.mark.parametrize(
+    ("name", "bidirectional"), [(n, b) for n in MODELS for b in MODELS.load(n).directions]
+)
+def test_export(name: str, bidirectional: bool, tmp_path: Path):
+    check_export(name, tmp_path, bidirectional=bidirectional)
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -76,7 +76,7 @@ class Modeling(NamedTuple):
     """The file that computes a model in transformers where that has no class for it.
 
     Attributes:
-        module: a file of biotrain, written beside the weights with those whose names go on from it.
+        module: a file of `biotrain/modeling/`, which is written beside the weights.
         prefix: of its classes `Config`, `Model`, `ForCausalLM` and `ForMaskedLM`.
         model_type: in `config.json`; starts with `seqloom`.
     """
