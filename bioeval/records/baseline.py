@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from biodata.alphabet import get_alphabet
 from biodata.errors import ConfigError, DataError
@@ -31,8 +30,6 @@ from bioeval.words import symbols_of
 
 WITH_TOKENS = ("kmer", "one-hot")
 """Those that also have a row for each unit."""
-_SAID = {"uniref": "protein", "uniref-xml": "protein", "tcrdb": "protein", "vdjdb": "protein",
-         "smiles": "selfies"}  # fmt: skip
 _ONE = frozenset("TU")  # read as one letter
 _OF_NAME = {"aa-composition": "protein"}
 _CELLS = 1 << 24  # float32 made at once: 64 MiB
@@ -210,10 +207,7 @@ def _alphabet(name: str, records: Records) -> str:
     asked = records.config.alphabet
     if asked != "any":
         return asked
-    said = {_SAID[file.format] for file in records.files if file.format in _SAID}
-    for file in records.files:
-        if file.format == "seqloom":
-            said |= set(pq.read_table(file.path, columns=["alphabet"])["alphabet"].unique().to_pylist())
+    said = records.alphabets
     if len(said) > 1:
         raise ConfigError(
             f"sequences of {', '.join(sorted(said))}: a baseline counts letters of one alphabet"

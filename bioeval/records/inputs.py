@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from biodata.curate.rules import RuleLog
 from biodata.errors import ConfigError, DataError
+from biodata.fetch.resolve import resolve_inputs
 from biodata.files import fingerprint
 from biodata.io import CONFIGURED, READERS
 from biodata.progress import say
@@ -20,6 +22,8 @@ from biodata.schema import SPLITS
 from biodata.sources.local import SourceFile, find_files
 
 _LETTERS_PER_PIECE = 1 << 26
+_SAID = {"uniref": "protein", "uniref-xml": "protein", "tcrdb": "protein", "vdjdb": "protein",
+         "smiles": "selfies"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +36,10 @@ class InputConfig:
 
     inputs: tuple[str, ...] = field(
         default=(),
-        metadata={"help": "files, folders or patterns of any format that `data build` reads, or a dataset"},
+        metadata={
+            "help": "files, folders or patterns of any format that `data build` reads, a dataset, or a "
+            "source name such as refseq:viral"
+        },
     )
     alphabet: Literal["any", "dna", "rna", "protein", "selfies"] = field(
         default="any", metadata={"help": "which sequences are meant where a file has several kinds"}
@@ -75,8 +82,9 @@ class Records:
         config: which.
 
     Raises:
-        ConfigError: an input that names no file, or a split of what is no dataset.
+        ConfigError: an input that names no file, an unknown source, or a split of what is no dataset.
         DataError: a file of unknown format.
+        FetchError: a source that is not in the cache cannot be fetched.
     """
 
     def __init__(self, config: InputConfig) -> None:
@@ -91,6 +99,16 @@ class Records:
         other = copy(self)
         other.log = RuleLog()
         return other
+
+    @property
+    def alphabets(self) -> set[str]:
+        """What the files say the sequences are; empty where none does."""
+        said = {_SAID[file.format] for file in self.files if file.format in _SAID}
+        for file in self.files:
+            if file.format == "seqloom":
+                column = pq.read_table(file.path, columns=["alphabet"])["alphabet"]
+                said |= set(column.unique().to_pylist())
+        return said
 
     @property
     def fingerprint(self) -> str:
@@ -152,24 +170,29 @@ class Records:
 
 
 def _paths(config: InputConfig) -> list[str]:
-    """The inputs, dataset folders replaced by their shards."""
+    """The inputs: of datasets their shards, of source names the folder where `data build` keeps them."""
     paths: list[str] = []
     for text in config.inputs:
-        folder = Path(text)
-        is_dataset = (
-            folder.is_dir() and (folder / "data").is_dir() and any((folder / "data").glob("*.parquet"))
-        )
-        if not is_dataset:
-            if config.split != "all":
-                raise ConfigError(f"split = {config.split!r}, but {text} is no dataset folder: leave it out")
-            paths.append(text)
-            continue
-        wanted = SPLITS if config.split == "all" else (config.split,)
-        shards = [str(p) for name in wanted for p in sorted((folder / "data").glob(f"{name}-*.parquet"))]
-        if not shards:
-            raise ConfigError(f"{text} has no data/{config.split}-*.parquet")
-        paths += shards
+        if _is_dataset(Path(text)):
+            paths += _shards(Path(text), config.split)
+        elif config.split != "all":
+            raise ConfigError(f"split = {config.split!r}, but {text} is no dataset folder: leave it out")
+        else:
+            alphabet = "" if config.alphabet == "any" else config.alphabet
+            paths += resolve_inputs([text], alphabet=alphabet, take="records")
     return paths
+
+
+def _is_dataset(folder: Path) -> bool:
+    return folder.is_dir() and (folder / "data").is_dir() and any((folder / "data").glob("*.parquet"))
+
+
+def _shards(folder: Path, split: str) -> list[str]:
+    wanted = SPLITS if split == "all" else (split,)
+    shards = [str(p) for name in wanted for p in sorted((folder / "data").glob(f"{name}-*.parquet"))]
+    if not shards:
+        raise ConfigError(f"{folder} has no data/{split}-*.parquet")
+    return shards
 
 
 def _names(batch: pa.RecordBatch, file: str) -> list[str]:

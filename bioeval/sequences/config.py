@@ -26,12 +26,16 @@ class SequencesConfig:
 
     generated: Path = field(metadata={"help": "generated sequences: FASTA, Parquet or dataset folder"})
     reference: Path = field(
-        metadata={"help": "held-out natural sequences: FASTA, Parquet or dataset folder (its test split)"}
+        metadata={
+            "help": "held-out natural sequences: FASTA, Parquet, dataset folder (its test split), "
+            "folder of files, or a source name such as refseq:viral"
+        }
     )
     train: Path | None = field(
         default=None,
         metadata={
-            "help": "training sequences, to see copying: FASTA, Parquet or dataset folder (its train split)"
+            "help": "training sequences, to see copying: FASTA, Parquet, dataset folder (its train split), "
+            "folder of files, or a source name"
         },
     )
     canaries: Path | None = field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from bioeval.metrics.sequence_set import NUCLEOTIDES, SequenceSet
 from bioeval.metrics.setting import NotApplicableError, Setting
 from bioeval.sequences.canaries import find_canaries
 from bioeval.sequences.config import SequencesConfig
-from bioeval.sequences.inputs import Loaded, input_fingerprint, letters_of, read_set
+from bioeval.sequences.inputs import Loaded, folder_of, input_fingerprint, letters_of, read_set
 from bioeval.sequences.pictures import draw_pictures
 from bioeval.sequences.screening import NOT_SCREENED, screen
 
@@ -30,6 +30,7 @@ __all__ = ["Inputs", "SequencesConfig", "evaluate_sequences"]
 
 RESULTS_FILE, PICTURES_FILE = "results.json", "pictures.json"
 MIN_GENERATED, MIN_REFERENCE = 2, 4
+_PATHS = ("generated", "reference", "train", "canaries")
 CODING_SHARE = 0.5
 """A reference of which at least this share are valid open reading frames is taken for coding sequences."""
 
@@ -63,9 +64,11 @@ def evaluate_sequences(config: SequencesConfig) -> dict[str, Any]:
 
     Raises:
         ConfigError: an input does not exist.
+        FetchError: an input is a source name and cannot be fetched.
         DataError: fewer than 2 generated or 4 reference sequences, or letters that the alphabet lacks.
         SeqloomError: the screener failed or said nothing that can be understood.
     """
+    config = _resolved(config)
     inputs, found = _read(config)
     screening = NOT_SCREENED if config.screen is None else _screened(config, inputs)
     metrics, not_run = build_metrics(config, inputs)
@@ -85,6 +88,13 @@ def evaluate_sequences(config: SequencesConfig) -> dict[str, Any]:
     write_json(config.out / PICTURES_FILE, _without_nan(draw_pictures(inputs, metrics, features, config)))
     write_json(config.out / RESULTS_FILE, out)  # last: its presence means that all is there
     return out
+
+
+def _resolved(config: SequencesConfig) -> SequencesConfig:
+    """The configuration with folders in the place of source names, as `data build` finds them."""
+    paths = {name: getattr(config, name) for name in _PATHS}
+    found = {k: folder_of(v, alphabet=config.alphabet) for k, v in paths.items() if v is not None}
+    return replace(config, **found)
 
 
 def _read(config: SequencesConfig) -> tuple[Inputs, dict[str, int]]:
@@ -227,8 +237,7 @@ def _settings(config: SequencesConfig) -> dict[str, Any]:
 
 
 def _fingerprints(config: SequencesConfig) -> dict[str, dict[str, str]]:
-    paths = {"generated": config.generated, "reference": config.reference, "train": config.train,
-             "canaries": config.canaries}  # fmt: skip
+    paths = {name: getattr(config, name) for name in _PATHS}
     return {name: input_fingerprint(path) for name, path in paths.items() if path is not None}
 
 

@@ -1,23 +1,29 @@
-"""Sets of sequences from what people have: FASTA, Parquet, a dataset folder."""
+"""Sets of sequences from what people have: FASTA, Parquet, a dataset, a folder of files, a source name."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from biodata.errors import ConfigError, DataError
+from biodata.fetch.resolve import resolve_inputs
 from biodata.files import fingerprint, read_json, sha256_file
 from biodata.io.fasta import read_fasta
 from bioeval.metrics.sequence_set import CHARACTERS, NUCLEOTIDES, RESIDUES, SequenceSet
+from bioeval.records.inputs import InputConfig, Records
 
 _LETTERS = {
     "nucleotide": NUCLEOTIDES, "dna": NUCLEOTIDES, "rna": NUCLEOTIDES, "protein": RESIDUES,
     "smiles": CHARACTERS, "selfies": CHARACTERS,
 }  # fmt: skip
+
+
+_NAMES = {NUCLEOTIDES: "dna", RESIDUES: "protein", CHARACTERS: "selfies"}
+"""What readers call the alphabet of some letters."""
 
 
 class Loaded(NamedTuple):
@@ -32,6 +38,22 @@ class Loaded(NamedTuple):
     sequences: SequenceSet
     found: int
     families: np.ndarray | None
+
+
+def folder_of(path: Path, *, alphabet: str) -> Path:
+    """The path; of a source name such as `refseq:viral` the folder of its files, fetched if need be.
+
+    Args:
+        path: as given.
+        alphabet: `auto`, `nucleotide`, `protein` or `smiles`: which kind of file a name means.
+
+    Raises:
+        ConfigError: an unknown name.
+        FetchError: it cannot be fetched.
+    """
+    wanted = "" if alphabet == "auto" else _NAMES[_LETTERS[alphabet]]
+    (found,) = resolve_inputs([str(path)], alphabet=wanted, take="records")
+    return Path(found)
 
 
 def letters_of(path: Path, split: str, alphabet: str) -> str:
@@ -58,6 +80,8 @@ def letters_of(path: Path, split: str, alphabet: str) -> str:
 
 
 def _alphabets(path: Path, split: str) -> list[str | None]:
+    if _is_folder_of_files(path):
+        return [*Records(InputConfig(inputs=(str(path),))).alphabets]
     shards = sorted((path / "data").glob(f"{split}-*.parquet")) if path.is_dir() else [path]
     found: list[str | None] = []
     for shard in shards:
@@ -75,7 +99,8 @@ def read_set(path: Path, *, split: str, limit: int, seed: int, letters: str = NU
     """Reads sequences.
 
     Args:
-        path: FASTA of any compression, Parquet with a column `sequence`, or a dataset folder.
+        path: FASTA of any compression, Parquet with a column `sequence`, a dataset folder, or a folder of
+            files of any format, of which only the sequences drawn are held.
         split: which split of a dataset folder: `train`, `validation` or `test`.
         limit: at most so many sequences, drawn at random without replacement, in file order; 0 takes all.
         seed: of that draw.
@@ -85,11 +110,13 @@ def read_set(path: Path, *, split: str, limit: int, seed: int, letters: str = NU
         ConfigError: no such file or folder.
         DataError: no sequences, or letters that the alphabet lacks.
     """
-    table = _read_table(Path(path), split)
-    total = table.num_rows
-    if limit and total > limit:
-        rows = np.sort(np.random.default_rng(seed).choice(total, size=limit, replace=False))
-        table = table.take(rows)
+    if _is_folder_of_files(Path(path)):
+        table, total = _read_folder(Path(path), limit, seed, _NAMES[letters])
+    else:
+        table = _read_table(Path(path), split)
+        total = table.num_rows
+        if (rows := _drawn(total, limit, seed)) is not None:
+            table = table.take(rows)
     sequences = ["".join(text.split()) for text in table["sequence"].to_pylist()]
     families = table["cluster"].to_numpy() if table["cluster"].null_count == 0 else None
     ids = table["id"].to_pylist()
@@ -101,6 +128,9 @@ def input_fingerprint(path: Path) -> dict[str, str]:
     path = Path(path)
     if path.is_file():
         return {"name": path.name, "sha256": sha256_file(path)}
+    if _is_folder_of_files(path):
+        records = Records(InputConfig(inputs=(str(path),)))
+        return {"name": path.name, "fingerprint": records.fingerprint}
     manifest = read_json(path / "manifest.json") if (path / "manifest.json").is_file() else {}
     shards = [sha256_file(shard) for shard in sorted((path / "data").glob("*.parquet"))]
     return {"name": path.name, "fingerprint": manifest.get("fingerprint") or fingerprint(shards)}
@@ -115,6 +145,33 @@ def _read_table(path: Path, split: str) -> pa.Table:
             raise DataError(f"no data/{split}-*.parquet here", where=path, hint="is this a dataset folder?")
         return pa.concat_tables([_read_parquet(shard) for shard in shards])
     return _read_parquet(path) if _is_parquet(path) else _read_fasta(path)
+
+
+def _is_folder_of_files(path: Path) -> bool:
+    return path.is_dir() and not (path / "data").is_dir()
+
+
+def _drawn(total: int, limit: int, seed: int) -> np.ndarray | None:
+    """The rows that are taken, sorted; None for all."""
+    if not limit or total <= limit:
+        return None
+    return np.sort(np.random.default_rng(seed).choice(total, size=limit, replace=False))
+
+
+def _read_folder(path: Path, limit: int, seed: int, alphabet: Any) -> tuple[pa.Table, int]:
+    """The sequences drawn of a folder of files, and how many there are: read to count, read again to take."""
+    records = Records(InputConfig(inputs=(str(path),), alphabet=alphabet))
+    total = sum(len(ids) for ids, _ in records.again().pieces()) if limit else 0
+    rows = _drawn(total, limit, seed)
+    found, start = [], 0
+    for ids, sequences in records.pieces():
+        table = _with_cluster(pa.table({"id": ids, "sequence": sequences})).cast(_COLUMNS)
+        if rows is not None:
+            table = table.take(rows[(rows >= start) & (rows < start + len(ids))] - start)
+        found.append(table)
+        start += len(ids)
+    records.dropped()
+    return pa.concat_tables(found), start
 
 
 def _read_parquet(path: Path) -> pa.Table:

@@ -8,16 +8,23 @@ from typing import Any
 import typer
 
 from biodata.errors import require
+from biodata.fetch.names import source_names
 from bioeval.baselines import BASELINES
 from bioeval.records.embedding import EmbedConfig
 from bioeval.records.scoring import ScoreConfig
 from seqloom_cli.commands import Positional, add_command
 
 MODEL = Positional(
-    path="model", metavar="MODEL", help="run folder, Hugging Face folder or id, random-init:RUN"
+    path="model",
+    metavar="MODEL",
+    help="run folder, Hugging Face folder or id, random-init:RUN, or a baseline",
 )
 INPUT = Positional(
-    path="read.inputs", metavar="INPUT...", help="files of any format, or a dataset folder", many=True
+    path="read.inputs",
+    metavar="INPUT...",
+    help="files of any format, a dataset folder, or a source name",
+    many=True,
+    complete=source_names,
 )
 
 

@@ -172,8 +172,16 @@ def test_missing_and_foreign_inputs(tmp_path: Path, natural: Path) -> None:
         evaluate_sequences(
             SequencesConfig(generated=tmp_path / "no.fa", reference=natural, out=tmp_path / "out")
         )
-    with pytest.raises(DataError, match="dataset folder"):
-        evaluate_sequences(SequencesConfig(generated=natural, reference=tmp_path, out=tmp_path / "out"))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "set" / "data").mkdir(parents=True)
+    for folder, error, text in (
+        ("empty", ConfigError, "an empty folder"),
+        ("set", DataError, "dataset folder"),
+    ):
+        with pytest.raises(error, match=text):
+            evaluate_sequences(
+                SequencesConfig(generated=natural, reference=tmp_path / folder, out=tmp_path / "out")
+            )
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "x.parquet")
     with pytest.raises(DataError, match="no column 'sequence'"):
         evaluate_sequences(
