@@ -1,4 +1,4 @@
-"""One build at a time in one folder, and only in a folder that is empty or ours."""
+"""One build at a time in one folder, and only in a folder that is empty or ours; one writer of a file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from biodata.errors import ConfigError, SeqloomError
+from biodata.files import make_folder
 
 WORK = ".build"
 
@@ -47,22 +48,51 @@ def locked(out: Path, *, name: str = WORK, doing: str = "build") -> Iterator[Pat
     Raises:
         SeqloomError: another process holds it.
     """
-    work = out / name
+    refused = f"another {doing} is running in {out}: wait for it or use another --out"
+    with _held(out / name / "lock", refused):
+        yield out / name
+
+
+@contextmanager
+def locked_file(path: Path) -> Iterator[None]:
+    """Holds a file that is to be written, by a lock beside it that goes with the block.
+
+    Two atomic writers of one file would write into each other's `.part` file.
+
+    Args:
+        path: the file; its folder is made.
+
+    Raises:
+        ConfigError: a file is in the way of its folder.
+        SeqloomError: another process holds it.
+    """
+    make_folder(path.parent)
+    lock = path.with_name(f".{path.name}.lock")
+    with _held(lock, f"another process is writing {path}: wait for it or use another --out"):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(lock: Path, refused: str) -> Iterator[None]:
     while True:
-        work.mkdir(parents=True, exist_ok=True)
-        handle = open(work / "lock", "a+")  # noqa: SIM115 (held open: the lock lives as long as it)
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = open(lock, "a+")  # noqa: SIM115 (held open: the lock lives as long as it)
+        except FileNotFoundError:
+            continue  # its holder finished and removed the work folder
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.close()
-            raise SeqloomError(
-                f"another {doing} is running in {out}: wait for it or use another --out"
-            ) from None
-        if _still_there(handle.fileno(), work / "lock"):
+            raise SeqloomError(refused) from None
+        if _still_there(handle.fileno(), lock):
             break
         handle.close()  # its holder finished and removed it between open and flock
     try:
-        yield work
+        yield
     finally:
         handle.close()
 

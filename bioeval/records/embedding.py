@@ -14,6 +14,7 @@ import numpy as np
 
 import biodata
 from biodata.errors import ConfigError
+from biodata.folders import locked_file
 from bioeval.backends import EmbedSettings, open_model
 from bioeval.backends.settings import Running
 from bioeval.baselines import BASELINES
@@ -127,6 +128,7 @@ def embed_file(config: EmbedConfig) -> dict[str, Any]:
     Raises:
         ConfigError: no such model or input, a setting that does not fit.
         DataError: data or model that cannot be used.
+        SeqloomError: another process is writing the file.
     """
     many = config.pooling == PER_RESIDUE
     if config.model in BASELINES:
@@ -136,7 +138,7 @@ def embed_file(config: EmbedConfig) -> dict[str, Any]:
         form = Form(layers=int(getattr(embedder, "layers", 1)), many=many)
         about, found = _about(config, embedder, form), _rows(config, embedder, records)
     n = dimensions = 0
-    with embedding_file(Path(config.out), form, about) as out:
+    with locked_file(Path(config.out)), embedding_file(Path(config.out), form, about) as out:
         for ids, sequences, rows in found:
             out.write(ids, sequences, rows)
             n, dimensions = n + len(ids), rows[0].shape[-1] // form.layers

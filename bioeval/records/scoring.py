@@ -17,6 +17,7 @@ import pyarrow as pa
 import biodata
 from biodata.curate.rules import RuleLog
 from biodata.errors import ConfigError
+from biodata.folders import locked_file
 from bioeval.backends import ScoreSettings, open_scorer
 from bioeval.cache import EmbeddingCache
 from bioeval.mutants.config import MutationConfig
@@ -80,6 +81,7 @@ def score_file(config: ScoreConfig) -> dict[str, Any]:
     Raises:
         ConfigError: no such model or input, a setting that does not fit.
         DataError: data or model that cannot be used.
+        SeqloomError: another process is writing the file.
     """
     scorer, cache = open_scorer(config.model, config.scores), EmbeddingCache(config.cache)
     random_weights = config.model.startswith("random-init:")
@@ -88,7 +90,8 @@ def score_file(config: ScoreConfig) -> dict[str, Any]:
             f"seed = {config.scores.seed} does nothing for {config.model}: it gives {scorer.kind}"
         )
     rows = _mutants if config.mutations.active else _sequences
-    summary = rows(config, scorer, cache)
+    with locked_file(Path(config.out)):
+        summary = rows(config, scorer, cache)
     return {"path": str(config.out), "model": config.model, "key": scorer.key, **summary}
 
 
