@@ -57,7 +57,7 @@ def examine(config: DoctorConfig) -> dict[str, Any]:
         asked = EvalConfig(
             models=(config.model,), tasks=("toy",), out=Path(folder), cache=Path(folder) / "cache",
             resamples=_RESAMPLES, baselines=False, repeats=0, device=config.device, probe=config.probe,
-            trust_remote_code=config.trust_remote_code,
+            trust_remote_code=config.trust_remote_code, contacts="embeddings",
         )  # fmt: skip
         alphabet = _alphabet(config, asked)
         models = Models(asked)

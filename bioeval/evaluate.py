@@ -21,6 +21,8 @@ from bioeval.baselines import BASELINES
 from bioeval.probes import PROBES
 from bioeval.results import finished, save
 from bioeval.running.bench import RULES_VERSION, Bench, Models
+from bioeval.running.contacts import SOURCES
+from bioeval.running.lock import held
 from bioeval.stats import Resampling
 from bioeval.stats.repeated import LEAST_REPEATS
 from bioeval.tasks import Task, load_task
@@ -53,6 +55,12 @@ class EvalConfig:
     zero_shot: str = field(
         default="auto",
         metadata={"help": "mutants: auto, masked-marginals, wt-marginals or difference (zero-shot tasks)"},
+    )
+    contacts: str = field(
+        default="",
+        metadata={
+            "help": "contact tasks: what contacts are read from, attention or embeddings; must be said"
+        },
     )
     seed: int = field(default=0, metadata={"help": "of the bootstrap, probes and the random-init twin"})
     repeats: int = field(
@@ -102,6 +110,8 @@ class EvalConfig:
         if self.repeats and self.repeats < LEAST_REPEATS:
             raise ConfigError(f"repeats = {self.repeats}, allowed: 0 or at least {LEAST_REPEATS}")
         _check_method(self.zero_shot)
+        if self.contacts not in ("", *SOURCES):
+            raise ConfigError(f"contacts = {self.contacts!r}, allowed: {', '.join(SOURCES)}")
         Resampling(resamples=self.resamples)
         self.embed_settings()
 
@@ -138,6 +148,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     Raises:
         ConfigError: an unknown model or task, or a setting that does not fit.
         DataError: data or model that cannot be used.
+        SeqloomError: another evaluation is running in the folder.
     """
     models, names = list(dict.fromkeys(config.models)), dict.fromkeys(config.tasks)
     for name in models:
@@ -148,8 +159,13 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     for bench in benches:  # what cannot be is told before anything is computed
         for name in models:
             bench.opened(name)
-    done = finished(config.out)
-    results = []
+    with held(Path(config.out)):
+        results = _results(config, benches, models)
+    return {"results": results, "path": str(Path(config.out) / "results.json")}
+
+
+def _results(config: EvalConfig, benches: list[Bench], models: list[str]) -> list[dict[str, Any]]:
+    done, results = finished(config.out), []
     with progress("evaluating", len(benches) * len(models)) as advance:
         for bench in benches:
             _list_dropped(config.out, bench.task)
@@ -158,7 +174,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
                 save(config.out, entry.result, entry.table)
                 results.append(entry.result)
                 advance(1)
-    return {"results": results, "path": str(Path(config.out) / "results.json")}
+    return results
 
 
 def _check_name(name: str) -> None:
@@ -178,6 +194,8 @@ def _check_use(config: EvalConfig, tasks: list[Task]) -> None:
     """Refuses a setting that no task has a use for."""
     if config.zero_shot != "auto" and not any(task.kind == "zero-shot" for task in tasks):
         raise ConfigError(f"zero_shot = {config.zero_shot!r} does nothing: no task is zero-shot")
+    if config.contacts and not any(task.kind == "contacts" for task in tasks):
+        raise ConfigError(f"contacts = {config.contacts!r} does nothing: no task is of contacts")
 
 
 def _list_dropped(out: Path, task: Task) -> None:

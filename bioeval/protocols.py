@@ -13,7 +13,7 @@ import numpy as np
 
 KINDS = (
     "regression", "classification", "multi-label", "token", "pairs", "zero-shot", "retrieval",
-    "clustering",
+    "clustering", "contacts",
 )  # fmt: skip
 """Kinds of tasks: what is asked of a model."""
 
@@ -59,6 +59,24 @@ class HasTokens(Protocol):
             sequences: as for `embed`.
             width: letters of a position (1, or 3 for codons): t is then ceil(length / width) and a position
                 has the mean of the tokens that cover it. 0: one row for each token.
+        """
+        ...
+
+
+@runtime_checkable
+class HasAttention(Protocol):
+    """An embedder that can say which positions of a sequence attend to which."""
+
+    def attention(self, sequence: str, *, width: int) -> np.ndarray:
+        """float32 `[maps, t, t]`, one map for every head of every layer; row i is what position i looks at.
+
+        Args:
+            sequence: as for `embed`.
+            width: letters of a position (1, or 3 for codons): t is then ceil(length / width); special tokens
+                have no row and no column.
+
+        Raises:
+            ConfigError: there are no attention weights, or tokens are no positions.
         """
         ...
 

@@ -92,7 +92,7 @@ def scored(model: str, run: Run, rivals: Mapping[str, Run], judged: Judged) -> E
         "baselines": baselines, "strongest_baseline": strongest, "verdict": verdict,
         "leakage": {**judged.leakage.as_dict(), "score_without_leaking_rows": _clean(run, judged)},
         "embedding_key": run.key, "licence": task.config.licence,
-        "items": fingerprint([list(items.ids), items.y.tolist()]),
+        "items": fingerprint([list(items.ids), items.y.tolist(), *([items.truth] if items.truth else [])]),
     }  # fmt: skip
     result["sentence"] = _sentence(result, judged.leakage)
     return Entry(result=result, table=_table(run, rivals, judged))

@@ -90,6 +90,9 @@ def _rows(config: TaskConfig, rng: np.random.Generator) -> dict[str, list]:
 
 
 def _values(config: TaskConfig, sequences: list[str], rng: np.random.Generator) -> list[str]:
+    if config.kind == "contacts":
+        brackets = config.contacts is not None and config.contacts.notation == "dot-bracket"
+        return ["((((" + "." * (len(s) - 8) + "))))" if brackets else "0-8 1-9 2-11" for s in sequences]
     if config.kind == "token":
         symbols = config.classes or ("1", "2", "3")
         return ["".join(rng.choice(symbols, len(s))) for s in sequences]

@@ -76,6 +76,12 @@ class TransformerEmbedder:
             return pool.result()
         return on_units(pool.result(), self.checkpoint, sequences, width=width)
 
+    def attention(self, sequence: str, *, width: int) -> np.ndarray:
+        """float32 `[layers * heads, t, t]`, see `bioeval.backends.attention.attention_of`."""
+        from bioeval.backends.attention import attention_of
+
+        return attention_of(self._attending, self.checkpoint, sequence, width=width)
+
     def windows(self, sequences: Sequence[str]) -> list[Window]:
         """The sequences as the model reads them: tokens with specials, long ones in several windows."""
         contents, frame = self._tokens(sequences)
@@ -142,6 +148,12 @@ class TransformerEmbedder:
     def layers(self) -> int:
         """Hidden layers that a vector holds one behind the other: all with layer `all`, else 1."""
         return self.checkpoint.config.num_hidden_layers + 1 if self.settings.layer == "all" else 1
+
+    @cached_property
+    def _attending(self) -> Any:
+        from bioeval.backends.attention import attending_model
+
+        return attending_model(self.checkpoint)
 
     @cached_property
     def _model(self) -> Any:

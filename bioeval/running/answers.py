@@ -68,6 +68,12 @@ def probe_name(asked: str, task: Task) -> str:
         ConfigError: a probe that cannot learn the target, or any where nothing is fitted.
     """
     target = target_of(task)
+    if task.kind == "contacts":
+        if asked != "auto":
+            raise ConfigError(
+                f"probe = {asked!r} does nothing for task {task.name!r}: contacts have their own"
+            )
+        return ""
     if task.kind in ("zero-shot", "retrieval", "clustering"):
         if asked != "auto":
             raise ConfigError(f"probe = {asked!r} does nothing for task {task.name!r}: {task.kind} fits none")
@@ -145,6 +151,27 @@ class Asker:
         return Run(
             name=embedder.name, key=embedder.key, validation=float("nan"), predictions=found,
             settings=settings, cost=_cost(embedder, 0, seconds[0]),
+        )  # fmt: skip
+
+    def contacts(self, embedder: Embedder, *, source: str, cached: bool = True) -> Run:
+        """Contacts read from attention or embeddings, fitted on train, chosen on validation, asked for test.
+
+        Args:
+            embedder: a model, its twin or a baseline.
+            source: of `bioeval.running.contacts.SOURCES`.
+            cached: whether its vectors are kept.
+        """
+        from bioeval.running.contacts import ContactReader
+
+        task = self.task
+        reader = ContactReader(
+            task=task, embedder=embedder, source=source, cache=self.cache if cached else None, seed=self.seed
+        )
+        with _timed() as seconds, _named(task, embedder.name):
+            fitted, found = reader.run()
+        return Run(
+            name=embedder.name, key=embedder.key, validation=fitted.validation, predictions=found,
+            settings=dict(fitted.settings), cost=_cost(embedder, fitted.cost, seconds[0]),
         )  # fmt: skip
 
     def scored(self, scorer: Scorer) -> Run:

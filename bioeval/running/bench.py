@@ -23,6 +23,7 @@ from bioeval.probes import PROBES
 from bioeval.protocols import Embedder, HasTokens, HasTwin
 from bioeval.results import Entry, Judged, scored
 from bioeval.running.answers import Asker, Run, probe_name, test_items, train_part
+from bioeval.running.contacts import separation_only, source_of
 from bioeval.running.items import check_targets
 from bioeval.running.opened import Models
 from bioeval.running.repeats import repeated
@@ -64,7 +65,7 @@ class Bench:
     def __init__(self, config: EvalConfig, task: Task, models: Models, *, tell: bool = True) -> None:
         self.config, self.task, self.models, self.tell = config, task, models, tell
         check_targets(task)
-        probe = probe_name(config.probe, task)
+        probe, self.source = probe_name(config.probe, task), source_of(config.contacts, task)
         self.asker = Asker(
             task=task, probe=probe, cache=EmbeddingCache(config.cache), seed=config.seed,
             method=config.zero_shot,
@@ -74,7 +75,8 @@ class Bench:
     def entry(self, name: str, done: Mapping[tuple[str, str], dict[str, Any]]) -> Entry | Kept:
         """The result of a model, from before if nothing changed."""
         model = self.opened(name)
-        key = fingerprint([model.key, self._task_key, self.asker.probe, *self.config.rules()])
+        fitted = self.asker.probe or self.source
+        key = fingerprint([model.key, self._task_key, fitted, *self.config.rules()])
         before = done.get((name, self.task.name))
         if before is not None and before.get("key") == key:
             return Kept(before)
@@ -145,14 +147,19 @@ class Bench:
     def _asked(self, model: Any, *, probe: str, cached: bool) -> Run:
         if self.task.kind == "zero-shot":
             return self.asker.scored(model)
+        if self.source:
+            return self.asker.contacts(model, source=probe, cached=cached)
         if not probe:
             return self.asker.nearest(model, cached=cached)
         return self.asker.probed(model, probe=probe, cached=cached)
 
     def _probe_of(self, model: Any, *, rival: bool) -> str:
-        """The task's probe; of baselines that cannot give what it reads, the usual one."""
+        """The task's probe; of baselines that cannot give what it reads, the usual one. Of contacts what they
+        are read from: letters attend to nothing."""
+        if self.source == "attention" and rival and not hasattr(model, "attention"):
+            return "embeddings"
         if not self.asker.probe:
-            return ""
+            return self.source
         reads = PROBES.load(self.asker.probe).reads
         able = reads == "vectors" or (
             hasattr(model, "fresh_model") if reads == "sequences" else isinstance(model, HasTokens)
@@ -175,6 +182,9 @@ class Bench:
         task, found = self.task, {}
         if task.kind == "zero-shot":
             return {name: _constant_run(name, values) for name, values in mutation_scores(task).items()}
+        if task.kind == "contacts":
+            value, table = separation_only(task)
+            return {"separation-only": _constant_run("separation-only", table, value)}
         if task.kind == "pairs":
             for name in ("first-only", "second-only"):
                 side = OneSide(embedder=self._baseline("kmer"), name=name)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from biodata.errors import DataError
+from biodata.files import fingerprint
 from biodata.schema import SPLITS
 from bioeval.scores import LEAST_ROWS
 from bioeval.tasks import Task
+from bioeval.tasks.contact_rules import separation_of
 
 UNTRAINED = ("zero-shot", "retrieval", "clustering")
 """Kinds of tasks that nothing is fitted for."""
@@ -26,18 +28,21 @@ class Items:
         y: targets, as `bioeval.protocols.Part` has them.
         groups: what is drawn together in the bootstrap, `None` for single items.
         row: int64, row of the split that each belongs to.
+        truth: hash of what `y` does not hold of the targets (contacts), else empty.
     """
 
     ids: tuple[str, ...]
     y: np.ndarray
     groups: tuple[str, ...] | None
     row: np.ndarray
+    truth: str = ""
 
     def kept(self, keep: np.ndarray) -> Items:
         """The items where `keep` is true."""
         at = np.flatnonzero(keep)
         groups = None if self.groups is None else tuple(self.groups[i] for i in at)
-        return Items(ids=tuple(self.ids[i] for i in at), y=self.y[at], groups=groups, row=self.row[at])
+        ids = tuple(self.ids[i] for i in at)
+        return replace(self, ids=ids, y=self.y[at], groups=groups, row=self.row[at])
 
 
 def items_of(task: Task, split: str) -> Items:
@@ -46,12 +51,19 @@ def items_of(task: Task, split: str) -> Items:
     groups, y = task.groups(split), task.values(split)
     if task.kind != "token":
         known = None if groups is None else tuple(map(str, groups))
-        return Items(ids=tuple(names), y=y, groups=known, row=np.arange(len(y)))
+        return Items(ids=tuple(names), y=y, groups=known, row=np.arange(len(y)), truth=_truth(task, split))
     row, kept = task.token_rows(split), labelled(y)
     place = np.arange(len(row)) - np.flatnonzero(np.r_[True, row[1:] != row[:-1]])[_code(row)]
     together = names if groups is None else list(map(str, groups))
     ids = tuple(f"{names[r]}:{p + 1}" for r, p in zip(row[kept], place[kept]))
     return Items(ids=ids, y=y[kept], groups=tuple(together[r] for r in row[kept]), row=row[kept])
+
+
+def _truth(task: Task, split: str) -> str:
+    if task.kind != "contacts":
+        return ""
+    columns = task.rows(split).select(["contacts", "unknown"])
+    return fingerprint([separation_of(task.config), columns.to_pylist()])
 
 
 def labelled(y: np.ndarray) -> np.ndarray:
@@ -76,6 +88,10 @@ def check_targets(task: Task) -> None:
     Raises:
         DataError: naming task, split and what is wrong.
     """
+    if task.kind == "contacts":
+        from bioeval.running.contacts import check_structures
+
+        return check_structures(task)
     splits = ("test",) if task.kind in UNTRAINED else SPLITS
     for split in splits:
         y = items_of(task, split).y

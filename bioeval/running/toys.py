@@ -15,6 +15,7 @@ import pyarrow as pa
 from biodata.errors import ConfigError
 from bioeval.tasks import Task
 from bioeval.tasks.config import Source, TaskConfig
+from bioeval.tasks.contact_rules import ContactRules
 
 UNITS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "dna": (("GCC", "GGC", "CTG", "ACC"), ("AAA", "TTA", "ATA", "GAT"), "codon"),
@@ -28,7 +29,7 @@ _WILD = 30  # units of the wild type
 
 
 def toy_tasks(alphabet: str, *, seed: int = 0) -> list[Task]:
-    """A task of every kind, 72 rows each (clustering 54, zero-shot 40).
+    """A task of every kind, 72 rows each (clustering 54, zero-shot 40); of SELFIES no contacts.
 
     Args:
         alphabet: a key of `UNITS`.
@@ -39,7 +40,8 @@ def toy_tasks(alphabet: str, *, seed: int = 0) -> list[Task]:
     """
     if alphabet not in UNITS:
         raise ConfigError(f"alphabet {alphabet!r}, known: {', '.join(UNITS)}")
-    return [_task(kind, make(_Maker(alphabet, seed)), alphabet) for kind, make in _KINDS.items()]
+    kinds = {kind: make for kind, make in _KINDS.items() if kind != "contacts" or alphabet != "selfies"}
+    return [_task(kind, make(_Maker(alphabet, seed)), alphabet) for kind, make in kinds.items()]
 
 
 class _Maker:
@@ -109,6 +111,15 @@ def _grouped(make: _Maker) -> dict[str, Any]:
     return {"sequence": sequences, "label": label}
 
 
+def _contacts(make: _Maker) -> dict[str, Any]:
+    sequences, is_a = make.rows(sum(_ROWS), np.tile([0.3, 0.5], sum(_ROWS) // 2).tolist())
+    contacts = []
+    for row in is_a:
+        i, j = np.triu_indices(len(row), k=6)
+        contacts.append(np.stack([i, j], axis=1)[row[i] & row[j]].ravel().tolist())
+    return {"sequence": sequences, "contacts": contacts, "unknown": [[] for _ in sequences]}
+
+
 _KINDS: dict[str, Callable[[_Maker], dict[str, Any]]] = {
     "regression": _regression,
     "classification": _classification,
@@ -118,10 +129,12 @@ _KINDS: dict[str, Callable[[_Maker], dict[str, Any]]] = {
     "zero-shot": _zero_shot,
     "retrieval": _grouped,
     "clustering": _grouped,
+    "contacts": _contacts,
 }
 _CLASSES = {"classification": 2, "multi-label": 2, "token": 2, "pairs": 2, "retrieval": 3, "clustering": 3}
 _TYPES = {"label": pa.int64(), "labels": pa.list_(pa.float64()), "tokens": pa.list_(pa.int64()),
-          "value": pa.float64()}  # fmt: skip
+          "value": pa.float64(), "contacts": pa.list_(pa.int32()),
+          "unknown": pa.list_(pa.int32())}  # fmt: skip
 
 
 def _task(kind: str, columns: dict[str, Any], alphabet: str) -> Task:
@@ -136,9 +149,11 @@ def _task(kind: str, columns: dict[str, Any], alphabet: str) -> Task:
     for name, values in columns.items():
         text = pa.large_string() if name == "sequence" else pa.string()
         table[name] = pa.array(values, _TYPES.get(name, text))
+    contacts = ContactRules(first=0) if kind == "contacts" else None
     config = TaskConfig(
         name=f"toy-{kind}", data=Source(file="made up"), alphabet=alphabet, unit=UNITS[alphabet][2],  # pyright: ignore[reportArgumentType]
         kind=kind, title="made up", licence="none needed", columns=_columns(kind),  # pyright: ignore[reportArgumentType]
+        contacts=contacts, metric="p-at-contacts" if contacts else "",
     )  # fmt: skip
     classes = tuple("abc"[: _CLASSES.get(kind, 0)])
     return Task(config=config, table=pa.table(table), alphabet=alphabet, notes={}, classes=classes)

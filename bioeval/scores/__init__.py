@@ -14,6 +14,7 @@ import numpy as np
 
 from biodata.errors import ConfigError
 from bioeval.scores import classes, groupings, numbers, top
+from bioeval.scores.contacts import CONTACT_METRICS, column_mean
 
 LEAST_ROWS = 3  # rows of each split without which nothing is fitted or scored
 
@@ -62,6 +63,10 @@ SCORES: dict[str, Score] = {
     "spearman": Score(numbers.spearman, "-1 to 1", "undefined"),
     "top10-recall": Score(top.top10_recall, "0 to 1", "0"),
     "v-measure": Score(groupings.v_measure, "0 to 1", "0"),
+    **{
+        name: Score(column_mean(at), "0 to 1", "share of contacts among the pairs")
+        for at, name in enumerate(CONTACT_METRICS)
+    },
 }
 LOWER_IS_BETTER = frozenset(name for name, found in SCORES.items() if found.lower)
 
@@ -75,6 +80,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "score of classes": ("auroc", "auprc"),
     "retrieval": ("map", "recall-at-1"),
     "clustering": ("v-measure", "adjusted-rand"),
+    "contacts": CONTACT_METRICS,
 }
 
 
@@ -88,7 +94,7 @@ def metrics_for(kind: str, *, classes: bool) -> tuple[str, ...]:
     >>> metrics_for("zero-shot", classes=True)
     ('auroc', 'auprc')
     """
-    if kind in ("retrieval", "clustering"):
+    if kind in ("retrieval", "clustering", "contacts"):
         return METRICS[kind]
     if kind == "multi-label":
         return METRICS["labels"]

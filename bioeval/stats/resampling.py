@@ -10,13 +10,15 @@ import numpy as np
 
 from biodata.errors import ConfigError, DataError
 from bioeval.scores import LEAST_ROWS
+from bioeval.scores.contacts import CONTACT_METRICS
 
 CELLS = 1 << 19
 """Weights held at once, 4 MiB of float64: what stays in a core's cache."""
 _MOST_CELLS, _FEW = 8 * CELLS, 16
 
-GAPS = frozenset({"map", "recall-at-1"})
-"""Metrics whose predictions may be NaN: queries without an answer, which do not count."""
+GAPS = frozenset({"map", "recall-at-1", *CONTACT_METRICS})
+"""Metrics whose predictions may be NaN: queries without an answer, sequences without a contact in a range.
+They do not count."""
 
 Groups = Sequence[Any] | np.ndarray | None
 Statistic = Callable[[np.ndarray], np.ndarray]

@@ -9,6 +9,7 @@ from typing import Literal
 from biodata.alphabet import get_alphabet
 from biodata.errors import ConfigError
 from biodata.schema import SPLITS
+from bioeval.tasks.contact_rules import ContactRules, check_contacts
 
 NUMBERS = ("regression", "zero-shot")
 """Kinds whose target is a number unless the file says `target: class`."""
@@ -76,7 +77,7 @@ class Source:
     member: str | None = None
     labels: str | None = None
     mask: str | None = None
-    format: Literal["auto", "table", "fasta", "texts", "coordinates", "airr", "oas"] = "auto"
+    format: Literal["auto", "table", "fasta", "texts", "coordinates", "airr", "oas", "structures"] = "auto"
     splits: tuple[str, ...] = ("train", "validation", "test")
     url: str | None = None
     home: str | None = None
@@ -146,6 +147,7 @@ class TaskConfig:
         least: classes with fewer rows are left out, counted and listed.
         negatives: pairs: partners drawn for every pair of the file, which then are all positive.
         wildtype: zero-shot: the sequence that was mutated, where all rows have the same.
+        contacts: contacts: how they are written and which pairs count.
         transform: `log1p` takes the natural logarithm of 1 + value.
         split_by: `given` by the file, or drawn with `seed`: `group` keeps rows of a group and of equal
             sequence together, `random` those of equal sequence, `cluster` those of a cluster of similar
@@ -176,6 +178,7 @@ class TaskConfig:
         "zero-shot",
         "retrieval",
         "clustering",
+        "contacts",
     ] = "regression"
     target: Literal["auto", "number", "class"] = "auto"
     metric: str = ""
@@ -187,6 +190,7 @@ class TaskConfig:
     least: int = 0
     negatives: int = 0
     wildtype: str = ""
+    contacts: ContactRules | None = None
     transform: Literal["none", "log1p"] = "none"
     split_by: Literal["auto", "given", "group", "random", "cluster", "scaffold"] = "auto"
     split_values: SplitValues | None = None
@@ -263,6 +267,7 @@ class TaskConfig:
             raise ConfigError("least and classes go with targets that are classes")
         if (self.extract or self.least) and self.kind == "token":
             raise ConfigError("extract and least do not go with kind token")
+        check_contacts(self)
 
     def _check_split(self) -> None:
         c, given = self.columns, self.way == "given"

@@ -16,6 +16,7 @@ from biodata.configs import from_dict, read_yaml
 from biodata.errors import ConfigError, DataError
 from biodata.progress import say
 from bioeval.tasks.config import TaskConfig
+from bioeval.tasks.contact_targets import contact_targets
 from bioeval.tasks.dataset_rows import dataset_rows
 from bioeval.tasks.find import Piece, find_file, pieces_of, plain_sha256
 from bioeval.tasks.formats import FORMATS, format_of
@@ -166,7 +167,8 @@ def _wanted(config: TaskConfig) -> list[str]:
     value = c.values if config.kind == "multi-label" else () if config.negatives else (value_column(config),)
     split = c.split or ("SET" if config.data.labels and config.way == "given" else None)
     only = (text.partition("=")[0] for text in config.only)
-    names = (c.sequence, *value, split, c.validation, c.group, c.id, c.second, c.wildtype, c.mutant, *only)
+    names = (c.sequence, *value, split, c.validation, c.group, c.id, c.second, c.wildtype, c.mutant, *only,
+             config.contacts and config.contacts.unknown)  # fmt: skip
     return list(dict.fromkeys(name for name in names if name and name != CLASS))
 
 
@@ -183,6 +185,8 @@ def _task(rows: Rows, config: TaskConfig) -> Task:
         columns["second"] = sequences_of(rows, c.second, alphabet, book)
     if config.kind == "token":
         targets = token_targets(rows, sequences, config, book)
+    elif config.kind == "contacts":
+        targets = contact_targets(rows, sequences, config, book)
     else:
         targets = targets_of(rows, config, book)
     split = given(rows, config, book) if config.way == "given" else []

@@ -14,6 +14,7 @@ from biodata.files import fingerprint
 from biodata.schema import SPLITS
 from bioeval.scores import LEAST_ROWS
 from bioeval.tasks.config import UNSPLIT, Columns, Source, TaskConfig
+from bioeval.tasks.contact_rules import separation_of
 
 __all__ = ["TASK_SCHEMA", "Columns", "Source", "Task", "TaskConfig"]
 
@@ -27,7 +28,9 @@ TASK_SCHEMA = pa.schema(
 )
 """Columns that every task has. Beside them, by kind: `value` (float64), `label` (int64 index into the
 classes), `labels` (list of float64, NaN for not measured), `tokens` (list of int64, -1 for no label) or
-`token_values` (list of float64, NaN for no label); `second` (pairs); `reference` and `mutant` (zero-shot)."""
+`token_values` (list of float64, NaN for no label); `contacts` (list of int32, i and j of each in turn) and
+`unknown` (list of int32, residues of no known place); `second` (pairs); `reference` and `mutant`
+(zero-shot)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +88,9 @@ class Task:
         """Hash of rows, splits and everything that decides the score."""
         c = self.config
         columns = {name: self.table.column(name).to_pylist() for name in sorted(self.table.column_names)}
+        of_kind = [separation_of(c)] if self.kind == "contacts" else []
         return fingerprint([c.name, c.unit, c.metric, c.kind, self.alphabet, self.second_alphabet,
-                            self.classes, columns])  # fmt: skip
+                            self.classes, columns, *of_kind])  # fmt: skip
 
     def splits(self) -> tuple[str, ...]:
         """The splits that have rows."""
@@ -117,12 +121,14 @@ class Task:
         Returns:
             Numbers float64 `[n]`; classes int64 `[n]`, indices into `classes`; multi-label float64
             `[n, len(classes)]` with NaN for not measured; of token tasks the `token_values` one after the
-            other.
+            other; of contact tasks how many contacts count, float64 `[n]`.
         """
         rows = self.rows(split)
         if self.kind == "token":
             parts = self.token_values(split)
             return np.concatenate(parts) if parts else np.zeros(0)
+        if self.kind == "contacts":
+            return np.array([len(flat) / 2 for flat in rows.column("contacts").to_pylist()], np.float64)
         if self.kind == "multi-label":
             flat = rows.column("labels").combine_chunks().flatten().to_numpy(zero_copy_only=False)
             return flat.astype(np.float64).reshape(-1, len(self.classes))

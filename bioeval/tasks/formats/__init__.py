@@ -24,8 +24,10 @@ FORMATS = Catalog(
         "airr": "bioeval.tasks.formats.regions:read_airr_regions",
         "coordinates": "bioeval.tasks.formats.coordinates:read_coordinates",
         "fasta": "bioeval.tasks.formats.fasta:read_fasta_rows",
+        "json-lines": "bioeval.tasks.formats.json_lines:read_json_rows",
         "oas": "bioeval.tasks.formats.regions:read_oas_regions",
         "parquet": "bioeval.tasks.formats.tables:read_parquet_rows",
+        "structures": "bioeval.tasks.formats.structures:read_structures",
         "table": "bioeval.tasks.formats.tables:read_table_rows",
         "texts": "bioeval.tasks.formats.texts:read_texts",
     },
@@ -33,6 +35,7 @@ FORMATS = Catalog(
 
 _BY_SUFFIX = {
     ".csv": "table", ".tsv": "table", ".txt": "table", ".parquet": "parquet",
+    ".jsonl": "json-lines", ".ndjson": "json-lines",
     ".fasta": "fasta", ".fa": "fasta", ".fna": "fasta", ".faa": "fasta",
 }  # fmt: skip
 

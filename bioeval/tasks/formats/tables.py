@@ -48,13 +48,14 @@ def read_table_rows(path: Path, config: TaskConfig, wanted: Sequence[str]) -> Ro
     except pa.ArrowInvalid as error:
         what = str(error).splitlines()[0]
         raise DataError(f"not a CSV table: {what}", where=path) from error
-    _check_columns(path, names, wanted)
+    check_columns(path, names, wanted)
     n = table.num_rows
     return Rows(table=table, files=(str(path),), file_of=np.zeros(n, np.int64), lines=np.arange(2, n + 2))
 
 
 def read_parquet_rows(path: Path, config: TaskConfig, wanted: Sequence[str]) -> Rows:
-    """A Parquet file; columns of lists (one entry for each unit) stay lists, others become texts.
+    """A Parquet file; columns of lists (one entry for each unit) stay lists of texts, those of lists of lists
+    (pairs of positions) become whole numbers, others texts.
 
     Raises:
         DataError: it is none, or a column holds something else.
@@ -66,16 +67,32 @@ def read_parquet_rows(path: Path, config: TaskConfig, wanted: Sequence[str]) -> 
         table = file.read(columns=[name for name in names if name in wanted])
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"not a Parquet file: {str(error).splitlines()[0]}", where=path) from error
-    _check_columns(path, names, wanted)
+    check_columns(path, names, wanted)
+    return plain_rows(table, path)
+
+
+def plain_rows(table: pa.Table, path: Path) -> Rows:
+    """The rows of a table whose columns have types: texts, lists of texts, lists of lists of whole numbers.
+
+    Raises:
+        DataError: a column holds something else.
+    """
     for at, field in enumerate(table.schema):
         table = table.set_column(at, field.name, _as_texts(table.column(at), field, path))
     n = table.num_rows
     return Rows(table=table, files=(str(path),), file_of=np.zeros(n, np.int64), lines=np.arange(1, n + 1))
 
 
+def _is_list(kind: pa.DataType) -> bool:
+    types = pa.types
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+
 def _as_texts(column: pa.ChunkedArray, field: pa.Field, path: Path) -> pa.ChunkedArray:
-    is_list = pa.types.is_list(field.type) or pa.types.is_large_list(field.type)
-    kind = pa.list_(pa.large_string()) if is_list else pa.large_string()
+    kind = pa.large_string()
+    if _is_list(field.type):
+        nested = _is_list(field.type.value_type)
+        kind = pa.list_(pa.list_(pa.int64())) if nested else pa.list_(pa.large_string())
     try:
         return column.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -83,7 +100,17 @@ def _as_texts(column: pa.ChunkedArray, field: pa.Field, path: Path) -> pa.Chunke
                         where=path) from error  # fmt: skip
 
 
-def _check_columns(path: Path, names: list[str], wanted: Sequence[str]) -> None:
+def check_columns(path: Path, names: Sequence[str], wanted: Sequence[str]) -> None:
+    """Refuses a table without a column that is wanted.
+
+    Args:
+        path: of the table.
+        names: of its columns.
+        wanted: of columns; `{split}` and `{class}` are no columns.
+
+    Raises:
+        DataError: the first that is missing, and the columns there are.
+    """
     missing = [name for name in wanted if name not in names and not name.startswith("{")]
     if missing:
         shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
