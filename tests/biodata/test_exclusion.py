@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from biodata.configs import from_dict
 from biodata.curate.deny_search import find_denied, read_denied
@@ -17,6 +19,7 @@ from biodata.curate.exclusion_policy import ExclusionPolicy
 from biodata.curate.rules import RuleLog
 from biodata.curate.taxonomy import Taxonomy
 from biodata.errors import ConfigError, DataError
+from biodata.files import fingerprint
 from biodata.ingest import IngestResult, ReadConfig, ingest
 from biodata.io.headers import label_column
 from biodata.io.raw import RAW_SCHEMA
@@ -25,6 +28,8 @@ from biodata.mmseqs import normalised
 PHAGE = "Viruses; Duplodnaviria; Heunggongvirae; Uroviricota; Caudoviricetes"
 HERPES = "Viruses; Duplodnaviria; Heunggongvirae; Peploviricota; Herviviricetes; Herpesvirales"
 OLD_PHAGE = "Viruses; dsDNA viruses, no RNA stage; Caudovirales; Siphoviridae"
+TABLES = {"2026.1": "bdd6e55dc548e10deebef839862fb7c68c71661493d481a6b9572beedaa7c462"}
+"""Version of the table of rules to the fingerprint of what it says; a new version is a new line here."""
 ADENO = "Viruses; Varidnaviria; Bamfordvirae; Preplasmiviricota; Tectiliviricetes; Rowavirales; Adenoviridae"
 
 
@@ -90,6 +95,16 @@ def test_more_hosts_and_rules() -> None:
     # no group that holds viruses of animals or plants may be let pass
     assert rules.names["viruses"].isdisjoint({"viruses", "herviviricetes", "tectiliviricetes", "riboviria",
                                               "monodnaviria", "varidnaviria", "lenarviricota"})  # fmt: skip
+
+
+def test_the_table_has_a_new_version_with_every_change() -> None:
+    """Manifests and checkpoints name the version: two tables of one version could not be told apart."""
+    table = yaml.safe_load((files("biodata.curate") / "exclusion_rules.yaml").read_text())
+    version, found = table.pop("version"), fingerprint(table)
+    hint = f"raise `version` in exclusion_rules.yaml and add it here, with {found!r}"
+    assert version in TABLES, f"the table says it is {version!r}, which is not recorded: {hint}"
+    assert TABLES[version] == found, f"the table differs from the one of version {version!r}: {hint}"
+    assert exclusion_rules().version == version
 
 
 def batch(*rows: dict[str, Any]) -> pa.RecordBatch:
