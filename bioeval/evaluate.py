@@ -196,6 +196,10 @@ def _check_use(config: EvalConfig, tasks: list[Task]) -> None:
         raise ConfigError(f"zero_shot = {config.zero_shot!r} does nothing: no task is zero-shot")
     if config.contacts and not any(task.kind == "contacts" for task in tasks):
         raise ConfigError(f"contacts = {config.contacts!r} does nothing: no task is of contacts")
+    if config.contacts == "attention" and all(task.kind == "contacts" for task in tasks):
+        for name, usual in (("layer", "last"), ("pooling", "mean")):
+            if (given := getattr(config, name)) != usual:
+                raise ConfigError(f"{name} = {given!r} does nothing: attention of all layers is read")
 
 
 def _list_dropped(out: Path, task: Task) -> None:

@@ -42,7 +42,9 @@ from bioeval.probes.finetune import FineTune
 from bioeval.protocols import KINDS, Part, Probe, Scorer, SequenceScores
 from bioeval.scores import metrics_for, score
 from bioeval.tasks import load_task
+from bioeval.tasks.contact_targets import structures_of
 from bioeval.tasks.loader import read_task
+from bioeval.tasks.token_targets import units_in
 from biotrain.export import export_model
 from biotrain.layers.pair import Pair
 from biotrain.layers.transformer import Transformer
@@ -431,6 +433,11 @@ def check_task(name: str, folder: Path) -> None:
         else:
             assert len(values) == n and (values.ndim == 2) == (task.kind == "multi-label")
         assert values.dtype == (np.int64 if task.classes and values.ndim == 1 else np.float64)
+        if task.kind == "contacts":
+            structures = structures_of(task, split)
+            units = [units_in(sequence, task.width) for sequence in task.sequences(split)]
+            assert [len(s.known) for s in structures] == units
+            assert [int(s.pairs()[2].sum()) for s in structures] == values.tolist()
         assert (task.seconds(split) is not None) == (
             task.kind == "pairs" or "mutant" in task.table.column_names
         )

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 from biodata.errors import ConfigError, DataError
 from bioeval.backends.checkpoint import Checkpoint
 from bioeval.backends.units import spans_of
 from bioeval.backends.windows import cut, padded
+
+if TYPE_CHECKING:
+    import torch
 
 
 def attending_model(checkpoint: Checkpoint) -> Any:
@@ -49,6 +49,8 @@ def attention_of(model: Any, checkpoint: Checkpoint, sequence: str, *, width: in
         ConfigError: the model has no attention weights, or its tokens are no units.
         DataError: a sequence longer than the context.
     """
+    import torch
+
     name, content = checkpoint.name, checkpoint.tokens([sequence])
     units = [(at, min(at + width, len(sequence))) for at in range(0, len(sequence), width)]
     if spans_of(checkpoint, [sequence])[0] != units:
@@ -61,10 +63,11 @@ def attention_of(model: Any, checkpoint: Checkpoint, sequence: str, *, width: in
         hint = "attention needs it whole: leave such rows out or take --contacts embeddings"
         raise DataError(what, where=repr(sequence[:20]), hint=hint)
     ids, mask = (torch.from_numpy(a).to(checkpoint.device) for a in padded(windows, checkpoint.pad))
-    with torch.inference_mode(), _Watch() as watch:
+    watched: list[torch.Tensor] = []
+    with torch.inference_mode(), _watch(watched):
         out = model(input_ids=ids, attention_mask=mask)
     maps = _of_tokens(getattr(out, "attentions", None) or (), ids.shape[1]) or _of_tokens(
-        watch.maps, ids.shape[1]
+        watched, ids.shape[1]
     )
     if not maps:
         kind = getattr(model.config, "model_type", "")
@@ -76,20 +79,21 @@ def attention_of(model: Any, checkpoint: Checkpoint, sequence: str, *, width: in
 def _of_tokens(maps: Sequence[Any], tokens: int) -> list[Any]:
     """Those maps that are of all tokens; layers of another kind have none."""
     shape = (tokens, tokens)
-    return [m for m in maps if isinstance(m, torch.Tensor) and m.ndim == 4 and tuple(m.shape[-2:]) == shape]
+    return [m for m in maps if m is not None and m.ndim == 4 and tuple(m.shape[-2:]) == shape]
 
 
-class _Watch(TorchFunctionMode):
-    """Computes the weights of every attention that is asked of torch."""
+def _watch(maps: list[torch.Tensor]) -> Any:
+    """While it is entered, the weights of every attention that is asked of torch are added to `maps`."""
+    from torch.nn.functional import scaled_dot_product_attention
+    from torch.overrides import TorchFunctionMode
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.maps: list[torch.Tensor] = []
+    class Watch(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is scaled_dot_product_attention:
+                maps.append(_weights(*args, **(kwargs or {})))
+            return func(*args, **(kwargs or {}))
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is F.scaled_dot_product_attention:
-            self.maps.append(_weights(*args, **(kwargs or {})))
-        return func(*args, **(kwargs or {}))
+    return Watch()
 
 
 def _weights(
@@ -97,6 +101,8 @@ def _weights(
     dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
 ) -> torch.Tensor:  # fmt: skip
     """softmax(q k' scale + mask), as `scaled_dot_product_attention` defines it, `[b, heads, t, s]`."""
+    import torch
+
     del value, dropout_p
     if enable_gqa:
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)

@@ -17,7 +17,7 @@ from bioeval.tasks.contact_targets import Structure
 
 MOST_PAIRS = 50_000
 """Train pairs: all contacts up to half of it, others drawn evenly."""
-PENALTIES = {"attention": (1e-3, 1e-2, 1e-1, 1.0, 10.0), "embeddings": (1e-4, 1e-3, 1e-2, 1e-1, 1.0)}
+PENALTIES = {"attention": (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0), "embeddings": (1e-4, 1e-3, 1e-2, 1e-1, 1.0)}
 """Inverse penalties C tried, rising: L1 for attention as Rao et al. 2021, L2 for embeddings."""
 _BLOCK = 1 << 14  # pairs scored at once
 _ITERATIONS = 200

@@ -23,7 +23,7 @@ from bioeval.probes import PROBES
 from bioeval.protocols import Embedder, HasTokens, HasTwin
 from bioeval.results import Entry, Judged, scored
 from bioeval.running.answers import Asker, Run, probe_name, test_items, train_part
-from bioeval.running.contacts import separation_only, source_of
+from bioeval.running.contacts import separation_only, source_of, stated
 from bioeval.running.items import check_targets
 from bioeval.running.opened import Models
 from bioeval.running.repeats import repeated
@@ -87,7 +87,7 @@ class Bench:
         entry = scored(name, run, rivals, judged)
         entry.result.update(
             key=key, seed=self.config.seed, probe=dict(run.settings), cost=dict(run.cost),
-            embedding=_embedding(model, self.task), data=dict(self.task.notes),
+            embedding=stated(self.source, _embedding(model, self.task)), data=dict(self.task.notes),
             versions={"seqloom": biodata.__version__, "rules": RULES_VERSION},
         )  # fmt: skip
         self._add_repeats(entry.result, model)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,21 @@ def source_of(asked: str, task: Task) -> str:
         raise ConfigError(f"task {task.name!r} is of contacts: say what they are read from, "
                           "--contacts attention or --contacts embeddings")  # fmt: skip
     return asked
+
+
+def stated(source: str, embedding: Mapping[str, Any]) -> dict[str, Any]:
+    """What a result says of its embedding, without what has no part in it.
+
+    Args:
+        source: of `SOURCES`, or empty for tasks of other kinds.
+        embedding: what the model says of itself.
+
+    >>> stated("attention", {"layer": "last", "pooling": "mean", "dtype": "float32"})
+    {'dtype': 'float32', 'attention': 'all heads of all layers'}
+    """
+    unused = {"attention": ("layer", "pooling", "max_length"), "embeddings": ("pooling",)}.get(source, ())
+    maps = {"attention": "all heads of all layers"} if source == "attention" else {}
+    return {**{name: value for name, value in embedding.items() if name not in unused}, **maps}
 
 
 def check_structures(task: Task) -> None:

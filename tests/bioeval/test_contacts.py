@@ -256,7 +256,16 @@ def test_planted_contacts_are_found_in_attention_and_not_by_the_twin(tmp_path: P
     assert baselines["one-hot"]["value"] > 0.9  # equal letters touch here: products of letters know that
     assert result["probe"]["probe"] == "contacts-attention" and result["probe"]["penalty"] == "l1"
     assert result["n"] == 6 and result["leakage"]["train_test_rows"] == 0
+    assert result["embedding"] == {"attention": "all heads of all layers"}
     assert result["other_metrics"]["medium-p-at-l"] is None and result["other_metrics"]["contact-auprc"] > 0.9
+
+    # values that are missing (no contact of medium range) stop neither comparisons nor boards
+    out = str(tmp_path / "out")
+    command = ["eval", "compare", out, out, "--second-model", "separation-only", "--json"]
+    row = json.loads(CliRunner().invoke(app, command).stdout)["tasks"][0]
+    assert row["delta"] > 0.5 and row["n"] == 6
+    board = CliRunner().invoke(app, ["eval", "leaderboard", out, "--out", str(tmp_path / "board.html")])
+    assert board.exit_code == 0 and "separation-only" in (tmp_path / "board.md").read_text()
 
 
 def test_results_tell_attention_from_embeddings(tmp_path: Path) -> None:
@@ -288,6 +297,10 @@ class Both(Planted):
         ({}, "say what they are read from, --contacts attention or --contacts embeddings"),
         ({"contacts": "heads"}, "contacts = 'heads', allowed: attention, embeddings"),
         ({"contacts": "embeddings", "probe": "ridge"}, "probe = 'ridge' does nothing"),
+        (
+            {"contacts": "attention", "layer": "1"},
+            "layer = '1' does nothing: attention of all layers is read",
+        ),
     ],
 )
 def test_what_contacts_are_read_from_must_be_said(changes: dict, text: str, tmp_path: Path) -> None:

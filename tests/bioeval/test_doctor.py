@@ -59,7 +59,11 @@ def test_a_baseline_passes_every_kind_it_can(alphabet: str) -> None:
 def test_one_vector_a_sequence_is_enough_for_all_but_positions() -> None:
     report = examine(DoctorConfig(model=f"{__name__}:Letters"))
     status = {check["kind"]: check["status"] for check in report["checks"]}
-    assert report["ok"] and [kind for kind in KINDS if status[kind] == "cannot"] == ["token", "zero-shot", "contacts"]
+    assert report["ok"] and [kind for kind in KINDS if status[kind] == "cannot"] == [
+        "token",
+        "zero-shot",
+        "contacts",
+    ]
 
 
 def test_a_broken_model_is_told_in_lines_and_exit_code_1() -> None:
