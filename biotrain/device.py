@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 
 from biodata.errors import ConfigError
+from biotrain.fast_memory import keep_freed_memory
 
 DENSE_BF16_PEAK = {
     "H200": 989e12,
@@ -92,7 +93,9 @@ def choose_hardware(*, device: str, precision: str, threads: int) -> Hardware:
 @contextmanager
 def using(hardware: Hardware) -> Iterator[None]:
     """Sets the number of CPU threads, on which the order of sums depends; afterwards that number and
-    torch's random state are what they were."""
+    torch's random state are what they were. On the CPU the process goes on to keep freed memory."""
+    if hardware.device.type == "cpu":
+        keep_freed_memory()
     before = torch.get_num_threads()
     torch.set_num_threads(hardware.threads)
     gpus = [hardware.device] if hardware.device.type == "cuda" else []

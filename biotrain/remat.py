@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from biodata.errors import ConfigError
 from biotrain.layers.attention import Attention
+from biotrain.layers.feed_forward import Experts
 
 
 def checkpoint_blocks(model: nn.Module) -> None:
@@ -44,6 +45,9 @@ def compile_blocks(model: nn.Module, *, backend: str = "inductor") -> None:
         if isinstance(layer, Attention):  # the documents of every batch have lengths of their own
             apart: Any = torch.compiler.disable(layer.apart)
             layer.apart = apart
+        if isinstance(layer, Experts) and on_cpu:  # torch compiles grouped products of bf16 only
+            outside: Any = torch.compiler.disable(layer.forward)
+            layer.forward = outside
     for block in _blocks(model):
         block.compile(dynamic=True, backend=backend)
 

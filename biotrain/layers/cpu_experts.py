@@ -1,23 +1,27 @@
-"""Hand-made CPU kernel of SwiGLU experts for float32 training, in the manner of `biotrain.layers.cpu`.
+"""Hand-made CPU kernels of SwiGLU layers and experts for float32 training, beside `biotrain.layers.cpu`.
 
-Rows are sorted by expert once; products go to oneDNN expert by expert; the SwiGLU and its derivative are made
-block by block while the numbers are in cache, the derivative taking the memory of its input.
+Products go to oneDNN; the activation and its derivative are made `CHUNK` rows at a time, while the numbers
+are in the core's cache, the derivative taking the memory of its input. Experts get as many rows as the router
+gives them. oneDNN makes code and keeps half a megabyte for every number of rows that it sees, so that here it
+gets whole chunks only, of rows sorted by expert; rests go to torch's own product.
 
 Shapes: N tokens, k experts of each, M = N k rows, D width, F inner width, E experts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.nn.functional import embedding_bag
 
 from biotrain.layers.cpu import product
 
-BLOCK_BYTES = 1 << 20
-"""Size of a block of rows of gate and up: larger ones leave the cache, smaller ones are many operations."""
+CHUNK = 256
+"""Rows at once: many more leave the cache, fewer are many operations."""
 
 
 class SwiGLU(Function):
@@ -27,7 +31,8 @@ class SwiGLU(Function):
     def forward(ctx: Any, x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
         slope = product(x, gate_up)
         inner = x.new_empty(len(x), down.shape[1])
-        _swiglu(slope, inner)
+        for part, out in zip(slope.split(CHUNK), inner.split(CHUNK)):
+            _swiglu(part, out)
         ctx.save_for_backward(x, gate_up, slope, inner, down)
         return product(inner, down)
 
@@ -35,7 +40,7 @@ class SwiGLU(Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, ...]:
         x, gate_up, slope, inner, down = ctx.saved_tensors
         grad = grad_outputs[0].contiguous()
-        change = slope.view(len(x), 2, -1).mul(product(grad, down.t())[:, None]).view_as(slope)
+        change = _chain(slope, product(grad, down.t()))
         return product(change, gate_up.t()), change.t() @ x, grad.t() @ inner
 
 
@@ -48,57 +53,105 @@ class Experts(Function):
     ) -> Tensor:
         n, k = chosen.shape
         order = chosen.flatten().argsort(stable=True)
-        sizes = torch.bincount(chosen.flatten(), minlength=len(gate_up)).tolist()
-        rows = x.index_select(0, order // k)
-        inner, y = x.new_empty(n * k, down.shape[2]), x.new_empty(n * k, x.shape[1])
-        slopes = []
-        parts = zip(rows.split(sizes), inner.split(sizes), y.split(sizes), gate_up, down)
-        for row, middle, out, first, second in parts:
-            slopes.append(product(row, first) if len(row) else row.new_empty(0, len(first)))
-            if len(row):
-                _swiglu(slopes[-1], middle)
-                out.copy_(product(middle, second))
-        place = torch.empty_like(order)
-        place[order] = torch.arange(n * k)
-        y = y.index_select(0, place).view(n, k, -1)
-        ctx.save_for_backward(rows, order, place, weights, inner, y, gate_up, down, *slopes)
-        ctx.sizes = sizes
-        return torch.bmm(weights[:, None], y).squeeze(1)
+        places = torch.empty_like(order)
+        places[order] = torch.arange(n * k)
+        ctx.sizes = torch.bincount(chosen.flatten(), minlength=len(gate_up)).tolist()
+        rows = _gathered(x, order // k)
+        y, inner, slopes = _forward(rows, ctx.sizes, (gate_up, down))
+        ctx.save_for_backward(rows, order, places, weights, inner, y, gate_up, down, *slopes)
+        return embedding_bag(places.view(n, k), y, mode="sum", per_sample_weights=weights)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        rows, order, place, weights, inner, y, gate_up, down, *slopes = ctx.saved_tensors
-        (n, k), grad = weights.shape, grad_outputs[0].contiguous()
-        to_weights = torch.bmm(y, grad[:, :, None]).squeeze(2)
-        outer = grad.index_select(0, order // k).mul_(weights.flatten()[order][:, None])
-        to_gate_up, to_down = torch.zeros_like(gate_up), torch.zeros_like(down)
-        to_rows = torch.empty_like(rows)
-        sizes = ctx.sizes
-        parts = zip(rows.split(sizes), inner.split(sizes), outer.split(sizes), to_rows.split(sizes), slopes)
-        for e, (row, middle, out, to_row, slope) in enumerate(parts):
-            if not len(row):
-                continue
-            torch.mm(out.t(), middle, out=to_down[e])
-            to_middle = product(out, down[e].t())
-            change = slope.view(len(row), 2, -1).mul(to_middle[:, None]).view_as(slope)
-            torch.mm(change.t(), row, out=to_gate_up[e])
-            to_row.copy_(product(change, gate_up[e].t()))
-        to_x = to_rows.index_select(0, place).view(n, k, -1).sum(1)
-        return to_x, None, to_weights, to_gate_up, to_down
+        rows, order, places, weights, inner, y, gate_up, down, *slopes = ctx.saved_tensors
+        n, k = weights.shape
+        grad = _gathered(grad_outputs[0], order // k)
+        to_weights = torch.linalg.vecdot(y, grad)[places].view(n, k)
+        grad.mul_(weights.flatten()[order][:, None])
+        to_rows, *to_layers = _backward(grad, (rows, inner, slopes), ctx.sizes, (gate_up, down))
+        return embedding_bag(places.view(n, k), to_rows, mode="sum"), None, to_weights, *to_layers
+
+
+def _forward(
+    x: Tensor, sizes: Sequence[int], layers: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """Outputs [M, D], inner values [M, F] and, chunk by chunk, their derivatives [.., 2 F] of rows [M, D].
+
+    Args:
+        x: rows of expert after expert.
+        sizes: rows of each expert.
+        layers: gate and up [E, 2 F, D], down [E, D, F].
+    """
+    gate_up, down = layers
+    inner, y = x.new_empty(len(x), down.shape[2]), torch.empty_like(x)
+    slopes = []
+    for e, at in _chunks(sizes):
+        slopes.append(_times(x[at], gate_up[e].t()))
+        _swiglu(slopes[-1], inner[at])
+        _times(inner[at], down[e].t(), out=y[at])
+    return y, inner, slopes
+
+
+def _backward(
+    grad: Tensor,
+    made: tuple[Tensor, Tensor, list[Tensor]],
+    sizes: Sequence[int],
+    layers: tuple[Tensor, Tensor],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of rows [M, D] and of both layers, from that of the outputs [M, D].
+
+    Args:
+        grad: of the outputs.
+        made: rows, inner values and derivatives, whose memory is taken.
+        sizes: as for `_forward`.
+        layers: as there.
+    """
+    (x, inner, slopes), (gate_up, down) = made, layers
+    to_x, to_gate_up, to_down = torch.empty_like(x), torch.zeros_like(gate_up), torch.zeros_like(down)
+    for (e, at), change in zip(_chunks(sizes), slopes):
+        _chain(change, _times(grad[at], down[e]))
+        _times(change, gate_up[e], out=to_x[at])
+        to_down[e].addmm_(grad[at].t(), inner[at])
+        to_gate_up[e].addmm_(change.t(), x[at])
+    return to_x, to_gate_up, to_down
+
+
+def _chunks(sizes: Sequence[int]) -> Iterator[tuple[int, slice]]:
+    """Experts and stretches of their rows."""
+    start = 0
+    for expert, size in enumerate(sizes):
+        for first in range(start, start + size, CHUNK):
+            yield expert, slice(first, min(first + CHUNK, start + size))
+        start += size
+
+
+def _times(x: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
+    """x weight, by the product that suits its rows."""
+    if len(x) != CHUNK:
+        return torch.mm(x, weight, out=out)
+    y = product(x, weight.t())
+    return y if out is None else out.copy_(y)
+
+
+def _gathered(x: Tensor, rows: Tensor) -> Tensor:
+    """The rows of x in this order; sums of one each, a third of the time of `index_select`."""
+    return embedding_bag(rows[:, None], x, mode="sum")
+
+
+def _chain(slope: Tensor, grad: Tensor) -> Tensor:
+    """Gradient of gate and up [N, 2 F], given that of the inner values [N, F]; over `slope`."""
+    slope.view(len(slope), 2, -1).mul_(grad[:, None])
+    return slope
 
 
 def _swiglu(h: Tensor, out: Tensor) -> None:
     """Writes silu(a) b of the halves a, b of `h` to `out`, and over `h` its derivatives by a and by b.
 
-    silu'(a) = s + a s (1 - s) with s = sigmoid(a).
+    silu'(a) = s + a s (1 - s) with s = sigmoid(a): from a s to 1, as far as s says.
     """
-    f = out.shape[1]
-    step = max(1, BLOCK_BYTES // (h.shape[1] * h.element_size()))
-    for start in range(0, len(h), step):
-        a, b = h[start : start + step, :f], h[start : start + step, f:]
-        s = a.sigmoid()
-        silu = s * a
-        torch.mul(silu, b, out=out[start : start + step])
-        slope = torch.addcmul(s, silu, s, value=-1).add_(silu)  # s - silu s + silu
-        torch.mul(slope, b, out=a)
-        b.copy_(silu)
+    a, b = h.chunk(2, -1)
+    s = a.sigmoid()
+    silu = s * a
+    torch.mul(silu, b, out=out)
+    torch.mul(torch.lerp(silu, torch.tensor(1.0), s, out=s), b, out=a)
+    b.copy_(silu)

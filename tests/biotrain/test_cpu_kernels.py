@@ -1,4 +1,4 @@
-"""CPU kernels of attention, RMSNorm and SwiGLU: values and gradients are those of the formulas in float64."""
+"""CPU kernels: values and gradients are those of the formulas in float64."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from biotrain.layers import cpu, cpu_attention
+from biotrain.layers import cpu, cpu_attention, cpu_experts
 from biotrain.layers.cpu_attention import CausalAttention, Layout
-from biotrain.layers.cpu_experts import SwiGLU
+from biotrain.layers.cpu_experts import CHUNK, Experts, SwiGLU
 from biotrain.layers.positions import Rope, rope_table, rotate
 
 
@@ -81,9 +81,43 @@ def test_rms_norm() -> None:
     check(lambda x, w: cpu.RMSNorm.apply(x, w, 1e-5), formula, [noise(31, 12), noise(12, seed=1)])
 
 
-def test_swiglu() -> None:
-    def formula(x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
-        gate, up = (x @ gate_up.t()).chunk(2, -1)
-        return (F.silu(gate) * up) @ down.t()
+def swiglu(x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
+    gate, up = (x @ gate_up.t()).chunk(2, -1)
+    return (F.silu(gate) * up) @ down.t()
 
-    check(SwiGLU.apply, formula, [noise(40, 12), noise(36, 12, seed=1), noise(12, 18, seed=2)])
+
+@pytest.mark.parametrize("rows", [40, CHUNK, 2 * CHUNK + 1])
+def test_swiglu(rows: int) -> None:
+    check(SwiGLU.apply, swiglu, [noise(rows, 12), noise(36, 12, seed=1), noise(12, 18, seed=2)])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_experts(share: float) -> None:
+    """A share of the tokens chooses by chance, the others the last two of four: whole chunks, rests, none."""
+    tokens, k = 2 * CHUNK + 30, 2
+    drawn = torch.Generator().manual_seed(3)
+    chosen = torch.rand(tokens, 4, generator=drawn).topk(k).indices
+    chosen[int(share * tokens) :] = torch.tensor([3, 2])
+
+    def formula(x: Tensor, weights: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
+        every = torch.stack([swiglu(x, *layers) for layers in zip(gate_up, down)], 1)
+        return (every.take_along_dim(chosen[..., None], 1) * weights[..., None]).sum(1)
+
+    inputs = [noise(tokens, 12), noise(tokens, k, seed=4), noise(4, 36, 12, seed=1), noise(4, 12, 18, seed=2)]
+    check(lambda x, weights, *layers: Experts.apply(x, chosen, weights, *layers), formula, inputs)
+    assert not share or len(chosen.unique()) == 4
+
+
+def test_experts_give_onednn_one_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps memory for each that it sees, and how many come to an expert is never twice the same."""
+    seen = []
+
+    def watched(x: Tensor, weight: Tensor) -> Tensor:
+        seen.append(len(x))
+        return cpu.product(x, weight)
+
+    monkeypatch.setattr(cpu_experts, "product", watched)
+    chosen = torch.cat((torch.zeros(CHUNK + 9, 1), torch.ones(2 * CHUNK + 7, 1))).long()
+    x, weights = noise(len(chosen), 12), torch.ones(len(chosen), 1)
+    Experts.apply(x, chosen, weights, noise(2, 36, 12), noise(2, 12, 18)).sum().backward()
+    assert seen == [CHUNK] * 12  # 3 chunks, 2 products, and as many backward

@@ -52,3 +52,10 @@ def test_known_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     hardware = device.Hardware(device=torch.device("cuda"), precision="bf16", threads=1, reason="")
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA H100 80GB HBM3")
     assert hardware.peak_flops() == 989e12  # NVIDIA H100 SXM data sheet, dense bf16
+
+
+def test_a_run_on_the_cpu_keeps_freed_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[bool] = []
+    monkeypatch.setattr(device, "keep_freed_memory", lambda: calls.append(True))
+    with using(choose_hardware(device="cpu", precision="fp32", threads=1)):
+        assert calls == [True]

@@ -110,9 +110,10 @@ def test_gradient_checkpointing_in_a_run(tiny_config: Make, tmp_path: Path) -> N
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
-def test_compile_gives_the_same_loss() -> None:
+@pytest.mark.parametrize("name", ["gpt2", "moe"])
+def test_compile_gives_the_same_loss(name: str) -> None:
     """Without the code generator, whose minute would tell of torch alone; it gives the same too (tried)."""
-    config = dataclasses.replace(TINY, layers=1)
+    config = dataclasses.replace(TINY, name=name, layers=1)
     losses = []
     for compiled in (False, True):
         model = build_model(config, vocab_size=10, seed=1)
