@@ -354,6 +354,33 @@ def test_attention_of_a_model_is_that_of_transformers(gpt2: Path, monkeypatch: p
         embedder.attention("GCA" * 40, width=3)
 
 
+def test_features_are_those_of_the_contact_head_of_esm(tmp_path: Path) -> None:
+    import torch
+    from transformers import EsmConfig, EsmForMaskedLM, EsmTokenizer
+
+    letters = "<cls> <pad> <eos> <unk> L A G V S E R T I D P K Q N F Y M H W C X B U Z O . - <null_1> <mask>"
+    (tmp_path / "vocab.txt").write_text(letters.replace(" ", "\n"))
+    EsmTokenizer(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "esm")
+    config = EsmConfig(
+        vocab_size=33, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
+        max_position_embeddings=40, pad_token_id=1, mask_token_id=32, position_embedding_type="rotary",
+        token_dropout=True, initializer_range=0.5, attn_implementation="eager",
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = EsmForMaskedLM(config).eval()
+    model.save_pretrained(tmp_path / "esm")
+    embedder: Any = open_model(str(tmp_path / "esm"))
+    sequence = "MKVLAWGHIKACYT"
+    maps = corrected(embedder.attention(sequence, width=1))
+    tokens = embedder.checkpoint.tokenizer([sequence], return_tensors="pt")
+    with torch.inference_mode():
+        expected = model.predict_contacts(tokens["input_ids"], tokens["attention_mask"])[0].logit()
+        head = model.esm.contact_head.regression
+        found = torch.einsum("f,fij->ij", head.weight[0], torch.from_numpy(maps)) + head.bias
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-5)
+
+
 def test_a_model_without_attention_is_one_line(tmp_path: Path) -> None:
     from transformers import MambaConfig, MambaModel
 
