@@ -12,6 +12,7 @@ from sklearn import metrics as sk
 from biodata.errors import ConfigError
 from bioeval.protocols import KINDS
 from bioeval.scores import LOWER_IS_BETTER, METRICS, SCORES, metrics_for, score
+from bioeval.scores.contacts import CONTACT_METRICS
 
 RNG = np.random.default_rng(7)
 N = 60
@@ -89,12 +90,18 @@ OF_GROUPS = {
     "map": lambda y, p: p[:, 0].mean(),
     "recall-at-1": lambda y, p: p[:, 1].mean(),
 }
+TABLES = np.random.default_rng(5).random((N, len(CONTACT_METRICS)))
+TABLES[TABLES < 0.2] = np.nan  # sequences without a contact in the range
+OF_CONTACTS = {
+    name: lambda y, p, at=at: float(np.nanmean(p[:, at])) for at, name in enumerate(CONTACT_METRICS)
+}
 CASES = [
     *((m, r, NUMBERS + 0.01 * np.arange(N), GUESSES + 1e-3 * np.arange(N)) for m, r in OF_NUMBERS.items()),
     *((m, r, NUMBERS, GUESSES) for m, r in OF_NUMBERS.items() if m not in TOP),
     *((m, r, CLASSES, CHANCES) for m, r in OF_CLASSES.items()),
     *((m, r, LABELS, MARKS) for m, r in OF_LABELS.items()),
     *((m, r, CLASSES, QUERIES if m in METRICS["retrieval"] else CLUSTERS) for m, r in OF_GROUPS.items()),
+    *((m, r, NUMBERS, TABLES) for m, r in OF_CONTACTS.items()),
 ]
 IDS = [f"{case[0]}-{i}" for i, case in enumerate(CASES)]
 
