@@ -32,6 +32,8 @@ GROUP_BYTES = 16 << 20
 """Bytes of rows that are written as one row group."""
 SHARD_BYTES = 256 << 20
 """Bytes of rows after which a new shard begins."""
+_LONG_GROUPS = 4
+"""Row groups of as many times `GROUP_BYTES` hold a chromosome, and lie in shards of their own."""
 
 
 class Staging:
@@ -126,6 +128,25 @@ def batches_of(path: Path, columns: list[str] | None = None) -> Iterator[pa.Reco
         yield from file.iter_batches(columns=columns)
 
 
+def batches_of_shard(path: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of a shard; a chromosome is held once, not also as the pages it was read from."""
+    with pq.ParquetFile(path, pre_buffer=False) as file:
+        groups = range(file.num_row_groups)
+        if not any(_is_long(file.metadata.row_group(number).total_byte_size) for number in groups):
+            yield from file.iter_batches()
+            return
+        for number in groups:
+            # the memory of other threads could not be given back from here
+            batches = file.read_row_group(number, use_threads=False).to_batches()
+            pa.default_memory_pool().release_unused()
+            while batches:
+                yield batches.pop(0)
+
+
+def _is_long(size: int) -> bool:
+    return size > _LONG_GROUPS * GROUP_BYTES
+
+
 def shard_name(number: int) -> str:
     """`stage-00000.parquet`, ..."""
     return f"stage-{number:05d}.parquet"
@@ -143,6 +164,7 @@ class ShardWriter:
         self.folder, self.next = folder, first
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = self._shard_bytes = 0
+        self._is_long = False
         self._writer: pq.ParquetWriter | None = None
         self._shard = ExitStack()
 
@@ -160,14 +182,20 @@ class ShardWriter:
     def _write_group(self) -> None:
         if not self._pending:
             return
+        is_long = _is_long(self._pending_bytes)
+        if is_long != self._is_long:
+            self._end_shard()
+            self._is_long = is_long
         if self._writer is None:
             part = self._shard.enter_context(atomic_path(self.folder / shard_name(self.next)))
-            self._writer = pq.ParquetWriter(part, SCHEMA, **parquet_options(SCHEMA, temporary=True))
+            options = parquet_options(SCHEMA, temporary=True, long=is_long)
+            self._writer = pq.ParquetWriter(part, SCHEMA, **options)
         table = pa.Table.from_batches(self._pending, schema=SCHEMA)
         self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
         self._shard_bytes += self._pending_bytes
-        is_huge, self._pending, self._pending_bytes = self._pending_bytes > 4 * GROUP_BYTES, [], 0
-        if is_huge:  # a chromosome: writing it takes three times its length
+        self._pending, self._pending_bytes = [], 0
+        if is_long:  # what writing took is more than the chromosome
+            del table
             pa.default_memory_pool().release_unused()
 
     def _end_shard(self) -> None:

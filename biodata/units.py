@@ -38,7 +38,7 @@ from biodata.files import read_json, sync, write_json
 from biodata.io import open_records
 from biodata.read_config import ReadConfig
 from biodata.sources.local import SourceFile
-from biodata.staging import ShardWriter, batches_of, shard_name
+from biodata.staging import ShardWriter, batches_of_shard, shard_name
 
 LISTED_ROWS = 1 << 16
 """Listed rows that are held in memory."""
@@ -108,7 +108,7 @@ def apply_edits(unit: Unit) -> dict[str, Any]:
         first = rows = 0
         with ShardWriter(part, 0) as writer:
             for number in range(read_json(unit.path / "unit.json")["shards"]):
-                for batch in batches_of(unit.path / shard_name(number)):
+                for batch in batches_of_shard(unit.path / shard_name(number)):
                     low, high = np.searchsorted(edited, [first, first + batch.num_rows])
                     done = _edited(batch, edited[low:high] - first, names.slice(low, high - low))
                     first += batch.num_rows
@@ -128,6 +128,8 @@ def _edited(batch: pa.RecordBatch, rows: np.ndarray, names: pa.ChunkedArray) -> 
         "replace_with_mask", [batch["id"], pa.array(renamed), names.drop_null().combine_chunks()]
     )
     batch = batch.set_column(batch.schema.get_field_index("id"), batch.schema.field("id"), ids)
+    if not gone.any():
+        return batch
     kept = np.ones(batch.num_rows, bool)
     kept[rows[gone]] = False
     return batch.filter(pa.array(kept))

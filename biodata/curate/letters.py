@@ -174,20 +174,22 @@ def _look(row: memoryview, rules: LetterRules) -> int:
         if rest:
             flags |= INVALID
     if not len(row) or flags & (GAP | BLANK | STOP):
-        return _look_at_end(bytes(row), flags, rules)
+        return _look_at_end(row, flags, rules)
     return flags
 
 
-def _look_at_end(row: bytes, flags: int, rules: LetterRules) -> int:
+def _look_at_end(row: memoryview, flags: int, rules: LetterRules) -> int:
     """Flags of a row that may have a stop at its end, or no letters at all."""
-    bare = row.translate(None, rules.removed)
-    letters = bare.rstrip(b"*")
-    flags &= ~STOP
-    if len(letters) < len(bare):
-        flags |= END
-    if b"*" in letters:
-        flags |= STOP
-    return flags if letters else flags | EMPTY
+    flags = flags & ~STOP | EMPTY
+    for piece in _pieces(row):
+        bare = piece.translate(None, rules.removed)
+        letters = bare.rstrip(b"*")
+        if letters:
+            inner = STOP if flags & END or b"*" in letters else 0
+            flags = flags & ~(EMPTY | END) | inner
+        if len(letters) < len(bare):
+            flags |= END
+    return flags
 
 
 def _pieces(row: memoryview) -> Iterator[bytes]:

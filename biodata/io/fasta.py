@@ -25,7 +25,15 @@ import pyarrow as pa
 from biodata.arrays import arrow
 from biodata.errors import DataError
 from biodata.files import atomic_path
-from biodata.io.fasta_blocks import HEADER, record_blocks, refuse_nul
+from biodata.io.fasta_blocks import (
+    HEADER,
+    LONG,
+    STEP,
+    is_one_record,
+    join_lines,
+    record_blocks,
+    refuse_nul,
+)
 from biodata.io.raw import RAW_SCHEMA
 from biodata.io.streams import open_binary
 
@@ -39,8 +47,6 @@ MAX_ROWS = 65_536
 _NEWLINE = 10
 _IS_COMMENT = np.isin(np.arange(256), [ord(";"), ord("#"), ord("!")])
 _BLANKS = b" \t"
-_LONG = 32 << 20  # bytes of a batch after which free memory goes back to the system
-_STEP = 1 << 18  # bytes that stay in the cache between two passes
 
 
 def read_fasta(
@@ -51,8 +57,8 @@ def read_fasta(
     Args:
         path: the file; plain, gzip, bgzip, bz2 or zstd.
         batch_bytes: bytes of text that are parsed at once (at least 1). A batch holds about this many bytes
-            and at most `MAX_ROWS` rows; a record that is longer makes its batch longer, and then memory is
-            about three times the record.
+            and at most `MAX_ROWS` rows; a record that is longer makes its batch longer. A long one without
+            comment lines is held once.
         on_change: called with a rule and a number where a line was not taken as it stands:
             `comment-line` (skipped) and `decoded-as-latin-1` (text that is not UTF-8).
 
@@ -71,13 +77,16 @@ def read_fasta(
     line = 1
     with open_binary(path) as stream:
         for block in record_blocks(stream, batch_bytes, where=path):
-            batch, lines = _parse(block, line=line, where=path, count=on_change or _ignore)
+            parse = _parse_long if len(block) > LONG and is_one_record(block) else _parse
+            batch, lines = parse(block, line=line, where=path, count=on_change or _ignore)
             line += lines
             del block  # a long record should not be held while it is worked on, nor while the next is read
-            for start in range(0, batch.num_rows, MAX_ROWS):
-                yield batch.slice(start, MAX_ROWS)
-            if batch.nbytes > _LONG:
-                del batch
+            parts = [batch.slice(start, MAX_ROWS) for start in range(0, batch.num_rows, MAX_ROWS)]
+            is_long = batch.nbytes > LONG
+            del batch  # a chromosome that gets other letters should not be held here, too
+            while parts:
+                yield parts.pop(0)
+            if is_long:
                 pa.default_memory_pool().release_unused()
 
 
@@ -128,21 +137,40 @@ def _parse(block: Bytes, *, line: int, where: Path | str, count: Count) -> tuple
         headers = np.flatnonzero(first == HEADER)
     is_ascii = block.isascii()
     texts, sequences = _headers_and_sequences(block, starts[headers], ends[headers], headers)
-    ids, descriptions, latin = _split_headers(texts, is_ascii)
-    letters, more = (sequences.view(pa.large_string()), 0) if is_ascii else _decoded_letters(sequences)
+    headings, letters = _split_headers(texts, is_ascii), _letters(sequences, is_ascii)
+    return _batch(headings, letters, numbers, count=count), n_lines
+
+
+def _parse_long(text: bytearray, *, line: int, where: Path | str, count: Count) -> tuple[pa.RecordBatch, int]:
+    """As `_parse`, for one record without comments; it becomes the buffer of the batch."""
+    refuse_nul(text, line=line, where=where)
+    header = bytes(text[: text.find(b"\n")])
+    del text[: len(header)]  # moves nothing
+    n_lines = join_lines(text)
+    headings, letters = (
+        _pieces(pa.large_binary(), np.array([0, len(data)]), data) for data in (header, text)
+    )
+    headings, letters = _split_headers(headings, header.isascii()), _letters(letters, text.isascii())
+    return _batch(headings, letters, arrow(np.array([line])), count=count), n_lines
+
+
+def _batch(
+    headings: tuple[pa.Array, pa.Array, int], letters: tuple[pa.Array, int], lines: pa.Array, *, count: Count
+) -> pa.RecordBatch:
+    ids, descriptions, latin = headings
+    sequences, more = letters
     if latin + more:
         count("decoded-as-latin-1", latin + more)
-    n = len(ids)
     empty = ("organism", "taxon_id", "features", "labels")
-    nulls = [pa.nulls(n, RAW_SCHEMA.field(name).type) for name in empty]
-    return pa.record_batch([ids, letters, descriptions, numbers, *nulls], schema=RAW_SCHEMA), n_lines
+    nulls = [pa.nulls(len(ids), RAW_SCHEMA.field(name).type) for name in empty]
+    return pa.record_batch([ids, sequences, descriptions, lines, *nulls], schema=RAW_SCHEMA)
 
 
 def _lines(block: Bytes) -> tuple[Int64s, Int64s, npt.NDArray[np.uint8]]:
     """Start, end (its line feed) and first byte of every line; every line ends with a line feed."""
     data = np.frombuffer(block, np.uint8)
-    steps = range(0, len(data), _STEP)
-    found = [np.flatnonzero(data[i : i + _STEP] == _NEWLINE) + i for i in steps]
+    steps = range(0, len(data), STEP)
+    found = [np.flatnonzero(data[i : i + STEP] == _NEWLINE) + i for i in steps]
     ends = np.concatenate(found) if found else np.empty(0, np.int64)
     starts = np.empty_like(ends)
     starts[:1] = 0
@@ -220,8 +248,10 @@ def _split_headers_one_by_one(texts: pa.Array) -> tuple[pa.Array, pa.Array, int]
     return pa.array(ids, pa.string()), pa.array(descriptions, pa.string()), latin
 
 
-def _decoded_letters(sequences: pa.Array) -> tuple[pa.Array, int]:
-    """Sequences of a block with bytes above 127 (perhaps in headers only), and how many were not UTF-8."""
+def _letters(sequences: pa.Array, is_ascii: bool) -> tuple[pa.Array, int]:
+    """Sequences as text, and how many were not UTF-8; bytes above 127 are perhaps in headers only."""
+    if is_ascii:
+        return sequences.view(pa.large_string()), 0
     decoded = [_decode(s) for s in sequences.to_pylist()]
     return pa.array([s for s, _ in decoded], pa.large_string()), sum(guessed for _, guessed in decoded)
 

@@ -13,6 +13,12 @@ from biodata.io.limits import record_limit, too_long
 HEADER = 62
 """The byte `>`, which begins the header line of a record."""
 
+LONG = 32 << 20
+"""Bytes from which a record counts as long: it is a block of its own, of which no copy is made."""
+
+STEP = 1 << 18
+"""Bytes that stay in the cache between two passes."""
+
 _LEADING = re.compile(rb"(?:(?:[ \t\n]*|[;#!][^\n]*)\n)*(?:(?:[ \t]*|[;#!][^\n]*)\Z)?")
 _PREAMBLE = 16 << 20  # bytes of blank lines and comments before the first record
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -66,8 +72,14 @@ def _blocks(chunks: Iterator[bytes], *, where: Path | str) -> Iterator[bytearray
             chunk = bytes(pending) + chunk
             pending.clear()
             started = _starts_with_header(chunk, where)
-        cut = chunk.rfind(b"\n>") + 1
         at_seam = chunk.startswith(b">") and pending.endswith(b"\n")
+        if len(pending) > LONG and (at_seam or b"\n>" in chunk):
+            end = 0 if at_seam else chunk.find(b"\n>") + 1
+            pending += memoryview(chunk)[:end]
+            whole, pending, at_seam = [pending], bytearray(), False
+            yield whole.pop()
+            chunk = chunk[end:]
+        cut = chunk.rfind(b"\n>") + 1
         if cut or at_seam:
             pending += memoryview(chunk)[:cut]
             whole = [pending]
@@ -100,6 +112,34 @@ def _starts_with_header(text: bytes, where: Path | str) -> bool:
             f"'>' expected, found {found!r}", where=f"{where}:{line}", hint="is this a FASTA file?"
         )
     return True
+
+
+def is_one_record(block: bytearray) -> bool:
+    """Whether a block is a header and letters only: one record, without comments.
+
+    >>> is_one_record(bytearray(b">a b; c\\nAC\\nGT\\n")), is_one_record(bytearray(b">a\\nAC\\n;x\\nGT\\n"))
+    (True, False)
+    """
+    letters = block.find(b"\n")
+    return block[0] == HEADER and not any(block.find(mark, letters) >= 0 for mark in b">;#!")
+
+
+def join_lines(text: bytearray) -> int:
+    """Takes the line feeds out of a text, in place; how many there were.
+
+    >>> text = bytearray(b"AC\\nG\\n")
+    >>> join_lines(text), text
+    (2, bytearray(b'ACG'))
+    """
+    view, end = memoryview(text), 0
+    for start in range(0, len(view), STEP):
+        piece = bytes(view[start : start + STEP]).replace(b"\n", b"")
+        view[end : end + len(piece)] = piece
+        end += len(piece)
+    view.release()
+    lines = len(text) - end
+    del text[end:]
+    return lines
 
 
 def refuse_nul(text: bytes | bytearray, *, line: int, where: Path | str) -> None:

@@ -34,5 +34,5 @@ def too_long(what: str, *, where: object) -> DataError:
         what: what is too long, as `a record`.
         where: file, perhaps with a line.
     """
-    hint = f"{VARIABLE}=... allows more; a record takes about four times its size in memory"
+    hint = f"{VARIABLE}=... allows more; a record takes about three times its size in memory"
     return DataError(f"{what} of more than {record_limit() // 1_000_000} MB", where=where, hint=hint)

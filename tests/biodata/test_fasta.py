@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from biodata.errors import ConfigError, DataError
-from biodata.io import fasta
+from biodata.io import fasta, fasta_blocks
 from biodata.io.fasta import read_fasta, write_fasta
 from biodata.io.raw import RAW_SCHEMA
 
@@ -172,6 +172,29 @@ def test_batches_are_bounded_by_rows_and_bytes(tmp_path: Path, monkeypatch: pyte
     assert batches[-1]["sequence"][-1].as_py() == "ACGT" * 300
     table = pa.Table.from_batches(batches)
     assert table["line"].to_pylist() == list(range(1, 192, 2))
+
+
+odd_lines = st.sampled_from([
+    b">a one", b">b", b"> c\ttwo ", ">caf\u00e9 \u03b2".encode(), b">d \xb5;#!", b"ACGT", b"ac gt-*", b"A>C",
+    b"AC\xb5", "AC\u00b5".encode(), b"", b";x", b"#y", b"! z",
+])  # fmt: skip
+
+
+@given(st.lists(odd_lines, max_size=14), st.booleans(), st.integers(1, 60))
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_long_records_are_read_like_short_ones(tmp_path: Path, text: list[bytes], final: bool, size: int):
+    """With every record taken for a long one, which is joined in place."""
+    path = write(tmp_path, b"\n".join([b">first x", *text]) + (b"\n" if final else b""))
+    expected, found = Counter(), Counter()
+    whole = pa.Table.from_batches(read_fasta(path, on_change=lambda rule, n: expected.update({rule: n})))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fasta, "LONG", 0)
+        patch.setattr(fasta_blocks, "LONG", 0)
+        batches = list(read_fasta(path, batch_bytes=size, on_change=lambda rule, n: found.update({rule: n})))
+    for batch in batches:
+        batch.validate(full=True)
+    assert pa.Table.from_batches(batches).combine_chunks() == whole.combine_chunks()
+    assert found == expected
 
 
 words = st.text(

@@ -16,12 +16,14 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from biodata import staging
 from biodata.curate.cds_policy import CdsPolicy
 from biodata.curate.letter_rules import LetterPolicy
 from biodata.curate.steps import FileSteps
 from biodata.errors import ConfigError, DataError
 from biodata.files import read_json
 from biodata.ingest import IngestResult, ReadConfig, ingest
+from biodata.io import fasta, fasta_blocks
 from biodata.schema import SCHEMA, BioSequence
 
 REAL = Path(os.environ.get("SEQLOOM_REAL_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -358,6 +360,27 @@ def test_resumes_after_the_last_unit(tmp_path, monkeypatch) -> None:
     assert read[0] > "00.fa" and read[-1] == "11.fa"
     assert again.rules == whole.rules and again.rows == whole.rows
     assert _digest(tmp_path / "out") == _digest(tmp_path / "whole")
+
+
+def test_long_records_lie_in_other_shards(tmp_path, monkeypatch) -> None:
+    """And come through the merge that renames or drops rows beside them, or them."""
+    monkeypatch.setattr(staging, "GROUP_BYTES", 1000)
+    generator = random.Random(0)
+    long = ["".join(generator.choices("acgt", k=9000)) for _ in range(3)]
+    texts = ["AC", long[0], "GT", long[1], "CA", "GG", long[0], long[2], "AC"]
+    text = "".join(f">{'x' if text == long[1] else f'n{i}'}\n{text}\n" for i, text in enumerate(texts))
+    _write(tmp_path, a=text + ">x\nTTT\n", b=">z\nACC\n")
+    monkeypatch.setattr(fasta_blocks, "LONG", 100)
+    monkeypatch.setattr(fasta, "LONG", 100)
+    monkeypatch.setattr(fasta.read_fasta, "__kwdefaults__", {"batch_bytes": 50, "on_change": None})
+    result = ingest(ReadConfig(inputs=(str(tmp_path / "*.fa"),)), tmp_path / "out")
+    frame = pl.concat([pl.read_parquet(shard) for shard in result.shards])
+    assert frame["sequence"].to_list() == [t.upper() for t in [*texts[:6], long[2], "TTT", "ACC"]]
+    assert frame["id"].to_list() == ["n0", "n1", "n2", "x", "n4", "n5", "n7", "x#2", "z"]
+    assert len(result.shards) == 2  # what follows the last long record is apart
+    monkeypatch.undo()
+    again = ingest(ReadConfig(inputs=(str(tmp_path / "*.fa"),)), tmp_path / "again")
+    assert len(again.shards) == 1 and pl.read_parquet(again.shards).equals(frame)
 
 
 def test_polars_reads_the_shards(tmp_path) -> None:

@@ -23,15 +23,20 @@ def test_parquet_options_name_only_columns_of_the_schema():
         assert set(parquet_options(schema)["use_dictionary"]) <= set(schema.names)
 
 
-@pytest.mark.parametrize(("temporary", "codec"), [(False, "ZSTD"), (True, "SNAPPY")])
-def test_parquet_options_reach_every_column_and_give_equal_bytes(tmp_path: Path, temporary: bool, codec: str):
+@pytest.mark.parametrize(
+    ("kind", "codec"),
+    [({}, "ZSTD"), ({"temporary": True}, "SNAPPY"), ({"temporary": True, "long": True}, "ZSTD")],
+)
+def test_parquet_options_reach_every_column_and_give_equal_bytes(
+    tmp_path: Path, kind: dict[str, bool], codec: str
+):
     record = BioSequence(
         id="a", sequence="ACGT", alphabet="dna", labels={"x": 1.0},
         features=(Feature(type="CDS", start=0, end=3, attributes={"gene": "g"}),),
     )  # fmt: skip
     table = table_from_records([record] * 3)
     for name in ("a.parquet", "b.parquet"):
-        pq.write_table(table, tmp_path / name, **parquet_options(SCHEMA, temporary=temporary))
+        pq.write_table(table, tmp_path / name, **parquet_options(SCHEMA, **kind))
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
     assert pq.read_table(tmp_path / "a.parquet").equals(table)
     group = pq.ParquetFile(tmp_path / "a.parquet").metadata.row_group(0)
