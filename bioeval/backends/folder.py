@@ -15,6 +15,9 @@ from bioeval.backends.settings import EmbedSettings
 from bioeval.protocols import Embedder
 
 CODE_VERSION = 1  # of everything between tokens and vectors; part of the cache key
+PICTURES = "seqloom_dit_image"
+"""`model_type` of models that read no sequences."""
+
 _OURS = "modeling_"  # how the files of ours begin
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _TOKENIZER = (
@@ -72,10 +75,17 @@ def locate(model: str, settings: Keyed) -> Located:
 
 
 def open_folder(model: str, settings: EmbedSettings) -> Embedder:
-    """The embedder of any model that `locate` finds."""
+    """The embedder of any model that `locate` finds.
+
+    Raises:
+        ConfigError: as `locate` does, or a model of pictures.
+        DataError: a folder without a model.
+    """
     from bioeval.backends.transformer import TransformerEmbedder
 
     folder, seed, own_code = locate(model, settings)
+    if read_config(folder).get("model_type") == PICTURES:
+        raise ConfigError(f"{model} is a model of pictures of sequences: it has no vector of a sequence")
     key = content_key(folder, settings, seed=seed)
     return TransformerEmbedder(model, key, folder=folder, settings=settings, seed=seed, own_code=own_code)
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from biodata.errors import ConfigError
 from biodata.files import read_json
+from bioeval.backends.folder import PICTURES
 
 _EXPECTED = "a causal or masked language model or a discriminator is needed"
 
@@ -43,7 +44,7 @@ def head_of(folder: Path, config: Mapping[str, Any]) -> Head:
     Raises:
         ConfigError: an encoder without a head, a model of pictures, or one of another kind.
     """
-    if config.get("model_type") == "seqloom_dit_image":
+    if config.get("model_type") == PICTURES:
         raise ConfigError(f"{folder} is a model of pictures of sequences and gives no score: {_EXPECTED}")
     name = next(iter(config.get("architectures") or ()), "")
     objective = _objective(folder)

@@ -189,6 +189,12 @@ def test_damaged_folders_are_one_line(gpt2: Path, tmp_path: Path) -> None:
         opened(copy)
 
 
+def test_a_model_of_pictures_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "seqloom_dit_image"}')
+    with pytest.raises(ConfigError, match="is a model of pictures of sequences: it has no vector"):
+        open_model(str(tmp_path), EmbedSettings())
+
+
 def test_wrong_layer_and_empty_sequence(gpt2: Path) -> None:
     with pytest.raises(ConfigError, match=r"layer = 7, .* has 0 \(embeddings\) to 2"):
         opened(gpt2, layer="7").embed(["ACG"])
