@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import typer
@@ -15,10 +16,9 @@ from bioeval.records.scoring import ScoreConfig
 from seqloom_cli.commands import Positional, add_command
 
 MODEL = Positional(
-    path="model",
-    metavar="MODEL",
-    help="run folder, Hugging Face folder or id, random-init:RUN, or a baseline",
+    path="model", metavar="MODEL", help="run folder, Hugging Face folder or id, random-init:RUN"
 )
+MODEL_OR_BASELINE = replace(MODEL, help=f"{MODEL.help}, or a baseline: {', '.join(BASELINES)}")
 INPUT = Positional(
     path="read.inputs",
     metavar="INPUT...",
@@ -50,6 +50,6 @@ def add_commands(app: typer.Typer) -> None:
         help="Scores sequences or mutants by a model's likelihood, a row each.",
     )  # fmt: skip
     add_command(
-        app, "embed", EmbedConfig, _embed, positional=(MODEL, INPUT),
+        app, "embed", EmbedConfig, _embed, positional=(MODEL_OR_BASELINE, INPUT),
         help="Embeds sequences by a frozen model, a row each.",
     )  # fmt: skip
