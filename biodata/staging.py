@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -155,6 +156,10 @@ def shard_name(number: int) -> str:
 class ShardWriter:
     """Writes the rows of one unit to shards; each takes its name when it is whole.
 
+    A row group is written while the rows of the next are read: a third of the time of reading FASTA. A
+    failure to write is raised by the next call. A chromosome is waited for, since two at a time are one too
+    many.
+
     Args:
         folder: where shards go.
         first: number of the unit's first shard.
@@ -166,6 +171,8 @@ class ShardWriter:
         self._pending_bytes = self._shard_bytes = 0
         self._is_long = False
         self._writer: pq.ParquetWriter | None = None
+        self._thread = ThreadPoolExecutor(1, "shard-writer")
+        self._writing: Future[None] | None = None
         self._shard = ExitStack()
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -190,16 +197,27 @@ class ShardWriter:
             part = self._shard.enter_context(atomic_path(self.folder / shard_name(self.next)))
             options = parquet_options(SCHEMA, temporary=True, long=is_long)
             self._writer = pq.ParquetWriter(part, SCHEMA, **options)
+        self._wait()
         table = pa.Table.from_batches(self._pending, schema=SCHEMA)
-        self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
         self._shard_bytes += self._pending_bytes
         self._pending, self._pending_bytes = [], 0
-        if is_long:  # what writing took is more than the chromosome
-            del table
-            pa.default_memory_pool().release_unused()
+        size = max(table.num_rows, 1)
+        if not is_long:
+            self._writing = self._thread.submit(self._writer.write_table, table, row_group_size=size)
+            return
+        self._writer.write_table(table, row_group_size=size)
+        del table  # what writing took is more than the chromosome
+        pa.default_memory_pool().release_unused()
+
+    def _wait(self) -> None:
+        """Until the last row group is in the file; raises what went wrong there."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
 
     def _end_shard(self) -> None:
         if self._writer is not None:
+            self._wait()
             self._writer.close()
             self._writer = None
             self._shard.close()
@@ -212,10 +230,11 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._write_group()
-            self._end_shard()
-            return
+        with self._thread:
+            if kind is None:
+                self._write_group()
+                self._end_shard()
+                return
         if self._writer is not None:
             self._writer.close()
         self._shard.__exit__(kind, error, trace)  # leaves no file
