@@ -9,8 +9,9 @@ Read with `pread`, not mapped: pages of a mapped file count as memory of the pro
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -50,9 +51,17 @@ class Letters:
         first, last = int(self.offsets[start]), int(self.offsets[stop])
         return self.piece(first, last)
 
-    def row(self, row: int) -> bytes:
-        """The sequence of a row."""
-        return self.piece(int(self.offsets[row]), int(self.offsets[row + 1])).tobytes()
+    @contextmanager
+    def rows(self) -> Iterator[Callable[[int], bytes]]:
+        """The sequence of any row by its number; opening the file anew is most of reading a short row."""
+        with open(self.folder / "letters.bin", "rb", buffering=0) as file:
+            yield lambda row: self._row(file.fileno(), row)
+
+    def _row(self, descriptor: int, row: int) -> bytes:
+        first, last = int(self.offsets[row]), int(self.offsets[row + 1])
+        found = os.pread(descriptor, last - first, first)
+        # a read may end early, of 2 GiB it always does
+        return found if len(found) == last - first else self.piece(first, last).tobytes()
 
     def piece(self, first: int, last: int) -> np.ndarray:
         """uint8 letters from one place of the file to another."""

@@ -8,18 +8,20 @@ another program, such as that of the audit.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import edlib
 import numpy as np
 
+from biodata.alphabet import reverse_complement
 from biodata.engine import in_order
 from biodata.large.letters import Letters, open_letters
 from biodata.progress import progress
-from biodata.similarity.pairwise import EPSILON, best_identity
+from biodata.similarity.pairwise import EPSILON, alignment_identity, most_edits
 from biodata.similarity.search import LONG, Hits
 from biodata.similarity.sketch import MARGIN, SketchSettings, bottom_sketch, estimated_identity
 
@@ -72,14 +74,15 @@ def verified(
 def _identities(pairs: _Pairs) -> np.ndarray:
     """Identity of each pair, 0 where it is not alike."""
     by, letters = pairs.by, open_letters(pairs.by.letters)
-    text = lru_cache(maxsize=64)(letters.row)
     sketch = lru_cache(maxsize=64)(lambda row: bottom_sketch(letters.piece(*_place(letters, row)), by.sketch))
     lengths = letters.lengths
     rows = np.maximum(lengths[pairs.query], lengths[pairs.target])
-    values = [
-        _estimated(sketch(a), sketch(b), by.sketch) if longest > LONG else _aligned(text, a, b, by)
-        for a, b, longest in zip(pairs.query.tolist(), pairs.target.tolist(), rows.tolist())
-    ]
+    with letters.rows() as read:
+        text = lru_cache(maxsize=64)(read)
+        values = [
+            _estimated(sketch(a), sketch(b), by.sketch) if longest > LONG else _aligned(text, a, b, by)
+            for a, b, longest in zip(pairs.query.tolist(), pairs.target.tolist(), rows.tolist())
+        ]
     return np.array(values, np.float64)
 
 
@@ -101,15 +104,40 @@ def _aligned(text: Callable[[int], bytes], a: int, b: int, by: Likeness) -> floa
         if equal >= (least - EPSILON) * len(left):
             return equal / len(left)
     short, long = sorted((left.decode("latin-1"), right.decode("latin-1")), key=lambda x: (len(x), x))
-    both, coverage = by.alphabet == "dna", by.sketch.coverage
-    value = best_identity(short, long, identity=least, coverage=coverage, both_strands=both)
+    strands = [short, reverse_complement(short)] if by.alphabet == "dna" else [short]
+    return best_stretch(strands, long, identity=least, coverage=by.sketch.coverage)
+
+
+def best_stretch(strands: Sequence[str], long: str, *, identity: float, coverage: float) -> float:
+    """Identity of the better strand of the shorter row in the longer one, whole or by a stretch of it.
+
+    A local alignment may leave out an end of the shorter row, so if the whole is not alike three stretches
+    are tried that an alignment must nearly cover. All have the middle in common: where that has more edits
+    than the whole may have, nothing else is alike, and most pairs that share a k-mer by chance end there.
+
+    Args:
+        strands: the shorter row as it stands, and its reverse complement if both count.
+        long: the longer row.
+        identity: alignments below it are not looked for, above 0, at most 1.
+        coverage: least fraction of either row in an alignment, above 0, at most 1.
+
+    Returns:
+        Identity, 0 to 1; 0 when it or the coverage is too small.
+    """
+    length = len(strands[0])
+    size = math.ceil(coverage * length)
+    spare = length - size
+    most = most_edits(length, identity)
+    if spare < size:
+        strands = [text for text in strands if _is_inside(text[spare:size], long, most)]
+    limits = {"identity": identity, "coverage": coverage}
+    value = max((alignment_identity(text, long, **limits) for text in strands), default=0.0)
     if value or coverage >= 1:
         return value
-    # a local alignment may leave out an end of the shorter one: three stretches that it must nearly cover
-    size = math.ceil(coverage * len(short))
-    spare = len(short) - size
-    covered = max(0.0, coverage - 2 * MARGIN) * size / len(short)
-    return max(
-        best_identity(short[at : at + size], long, identity=least, coverage=covered, both_strands=both)
-        for at in (0, spare // 2, spare)
-    )
+    limits["coverage"] = max(0.0, coverage - 2 * MARGIN) * size / length
+    stretches = [text[at : at + size] for text in strands for at in (0, spare // 2, spare)]
+    return max((alignment_identity(text, long, **limits) for text in stretches), default=0.0)
+
+
+def _is_inside(text: str, long: str, edits: int) -> bool:
+    return edlib.align(text, long, mode="HW", task="distance", k=edits)["editDistance"] >= 0

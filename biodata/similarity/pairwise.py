@@ -55,10 +55,9 @@ def alignment_identity(a: str, b: str, *, identity: float, coverage: float) -> f
     edits = most_edits(len(short), identity)
     if len(short) + edits < coverage * len(long) - EPSILON:
         return 0.0
-    found = edlib.align(short, long, mode="HW", task="distance", k=edits)
+    found = edlib.align(short, long, mode="HW", task="path", k=edits)
     if found["editDistance"] < 0:
         return 0.0
-    found = edlib.align(short, long, mode="HW", task="path", k=edits)
     counts = dict.fromkeys("=XID", 0)
     for number, kind in _CIGAR.findall(found["cigar"]):
         counts[kind] += int(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from biodata.large.candidates import pairs_of
 from biodata.large.letters import write_letters
 from biodata.large.links import Known, candidate_files, find_crossing, find_links
 from biodata.large.sketches import Block, Pass, read_partition, sketch_block
-from biodata.large.verify import Likeness, verified
+from biodata.large.verify import Likeness, best_stretch, verified
 from biodata.schema import SPLITS
+from biodata.similarity.pairwise import best_identity
 from biodata.similarity.search import keys_of
 from biodata.similarity.sketch import sketch_settings
 from biodata.splits.audit import AuditSettings, audit
@@ -71,7 +73,8 @@ def test_planted_relatives_of_every_identity_are_found(alphabet: str, tmp_path: 
         copy = mutated(rng, text, alphabet, level)
         texts += [text, reverse_complement(copy) if alphabet == "dna" and rng.random() < 0.5 else copy]
     letters = write_letters(stages(tmp_path, texts), tmp_path / "letters", alphabet=alphabet)
-    assert [letters.row(row).decode() for row in (0, 401, 799)] == [texts[0], texts[401], texts[799]]
+    with letters.rows() as read:
+        assert [read(row).decode() for row in (0, 401, 799)] == [texts[0], texts[401], texts[799]]
     by = likeness(tmp_path, alphabet)
     files = candidate_files(letters, by, tmp_path / "pass", seed=0, executor=None)
     labels, links, known = find_links(letters, by, files, executor=None)
@@ -127,6 +130,28 @@ def test_alignments_leave_out_ends_and_long_rows_are_estimated(tmp_path: Path) -
     found = verified(query, target, likeness(tmp_path, "dna"), what="")
     assert list(zip(found.query.tolist(), found.target.tolist())) == [(0, 1), (3, 4)]
     assert found.identity[1] == pytest.approx(0.95, abs=0.01)
+
+
+@pytest.mark.parametrize("coverage", [0.4, 0.8, 0.95])
+def test_pairs_refused_by_their_middle_are_alike_nowhere(coverage: float) -> None:
+    rng = np.random.default_rng(3)
+    found = []
+    for level in rng.uniform(0.80, 1, 60):
+        core = random_text(rng, "dna", 150)
+        ends = [random_text(rng, "dna", int(n)) for n in rng.integers(0, 30, 4)]
+        short, long = sorted((ends[0] + core + ends[1], ends[2] + mutated(rng, core, "dna", level) + ends[3]),
+                             key=len)  # fmt: skip
+        size = math.ceil(coverage * len(short))
+        least = max(0.0, coverage - 0.04) * size / len(short)
+        tried = [(short, coverage), *((short[at : at + size], least) for at in
+                 (0, (len(short) - size) // 2, len(short) - size))]  # fmt: skip
+        values = [best_identity(text, long, identity=0.88, coverage=share, both_strands=False)
+                  for text, share in tried]  # fmt: skip
+        expected = values[0] or max(values)
+        strands = [reverse_complement(short), short]
+        assert best_stretch(strands, long, identity=0.88, coverage=coverage) == expected
+        found.append(expected > 0)
+    assert 0 < sum(found) < len(found)
 
 
 def test_crossing_pairs_are_found_whatever_connects_them(tmp_path: Path) -> None:
