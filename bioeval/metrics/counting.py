@@ -1,4 +1,4 @@
-"""Counts of k-mers: of a whole set at memory speed, of each sequence as a dense or a sparse table."""
+"""Counts of k-mers: of a whole set, of each sequence as a dense or a sparse table."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from biodata.chaos_game import OTHER, kmer_codes
+from biodata.chaos_game import kmer_codes
 from biodata.errors import ConfigError
 from bioeval.metrics.sequence_set import NUCLEOTIDES, SequenceSet
+from bioeval.metrics.word_counts import WordCounts
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 MAX_K = 12
-_PACKED_K = 6
-_STRIDE = 4
-_CHUNK = 1 << 21
 
 
 def kmer_counts(sequences: SequenceSet, k: int, *, both_strands: bool = False) -> np.ndarray:
@@ -39,9 +37,9 @@ def kmer_counts(sequences: SequenceSet, k: int, *, both_strands: bool = False) -
     if sequences.letters != NUCLEOTIDES:
         numbers, valid = window_numbers(sequences, k)
         return np.bincount(numbers[valid], minlength=sequences.other**k)
-    total = np.zeros(4**k, dtype=np.int64)
-    for start in range(0, len(sequences.codes), _CHUNK):  # windows over borders belong to the first
-        total += count_codes(sequences.codes[start : start + _CHUNK + k - 1], k)
+    words = WordCounts(k)
+    words.add(sequences.codes)
+    total = words.counts()
     return total + total[reverse_complement_order(k)] if both_strands else total
 
 
@@ -141,64 +139,3 @@ def check_k(k: int, letters: str = NUCLEOTIDES) -> None:
     largest = MAX_K if letters == NUCLEOTIDES else int(40 / np.log2(len(letters)))
     if not 1 <= k <= largest:
         raise ConfigError(f"k = {k} is out of range, allowed: 1 to {largest}")
-
-
-def count_codes(codes: np.ndarray, k: int) -> np.ndarray:
-    """Counts of the windows of one piece of a buffer, int64 [4^k].
-
-    >>> count_codes(np.array([0, 1, 4, 1], dtype=np.uint8), 1).tolist()
-    [1, 2, 0, 0]
-    """
-    return _count_packed(codes, k) if k <= _PACKED_K else _count_windows(codes, k)
-
-
-def _count_windows(codes: np.ndarray, k: int) -> np.ndarray:
-    numbers, valid = kmer_codes(codes, k)
-    return np.bincount(numbers if valid.all() else numbers[valid], minlength=4**k)
-
-
-def _count_packed(codes: np.ndarray, k: int) -> np.ndarray:
-    """The same for small k: words of k + 3 letters are counted at every fourth position and then taken apart.
-
-    A word holds the four k-mers that begin in its first four letters, so a quarter of the additions to the
-    table is left, and letters are packed four at a time. Windows that hold a letter which is none are
-    counted as if it were one and taken off again.
-    """
-    bad = np.zeros(0, dtype=np.int64)
-    packed = codes
-    if codes.max(initial=0) >= OTHER:
-        bad, packed = np.flatnonzero(codes >= OTHER), codes & 3
-    if len(bad) * 8 * k > len(codes):
-        return _count_windows(codes, k)
-    quads = _pack_fours(packed)
-    words = max(len(quads) - -(-(k - 1) // _STRIDE), 0)
-    letters, number = _STRIDE, quads[:words].astype(np.uint32)
-    for piece in range(1, -(-(k - 1) // _STRIDE) + 1):
-        taken = min(_STRIDE, k + _STRIDE - 1 - letters)
-        number = (number << np.uint32(2 * taken)) | (
-            quads[piece : piece + words] >> np.uint32(2 * (_STRIDE - taken))
-        )
-        letters += taken
-    table = np.bincount(number, minlength=4 ** (k + _STRIDE - 1))
-    total = np.zeros(4**k, dtype=np.int64)
-    for before in range(_STRIDE):
-        total += table.reshape(4**before, 4**k, -1).sum(axis=(0, 2))
-    total += _count_windows(packed[_STRIDE * words :], k)
-    return total - _count_at(packed, bad, k) if len(bad) else total
-
-
-def _pack_fours(codes: np.ndarray) -> np.ndarray:
-    """Numbers of the words of letters 0 to 3, 4 to 7, and so on, uint32."""
-    fours = np.ascontiguousarray(codes[: len(codes) // _STRIDE * _STRIDE]).view("<u4")
-    shifted = (fours << np.uint32(6)) | (fours >> np.uint32(4)) | (fours >> np.uint32(14))
-    return (shifted | (fours >> np.uint32(24))) & np.uint32(255)
-
-
-def _count_at(codes: np.ndarray, bad: np.ndarray, k: int) -> np.ndarray:
-    """Counts of the windows that hold one of some positions."""
-    starts = np.unique((bad[:, None] - np.arange(k)).ravel())
-    starts = starts[(starts >= 0) & (starts <= len(codes) - k)]
-    numbers = np.zeros(len(starts), dtype=np.int64)
-    for offset in range(k):
-        numbers = numbers * 4 + codes[starts + offset]
-    return np.bincount(numbers, minlength=4**k)

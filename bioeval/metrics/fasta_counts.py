@@ -9,10 +9,11 @@ import numpy as np
 
 from biodata.errors import DataError
 from biodata.io.streams import open_binary
-from bioeval.metrics.counting import check_k, count_codes, reverse_complement_order
+from bioeval.metrics.counting import check_k, reverse_complement_order
 from bioeval.metrics.sequence_set import NUCLEOTIDES, code_table
+from bioeval.metrics.word_counts import WordCounts
 
-_BLOCK = 1 << 21
+_BLOCK = 1 << 18  # what is made of a block stays in the cache
 _BLANK = b"\n\r\t "
 
 
@@ -29,18 +30,19 @@ def count_fasta(path: Path | str, k: int, *, both_strands: bool = False) -> np.n
         DataError: no FASTA, a damaged file, or a letter that is no nucleotide, with its line.
     """
     check_k(k)
-    total, tail = np.zeros(4**k, dtype=np.int64), np.zeros(0, dtype=np.uint8)
+    words, tail = WordCounts(k), np.zeros(0, dtype=np.uint8)
     for codes in _codes(Path(path)):
         joined = np.concatenate([tail, codes])  # windows over the border of two blocks
-        total += count_codes(joined, k)
+        words.add(joined)
         tail = joined[max(len(joined) - k + 1, 0) :]
+    total = words.counts()
     return total + total[reverse_complement_order(k)] if both_strands else total
 
 
 def _codes(path: Path) -> Iterator[np.ndarray]:
     """Codes of the letters block by block, a break in the place of every header."""
     table, wrong = code_table(NUCLEOTIDES)
-    inside, line = False, 1
+    inside, before = False, 0
     with open_binary(path) as handle:
         block = handle.read(_BLOCK)
         if block and not block.lstrip().startswith(b">"):
@@ -49,9 +51,9 @@ def _codes(path: Path) -> Iterator[np.ndarray]:
             pieces, inside = _without_headers(block, inside)
             codes = np.frombuffer(pieces.translate(table, _BLANK), dtype=np.uint8)
             if len(codes) and codes.max() == wrong:
-                raise _offence(path, pieces, table, wrong, line)
+                raise _offence(path, before, pieces, codes_of=(table, wrong))
             yield codes
-            line += block.count(b"\n")
+            before += len(block)
             block = handle.read(_BLOCK)
 
 
@@ -79,9 +81,21 @@ def _without_headers(block: bytes, inside: bool) -> tuple[bytes, bool]:
     return b"".join(pieces), inside
 
 
-def _offence(path: Path, letters: bytes, table: bytes, wrong: int, line: int) -> DataError:
+def _offence(path: Path, before: int, letters: bytes, *, codes_of: tuple[bytes, int]) -> DataError:
+    """What is wrong in the letters of a block that `before` bytes lie in front of."""
+    table, wrong = codes_of
     place = np.frombuffer(letters.translate(table), dtype=np.uint8)
     blank = np.isin(np.frombuffer(letters, dtype=np.uint8), list(_BLANK))
     at = int(np.flatnonzero((place == wrong) & ~blank)[0])
-    found = chr(letters[at])
-    return DataError(f"{found!r} is no nucleotide letter", where=f"{path}:{line + letters[:at].count(10)}")
+    line = _lines(path, before) + letters[:at].count(b"\n") + 1
+    return DataError(f"{chr(letters[at])!r} is no nucleotide letter", where=f"{path}:{line}")
+
+
+def _lines(path: Path, size: int) -> int:
+    """Ends of lines in the first bytes of a file: read again, since only errors need them."""
+    lines = 0
+    with open_binary(path) as handle:
+        while size > 0 and (block := handle.read(min(size, _BLOCK))):
+            lines += block.count(b"\n")
+            size -= len(block)
+    return lines

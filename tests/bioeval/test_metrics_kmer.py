@@ -61,6 +61,16 @@ def test_pieces_of_the_buffer_join_without_loss() -> None:
     assert counts.tolist() == plain_counts([text], 6)
 
 
+@settings(max_examples=60, deadline=None)
+@given(SEQUENCES, st.integers(1, 7), st.integers(1, 40), st.sampled_from([0, 5, 1 << 31]))
+def test_pieces_of_any_size_join_without_loss(sequences: list[str], k: int, chunk: int, most: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bioeval.metrics.word_counts._CHUNK", chunk)
+        patch.setattr("bioeval.metrics.word_counts._MOST", most)
+        counts = kmer_counts(SequenceSet.from_strings(sequences), k)
+    assert counts.tolist() == plain_counts(sequences, k)
+
+
 @pytest.mark.parametrize("k", [9, 17, 31])
 def test_long_windows_have_their_rank(k: int) -> None:
     numbers, valid = kmer_codes(np.array([3] * k + [0], dtype=np.uint8), k)
@@ -87,6 +97,10 @@ def test_a_wrong_letter_of_a_file_has_its_line(tmp_path: Path) -> None:
     (tmp_path / "x.fa").write_text(">a\nACGT\nAC!T\n")
     with pytest.raises(DataError, match=r"x.fa:3: '!' is no nucleotide letter"):
         count_fasta(tmp_path / "x.fa", 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bioeval.metrics.fasta_counts._BLOCK", 6)  # the letter is in a later block
+        with pytest.raises(DataError, match=r"x.fa:3: '!' is no nucleotide letter"):
+            count_fasta(tmp_path / "x.fa", 2)
     (tmp_path / "y.fa").write_text("ACGT\n")
     with pytest.raises(DataError, match="no '>' at its beginning"):
         count_fasta(tmp_path / "y.fa", 2)
