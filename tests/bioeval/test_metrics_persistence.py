@@ -53,11 +53,20 @@ def test_sliced_wasserstein_is_its_definition() -> None:
     assert sliced_wasserstein(first, first) == 0
 
 
+@pytest.mark.parametrize("block", [1, 60, 1 << 20])
+def test_sliced_wasserstein_takes_directions_in_blocks(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bioeval.metrics.diagrams._BLOCK", block)
+    rng = np.random.default_rng(1)
+    first, second = (np.sort(rng.random((n, 2)), axis=1) for n in (12, 8))
+    assert sliced_wasserstein(first, second, directions=7) == pytest.approx(by_definition(first, second, 7))
+
+
 def test_empty_diagram_costs_the_way_to_the_diagonal() -> None:
     one = np.array([[0.0, 1.0]])
     assert sliced_wasserstein(one, np.zeros((0, 2))) == pytest.approx(
         by_definition(one, np.zeros((0, 2)), 50)
     )
+    assert sliced_wasserstein(np.zeros((0, 2)), np.zeros((0, 2))) == 0
 
 
 def test_equal_sets_have_distance_zero_and_others_have_not() -> None:
