@@ -1,45 +1,43 @@
 """Hyena and Based on a GPU: the CPU's logits and gradients, bfloat16, speed at several lengths.
 
-    python benchmarks/gpu_long.py [--lengths 1024 4096 16384 65536] [--tokens 65536] [--json F]
+    python benchmarks/gpu_long.py [--lengths 1024 4096 16384 65536] [--tokens 65536]
+                                  [--compared 700] [--json F]
 
-Prints "not run: no CUDA device" where there is none. A step is forward, loss, backward, update of the 8M
-models of `length_scaling.py` under bfloat16 autocast; operations are counted as `--dry-run` counts them.
+A step is forward, loss, backward, update of the 8M models of `length_scaling.py` under bfloat16 autocast;
+operations are counted as `--dry-run` counts them.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
-import sys
-import time
-from pathlib import Path
 from typing import Any
 
 import torch
+from gpu_device import device_of, milliseconds, name_of, options, save
 from length_scaling import VOCAB, Case, config_of
 from torch.nn import functional as F
 
 from biotrain.models import build_model, flops_per_token
 
 
-def differences(kind: str) -> dict[str, float]:
+def differences(kind: str, length: int, device: torch.device) -> dict[str, float]:
     """Largest differences to the CPU in float32, relative to the largest value; the mean one in bfloat16."""
     torch.backends.cuda.matmul.allow_tf32 = False
-    model = build_model(config_of(Case(kind, 8, 700)), vocab_size=VOCAB)
-    ids = torch.randint(6, VOCAB, (3, 700), generator=torch.Generator().manual_seed(0))
-    mask = torch.arange(700) < torch.tensor([[700], [333], [1]])
+    model = build_model(config_of(Case(kind, 8, length)), vocab_size=VOCAB)
+    ids = torch.randint(6, VOCAB, (3, length), generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(length) < torch.tensor([[length], [length // 2], [1]])
 
-    def run(device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def run(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         model.to(device).zero_grad()
         logits = model(ids.to(device), mask=mask.to(device))[mask.to(device)]
         logits.square().mean().backward()
         gradient = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
         return logits.detach().cpu(), gradient.cpu()
 
-    expected, found = run("cpu"), run("cuda")
-    with torch.autocast("cuda", torch.bfloat16):
-        half = run("cuda")
+    expected, found = run(torch.device("cpu")), run(device)
+    with torch.autocast(device.type, torch.bfloat16):
+        half = run(device)
     names = ("logits", "gradients")
     result = {n: float((a - b).abs().max() / b.abs().max()) for n, a, b in zip(names, found, expected)}
     close = {f"{n} bf16": float((a - b).abs().mean() / b.abs().mean())
@@ -47,47 +45,42 @@ def differences(kind: str) -> dict[str, float]:
     return result | close
 
 
-def speed(kind: str, length: int, tokens: int) -> dict[str, float]:
+def speed(kind: str, length: int, tokens: int, device: torch.device) -> dict[str, float]:
     """Tokens per second, and floating-point operations."""
     config = config_of(Case(kind, 8, length))
-    model = build_model(config, vocab_size=VOCAB).cuda()
+    model = build_model(config, vocab_size=VOCAB).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    ids = torch.randint(6, VOCAB, (max(1, tokens // length), length), device="cuda")
-    seconds = []
-    for _ in range(8):
-        start = time.perf_counter()
+    ids = torch.randint(6, VOCAB, (max(1, tokens // length), length), device=device)
+
+    def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cuda", torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16):
             logits = model(ids)[:, :-1]
         F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten()).backward()
         optimizer.step()
-        torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    rate = ids.numel() / statistics.median(seconds[3:])
+
+    rounds = 1 if device.type == "cpu" else 8
+    seconds = [ms / 1e3 for ms in milliseconds(step, rounds, device)]
+    rate = ids.numel() / statistics.median(seconds[-5:])
     return {"tokens_per_s": rate, "tflops": rate * flops_per_token(config, vocab_size=VOCAB) / 1e12}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__, tokens=65_536, compared=700)
     parser.add_argument("--lengths", nargs="+", type=int, default=[1024, 4096, 16_384, 65_536])
-    parser.add_argument("--tokens", type=int, default=65_536)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    if not torch.cuda.is_available():
-        print("not run: no CUDA device")
-        sys.exit(0)
-    result: dict[str, Any] = {"device": torch.cuda.get_device_name()}
+    arguments = parser.parse_args()
+    device = device_of(arguments)
+    if device is None:
+        return
+    result: dict[str, Any] = {"device": name_of(device), "settings": vars(arguments)}
     for kind in ("hyena", "based"):
-        result[kind] = {"differences": differences(kind)}
+        result[kind] = {"differences": differences(kind, arguments.compared, device)}
         print(kind, json.dumps(result[kind]["differences"]))
-        for length in options.lengths:
-            found = result[kind][length] = speed(kind, length, options.tokens)
+        for length in arguments.lengths:
+            found = result[kind][length] = speed(kind, length, arguments.tokens, device)
             tokens, rate = f"{found['tokens_per_s']:.0f} tokens/s", f"{found['tflops']:.1f} TFLOP/s"
             print(f"| {kind} | {length} | {tokens} | {rate} |")
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    save(result, arguments.json)
 
 
 if __name__ == "__main__":

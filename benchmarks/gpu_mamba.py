@@ -9,26 +9,27 @@ Forward and backward of one scan in float32. `plain` is what runs without mamba-
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
+from gpu_device import device_of, milliseconds, name_of, options, save
 
 from biotrain.layers import ssm_kernels
 from biotrain.layers.ssm_chunks import Chunked, chunked_scan
 from biotrain.layers.ssm_scan import Selective, selective_scan
 
 
-def drives(arguments: argparse.Namespace) -> dict[str, tuple[Callable[..., Any], Any, bool]]:
+def drives(
+    arguments: argparse.Namespace, device: torch.device
+) -> dict[str, tuple[Callable[..., Any], Any, bool]]:
     """Scan, its inputs and whether a kernel is there, by model."""
-    noise = torch.Generator("cuda").manual_seed(0)
+    noise = torch.Generator(device).manual_seed(0)
     batch, length, channels, heads = arguments.batch, arguments.length, 2 * arguments.width, 64
 
     def draw(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=noise, device="cuda")
+        return torch.randn(shape, generator=noise, device=device)
 
     def steps(*shape: int) -> torch.Tensor:
         return draw(*shape).abs() * 0.05
@@ -57,29 +58,20 @@ def gradients(scan: Callable[..., Any], drive: Any) -> list[torch.Tensor]:
     return [y.detach(), *torch.autograd.grad(y, list(values), torch.ones_like(y))]
 
 
-def milliseconds(scan: Callable[..., Any], drive: Any, repeats: int) -> float:
-    """Median time of forward and backward."""
-    found = []
-    for number in range(repeats + 3):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        gradients(scan, drive)
-        end.record()
-        torch.cuda.synchronize()
-        if number >= 3:
-            found.append(begin.elapsed_time(end))
-    return statistics.median(found)
-
-
-def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+def measure(arguments: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     """Times and the largest difference relative to the largest value."""
     results: dict[str, Any] = {}
-    for name, (scan, drive, has_kernel) in drives(arguments).items():
+
+    def median(scan: Callable[..., Any], drive: Any) -> float:
+        times = milliseconds(lambda: gradients(scan, drive), arguments.repeats + 3, device)
+        return statistics.median(times[3:])
+
+    for name, (scan, drive, has_kernel) in drives(arguments, device).items():
         with ssm_kernels.plain_scans():
-            row: dict[str, Any] = {"plain_ms": milliseconds(scan, drive, arguments.repeats)}
+            row: dict[str, Any] = {"plain_ms": median(scan, drive)}
             plain = gradients(scan, drive)
         if has_kernel:
-            row["kernel_ms"] = milliseconds(scan, drive, arguments.repeats)
+            row["kernel_ms"] = median(scan, drive)
             row["plain_by_kernel"] = row["plain_ms"] / row["kernel_ms"]
             pairs = zip(gradients(scan, drive), plain)
             row["difference"] = max(float((a - b).abs().max() / b.abs().max()) for a, b in pairs)
@@ -89,22 +81,14 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    for name, default in (("repeats", 20), ("width", 1024), ("length", 2048), ("batch", 8)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    if not torch.cuda.is_available():
-        print("not run: no CUDA device")
+    arguments = options(__doc__, repeats=20, width=1024, length=2048, batch=8).parse_args()
+    device = device_of(arguments)
+    if device is None:
         return
-    results = measure(arguments)
+    results = measure(arguments, device)
     if not any("kernel_ms" in row for row in results.values()):
         print("mamba-ssm is not installed: only the plain scans were timed")
-    if arguments.json:
-        about = {"device": torch.cuda.get_device_name(), "settings": vars(arguments), "results": results}
-        arguments.json.write_text(json.dumps(about, indent=2, default=str) + "\n", encoding="utf-8")
+    save({"device": name_of(device), "settings": vars(arguments), "results": results}, arguments.json)
 
 
 if __name__ == "__main__":

@@ -14,16 +14,14 @@ First all three are compared with each document alone in float32. Prints millise
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from gpu_device import device_of, milliseconds, name_of, options, save
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -47,17 +45,18 @@ def documents(rows: int, context: int, mean: int) -> list[list[int]]:
     return found
 
 
-def spans_of(sizes: list[int]) -> Spans:
+def spans_of(sizes: list[int], device: torch.device) -> Spans:
     """All documents of all rows, as the kernel wants them."""
-    bounds = torch.tensor([0, *sizes]).cumsum(0).to(torch.int32).cuda()
-    return Spans(sizes=[], bounds=bounds, longest=max(sizes), causal=True)
+    bounds = torch.tensor([0, *sizes]).cumsum(0).to(torch.int32)
+    counted = sizes if device.type == "cpu" else []
+    return Spans(sizes=counted, bounds=bounds.to(device), longest=max(sizes), causal=True)
 
 
-def mask_of(rows: list[list[int]]) -> Tensor:
+def mask_of(rows: list[list[int]], device: torch.device) -> Tensor:
     """[B, 1, T, T], True where a key may be seen."""
-    numbers = torch.stack(
-        [torch.repeat_interleave(torch.arange(len(r)), torch.tensor(r)) for r in rows]
-    ).cuda()
+    numbers = torch.stack([torch.repeat_interleave(torch.arange(len(r)), torch.tensor(r)) for r in rows]).to(
+        device
+    )
     same = numbers[:, :, None] == numbers[:, None, :]
     return (same & torch.ones_like(same).tril())[:, None]
 
@@ -72,11 +71,11 @@ def alone(x: Tensor, sizes: list[int]) -> Tensor:
     return torch.cat([y[0].transpose(0, 1) for y in made]).reshape(*x.shape[:2], -1)
 
 
-def ways(rows: list[list[int]]) -> dict[str, Callable[[Tensor], Tensor]]:
+def ways(rows: list[list[int]], device: torch.device) -> dict[str, Callable[[Tensor], Tensor]]:
     """Each takes [B, T, 3, H, d] and gives [B, T, H d]."""
     sizes = [size for row in rows for size in row]
-    spans, mask = spans_of(sizes), mask_of(rows)
-    places = torch.cat([torch.arange(size) + i * max(sizes) for i, size in enumerate(sizes)]).cuda()
+    spans, mask = spans_of(sizes, device), mask_of(rows, device)
+    places = torch.cat([torch.arange(size) + i * max(sizes) for i, size in enumerate(sizes)]).to(device)
 
     def varlen(x: Tensor) -> Tensor:
         return attention_in_spans(*x.unbind(2), spans, dropout=0.0, scale=None)
@@ -94,39 +93,20 @@ def ways(rows: list[list[int]]) -> dict[str, Callable[[Tensor], Tensor]]:
     return {"varlen": varlen, "mask": masked, "padded": padded}
 
 
-def milliseconds(run: Callable[[], None], rounds: int) -> list[float]:
-    """Of each round, by the device's own clock."""
-    times = []
-    for _ in range(rounds):
-        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        begin.record()
-        run()
-        end.record()
-        torch.cuda.synchronize()
-        times.append(begin.elapsed_time(end))
-    return times
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    for name, default in (("rows", 16), ("context", 4096), ("mean", 512), ("rounds", 20)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    if not torch.cuda.is_available():
-        print("not run: no CUDA device")
+    arguments = options(__doc__, rows=16, context=4096, mean=512, rounds=20).parse_args()
+    device = device_of(arguments)
+    if device is None:
         return
     rows = documents(arguments.rows, arguments.context, arguments.mean)
     shape = (arguments.rows, arguments.context, 3, HEADS, WIDTH)
-    x = torch.randn(shape, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+    x = torch.randn(shape, device=device, dtype=torch.bfloat16, requires_grad=True)
     expected = alone(x.detach(), [size for row in rows for size in row])
-    result: dict[str, Any] = {"device": torch.cuda.get_device_name(), "settings": vars(arguments)}
+    result: dict[str, Any] = {"device": name_of(device), "settings": vars(arguments)}
     print(f"{result['device']}, {sum(map(len, rows))} documents\n")
     print("| way | error | ms | real tokens/s |\n|---|---|---|---|")
     failed = False
-    for name, way in ways(rows).items():
+    for name, way in ways(rows, device).items():
         y = way(x)
         error = (y.float() - expected).abs().max().item()
         failed |= not error < TOLERANCE
@@ -136,13 +116,12 @@ def main() -> None:
             x.grad = None
             way(x).backward(outer)
 
-        milliseconds(run, 3)
-        median = statistics.median(milliseconds(run, arguments.rounds))
+        milliseconds(run, 3, device)
+        median = statistics.median(milliseconds(run, arguments.rounds, device))
         rate = arguments.rows * arguments.context / median * 1e3
         result[name] = {"error": error, "ms": median, "tokens_per_s": rate}
         print(f"| {name} | {error:.1e} | {median:.2f} | {rate:,.0f} |")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=2, default=str) + "\n", encoding="utf-8")
+    save(result, arguments.json)
     if failed:
         sys.exit("an error is larger than bf16 explains")
 
