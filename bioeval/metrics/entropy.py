@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bioeval.metrics.counting import kmer_table, window_numbers
+from bioeval.metrics.counting import kmer_table
 from bioeval.metrics.kmer import subset_totals
 from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import NUCLEOTIDES, SequenceSet
@@ -18,6 +18,7 @@ matter."""
 
 _SHORTEST = 20
 _COMPLEXITY_K = 6
+_BLOCK = 1 << 12  # stretches at a time
 
 
 def shannon_entropy(counts: np.ndarray) -> np.ndarray:
@@ -47,31 +48,45 @@ def linguistic_complexity(sequences: SequenceSet) -> np.ndarray:
     >>> linguistic_complexity(SequenceSet.from_strings(["A" * 50, "ACGTTGCATCAGG", ""])).round(3).tolist()
     [0.029, 0.981, nan]
     """
-    stretch, owners, letters = _stretches(sequences)
-    kinds, most = np.zeros(len(owners)), np.zeros(len(owners))
-    for k in range(1, _COMPLEXITY_K + 1 if sequences.letters == NUCLEOTIDES else 4):
-        numbers, valid = window_numbers(sequences, k)
-        valid = valid & (stretch[: len(numbers)] == stretch[k - 1 :]) & (stretch[: len(numbers)] >= 0)
-        cells = np.unique(stretch[: len(numbers)][valid] * sequences.other**k + numbers[valid])
-        kinds += np.bincount(cells // sequences.other**k, minlength=len(owners))
-        most += np.minimum(np.maximum(letters - k + 1, 0), sequences.other**k)
-    share = kinds / np.maximum(most, 1)
+    starts, owners, letters = _stretches(sequences)
+    text = np.concatenate([sequences.codes, np.full(WINDOW, sequences.other, dtype=np.uint8)])
+    share = np.zeros(len(starts))
+    for begin in range(0, len(starts), _BLOCK):
+        part = slice(begin, begin + _BLOCK)
+        places = starts[part, None] + np.arange(WINDOW)
+        share[part] = _kinds_over_most(text[places], letters[part], sequences.other)
     totals = np.bincount(owners, weights=share, minlength=len(sequences))
     numbers = np.bincount(owners, minlength=len(sequences))
     return np.divide(totals, numbers, out=np.full(len(sequences), np.nan), where=numbers > 0)
 
 
 def _stretches(sequences: SequenceSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The stretch of each position (-1 none), and the sequence and the letters of each stretch."""
-    rows = sequences.rows_of_positions()
-    offsets = np.arange(len(rows)) - sequences.starts[rows]
-    number = np.maximum(-(-(sequences.lengths - _SHORTEST + 1) // WINDOW), np.minimum(sequences.lengths, 1))
-    first = np.cumsum(number) - number
-    place = offsets // WINDOW
-    inside = (place < number[rows]) & (offsets < sequences.lengths[rows])
-    stretch = np.where(inside, first[rows] + place, -1)
+    """Where each stretch begins, the sequence it is of, and its letters (100, at the end maybe fewer)."""
+    lengths = sequences.lengths
+    number = np.maximum(-(-(lengths - _SHORTEST + 1) // WINDOW), np.minimum(lengths, 1))
     owners = np.repeat(np.arange(len(sequences)), number)
-    return stretch, owners, np.bincount(stretch[inside], minlength=len(owners))
+    offsets = WINDOW * (np.arange(len(owners)) - np.repeat(np.cumsum(number) - number, number))
+    return sequences.starts[owners] + offsets, owners, np.minimum(lengths[owners] - offsets, WINDOW)
+
+
+def _kinds_over_most(codes: np.ndarray, letters: np.ndarray, other: int) -> np.ndarray:
+    """Of each row its kinds of k-mers, all k together, over the most that so many letters can have.
+
+    Rows are sorted, since a set of all (row, k-mer) would grow with the genome and is slower.
+    """
+    codes[np.arange(codes.shape[1]) >= letters[:, None]] = other
+    width = np.uint16 if other == len(NUCLEOTIDES) else np.uint32
+    none = np.iinfo(width).max
+    kinds, most = np.zeros(len(codes)), np.zeros(len(codes))
+    number, valid = np.zeros((len(codes), codes.shape[1] + 1), dtype=width), np.ones(1, dtype=bool)
+    for k in range(1, _COMPLEXITY_K + 1 if other == len(NUCLEOTIDES) else 4):
+        last = codes[:, k - 1 :]
+        number = number[:, :-1] * width(other) + np.minimum(last, other - 1)
+        valid = (valid[:, :-1] if k > 1 else valid) & (last < other)
+        words = np.sort(np.where(valid, number, width(none)), axis=1)
+        kinds += 1 + np.count_nonzero(words[:, 1:] != words[:, :-1], axis=1) - (words[:, -1] == none)
+        most += np.minimum(np.maximum(letters - k + 1, 0), other**k)
+    return kinds / np.maximum(most, 1)
 
 
 @dataclass(frozen=True, slots=True)

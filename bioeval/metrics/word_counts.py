@@ -111,7 +111,8 @@ def _count_windows(codes: np.ndarray, k: int) -> np.ndarray:
 
 def _count_at(codes: np.ndarray, bad: np.ndarray, k: int) -> np.ndarray:
     """Counts of the windows that hold one of some positions."""
-    starts = np.unique((bad[:, None] - np.arange(k)).ravel())
+    # counts are asked for since numpy then sorts: its hash table is slower
+    starts, _ = np.unique((bad[:, None] - np.arange(k)).ravel(), return_counts=True)
     starts = starts[(starts >= 0) & (starts <= len(codes) - k)]
     numbers = np.zeros(len(starts), dtype=np.int64)
     for offset in range(k):
