@@ -90,7 +90,7 @@ def _one_line(values: pa.Array, entries: Entries) -> pa.Array:
     data = np.frombuffer(entries.text, np.uint8)
     start, end = entries.value
     mend = entries.escaped.copy()
-    if b"  " in entries.text:
+    if b"  " in entries.text and len(start):  # a table may be its header alone
         blank = data == BLANK
         double = np.flatnonzero(blank[1:] & blank[:-1])
         at = np.searchsorted(start, double, "right") - 1  # the last value that begins there or before

@@ -21,7 +21,7 @@ from bioeval.metrics import METRICS
 from bioeval.metrics.kmer import KmerDivergence
 from bioeval.metrics.protocol import Metric
 from bioeval.metrics.sequence_set import SequenceSet
-from bioeval.sequences.inputs import input_fingerprint
+from bioeval.sequences.inputs import check_column, input_fingerprint
 
 SIGNIFICANT = 0.05
 _LEAST = (("window", 0), ("windows", 8), ("resamples", 20), ("permutations", 0), ("seed", 0))
@@ -34,7 +34,10 @@ class DistancesConfig:
     """Which groups are compared, and how."""
 
     groups: tuple[str, ...] = field(
-        metadata={"help": "[PARENT/]NAME=PATH[,PATH...] or PATH: FASTA, Parquet or dataset folder"}
+        metadata={
+            "help": "[PARENT/]NAME=PATH[,PATH...] or PATH: file, folder or pattern of any format that "
+            "`data build` reads, or dataset"
+        }
     )
     out: Path = field(metadata={"help": "folder for results.json, results.md and report.html"})
     measure: str = field(
@@ -45,6 +48,9 @@ class DistancesConfig:
         default=0, metadata={"help": "letters of a window; 0: the longest of which every group has enough"}
     )
     windows: int = field(default=200, metadata={"help": "windows drawn of each group, at least 8"})
+    sequence_column: str = field(
+        default="", metadata={"help": "column of tables with the sequences; empty: sequence, seq, cds, ..."}
+    )
     strands: Literal["given", "both"] = field(
         default="both", metadata={"help": "strands that are counted, where the measure knows strands"}
     )
@@ -86,8 +92,11 @@ def evaluate_distances(config: DistancesConfig) -> dict[str, Any]:
         ConfigError: a file is not there, or no such measure.
         DataError: a group with too few windows.
     """
-    names = [parse_group(text) for text in config.groups]
-    window, groups = read_groups(names, window=config.window, windows=config.windows, seed=config.seed)
+    names, chosen = [parse_group(text) for text in config.groups], config.sequence_column
+    check_column([path for name in names for path in name.paths], chosen)
+    window, groups = read_groups(
+        names, window=config.window, windows=config.windows, seed=config.seed, column=chosen
+    )
     metric, column = find_measure(config)
     texts = [text for group in groups for text in group.windows.strings()]
     labels = np.repeat(np.arange(len(groups)), len(groups[0].windows))
@@ -148,7 +157,8 @@ def _result(config: DistancesConfig, groups: list[Group], found: Distances, wind
         "correction": "Holm", "warnings": _warnings(config, groups, found),
         "settings": {"strands": config.strands, "window": config.window, "windows": config.windows,
                      "seed": config.seed},
-        "inputs": {g.name.full: [input_fingerprint(path) for path in g.name.paths] for g in groups},
+        "inputs": {g.name.full: [input_fingerprint(path, column=config.sequence_column)
+                                 for path in g.name.paths] for g in groups},
     }  # fmt: skip
 
 

@@ -12,12 +12,16 @@ import numpy as np
 
 from biodata.errors import ConfigError, DataError
 from bioeval.metrics.sequence_set import SequenceSet
-from bioeval.sequences.inputs import read_set
+from bioeval.sequences.inputs import Reading, read_set
 
 LENGTHS = (5000, 2000, 1000, 500, 300, 200, 100, 50)
 """Lengths of windows that `window = 0` tries, the longest first."""
 
 LEAST_WINDOWS = 8
+_ENDINGS = (
+    ".gz", ".bz2", ".zst", ".bgz", ".fasta", ".fna", ".fa", ".ffn", ".gbff", ".gbk", ".gb", ".embl", ".fastq",
+    ".fq", ".csv", ".tsv", ".parquet",
+)  # fmt: skip
 _KNOWN_SHARE = 0.9
 
 
@@ -67,7 +71,7 @@ def parse_group(text: str) -> GroupName:
     label, equals, paths = text.partition("=")
     if not equals or Path(text).exists():
         name = Path(text).name
-        for ending in (".gz", ".bz2", ".zst", ".bgz", ".fasta", ".fna", ".fa", ".ffn", ".parquet"):
+        for ending in _ENDINGS:
             name = name.removesuffix(ending)
         return GroupName("", name or text, (Path(text),))
     parent, _, name = label.rpartition("/")
@@ -78,7 +82,7 @@ def parse_group(text: str) -> GroupName:
 
 
 def read_groups(
-    names: Sequence[GroupName], *, window: int, windows: int, seed: int
+    names: Sequence[GroupName], *, window: int, windows: int, seed: int, column: str = ""
 ) -> tuple[int, list[Group]]:
     """Reads groups and draws equally many windows of each.
 
@@ -91,6 +95,7 @@ def read_groups(
         window: letters of a window; 0 takes the longest of `LENGTHS` of which every group has enough.
         windows: so many of each group, fewer where a group has fewer.
         seed: of the draw.
+        column: of tables the column of the sequences; empty takes the usual names.
 
     Returns:
         the length of the windows, and the groups.
@@ -99,7 +104,7 @@ def read_groups(
         ConfigError: a file is not there.
         DataError: a group with fewer than 8 windows, or with letters that are no nucleotides.
     """
-    read = [_read(name) for name in names]
+    read = [_read(name, column) for name in names]
     length = window or next((w for w in LENGTHS if min(_count(s, w) for s in read) >= windows), LENGTHS[-1])
     cut = [_windows(s, length) for s in read]
     for name, (starts, _) in zip(names, cut):
@@ -126,10 +131,11 @@ def read_groups(
     return length, groups
 
 
-def _read(name: GroupName) -> SequenceSet:
+def _read(name: GroupName, column: str) -> SequenceSet:
     texts: list[str] = []
     for path in name.paths:
-        texts += read_set(path, split="test", limit=0, seed=0).sequences.strings()
+        found = read_set(path, split="test", limit=0, seed=0, reading=Reading(column=column))
+        texts += found.sequences.strings()
     return SequenceSet.from_strings(texts)
 
 

@@ -142,7 +142,9 @@ class Records:
         if ids:
             yield Piece(ids, sequences)
         elif not found:
-            raise DataError("no records", where=", ".join(self.config.inputs))
+            counts = self.log.as_dict()["dropped"]
+            hint = ", ".join(f"left out: {reason} {count}" for reason, count in counts.items())
+            raise DataError("no records", where=", ".join(self.config.inputs), hint=hint)
 
     def dropped(self) -> dict[str, int]:
         """Rows that could not be read, by reason; says so once if there are any."""

@@ -12,15 +12,16 @@ from typing import Any
 from bioeval.metrics.longest_match import FLAG, chance_length
 from bioeval.metrics.sequence_set import SequenceSet
 from bioeval.metrics.suffixes import longest_matches, longest_of_rows
-from bioeval.sequences.inputs import read_set
+from bioeval.sequences.inputs import Reading, read_set
 
 
-def find_canaries(path: Path, generated: SequenceSet) -> dict[str, Any]:
+def find_canaries(path: Path, generated: SequenceSet, *, column: str = "") -> dict[str, Any]:
     """The longest piece of each canary that the generated sequences hold.
 
     Args:
-        path: FASTA or Parquet of the canaries; how often each was repeated may stand in its id.
+        path: file of the canaries; how often each was repeated may stand in its id.
         generated: the sequences that are searched.
+        column: of a table the column of the sequences.
 
     Returns:
         `n`, `repeated` (canaries of which a piece at least twice as long as by chance is there), `whole`
@@ -31,7 +32,8 @@ def find_canaries(path: Path, generated: SequenceSet) -> dict[str, Any]:
         ConfigError: no such file.
         DataError: no canary, or letters that the alphabet lacks.
     """
-    canaries = read_set(path, split="train", limit=0, seed=0, letters=generated.letters).sequences
+    reading = Reading(generated.letters, column)
+    canaries = read_set(path, split="train", limit=0, seed=0, reading=reading).sequences
     longest = longest_of_rows(canaries, longest_matches(canaries, generated))
     chance = chance_length(canaries, generated)
     rows = [

@@ -14,6 +14,7 @@ from bioeval.metrics.kmer import KmerDivergence
 from bioeval.metrics.setting import PersistenceDistance
 
 ALPHABETS = ("auto", "nucleotide", "protein", "smiles")
+_ANY = "file, folder or pattern of any format that `data build` reads, dataset, or source name"
 _LEAST = (
     ("resamples", 20), ("persistence_resamples", 20), ("persistence_points", 10), ("max_sequences", 0),
     ("max_train", 0), ("prompt", 0), ("screen_timeout", 0), ("seed", 0),
@@ -24,28 +25,27 @@ _LEAST = (
 class SequencesConfig:
     """What is compared with what, and how finely."""
 
-    generated: Path = field(metadata={"help": "generated sequences: FASTA, Parquet or dataset folder"})
+    generated: Path = field(metadata={"help": f"generated sequences: {_ANY}"})
     reference: Path = field(
-        metadata={
-            "help": "held-out natural sequences: FASTA, Parquet, dataset folder (its test split), "
-            "folder of files, or a source name such as refseq:viral"
-        }
+        metadata={"help": f"held-out natural sequences: {_ANY}; of a dataset its test split"}
     )
     train: Path | None = field(
         default=None,
-        metadata={
-            "help": "training sequences, to see copying: FASTA, Parquet, dataset folder (its train split), "
-            "folder of files, or a source name"
-        },
+        metadata={"help": f"training sequences, to see copying: {_ANY}; of a dataset its train split"},
     )
     canaries: Path | None = field(
         default=None,
-        metadata={"help": "FASTA or Parquet of made-up sequences planted in training: are they repeated?"},
+        metadata={"help": "file of made-up sequences planted in training: are they repeated?"},
     )
     out: Path = field(metadata={"help": "folder for results.json and pictures.json"})
     alphabet: Literal["auto", "nucleotide", "protein", "smiles"] = field(
         default="auto",
-        metadata={"help": "auto: what the column alphabet of the reference says, nucleotides of FASTA"},
+        metadata={
+            "help": "auto: what the reference says (UniRef, molecules, column alphabet), else nucleotides"
+        },
+    )
+    sequence_column: str = field(
+        default="", metadata={"help": "column of tables with the sequences; empty: sequence, seq, cds, ..."}
     )
     metrics: tuple[str, ...] = field(
         default=tuple(METRICS), metadata={"help": "families of metrics: " + ", ".join(METRICS)}

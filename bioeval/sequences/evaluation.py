@@ -22,7 +22,15 @@ from bioeval.metrics.sequence_set import NUCLEOTIDES, SequenceSet
 from bioeval.metrics.setting import NotApplicableError, Setting
 from bioeval.sequences.canaries import find_canaries
 from bioeval.sequences.config import SequencesConfig
-from bioeval.sequences.inputs import Loaded, folder_of, input_fingerprint, letters_of, read_set
+from bioeval.sequences.inputs import (
+    Loaded,
+    Reading,
+    check_column,
+    folder_of,
+    input_fingerprint,
+    letters_of,
+    read_set,
+)
 from bioeval.sequences.pictures import draw_pictures
 from bioeval.sequences.screening import NOT_SCREENED, screen
 
@@ -59,6 +67,7 @@ def evaluate_sequences(config: SequencesConfig) -> dict[str, Any]:
         `bioeval.metrics.calibration.calibrate`), `not_run{family: reason}`,
         `nearest_training_identity{median, max, ...}` as fractions, `canaries`, `screening{status, ...}`
         (see `bioeval.sequences.screening.screen`), `n_generated`, `n_reference`, `n_train` (sequences used),
+        `found` and `dropped{input: {rule: n}}` (records in the inputs, and those that could not be read),
         `coding`, `null` (whether halves are made of whole families or of single sequences), `settings`,
         `inputs`, `warnings`.
 
@@ -69,18 +78,19 @@ def evaluate_sequences(config: SequencesConfig) -> dict[str, Any]:
         SeqloomError: the screener failed or said nothing that can be understood.
     """
     config = _resolved(config)
-    inputs, found = _read(config)
+    check_column([path for path in _paths(config).values() if path is not None], config.sequence_column)
+    inputs, counts = _read(config)
     screening = NOT_SCREENED if config.screen is None else _screened(config, inputs)
     metrics, not_run = build_metrics(config, inputs)
     features, results = _measure(config, metrics, inputs)
     out = {
         "metrics": results, "not_run": not_run,
         "nearest_training_identity": _nearest(metrics, features, inputs),
-        "canaries": find_canaries(config.canaries, inputs.generated) if config.canaries else None,
+        "canaries": _canaries(config, inputs),
         "screening": screening,
         "n_generated": len(inputs.generated), "n_reference": len(inputs.reference),
         "n_train": len(inputs.train) if inputs.train is not None else 0,
-        "found": found, "coding": inputs.coding,
+        **counts, "coding": inputs.coding,
         "null": "families" if inputs.families is not None else "sequences", "settings": _settings(config),
         "inputs": _fingerprints(config), "warnings": _warnings(config, inputs),
     }  # fmt: skip
@@ -92,37 +102,42 @@ def evaluate_sequences(config: SequencesConfig) -> dict[str, Any]:
 
 def _resolved(config: SequencesConfig) -> SequencesConfig:
     """The configuration with folders in the place of source names, as `data build` finds them."""
-    paths = {name: getattr(config, name) for name in _PATHS}
-    found = {k: folder_of(v, alphabet=config.alphabet) for k, v in paths.items() if v is not None}
-    return replace(config, **found)
+    given = {name: path for name, path in _paths(config).items() if path is not None}
+    return replace(config, **{k: folder_of(v, alphabet=config.alphabet) for k, v in given.items()})
 
 
-def _read(config: SequencesConfig) -> tuple[Inputs, dict[str, int]]:
-    letters = letters_of(config.reference, "test", config.alphabet)
+def _paths(config: SequencesConfig) -> dict[str, Path | None]:
+    return {name: getattr(config, name) for name in _PATHS}
+
+
+def _read(config: SequencesConfig) -> tuple[Inputs, dict[str, dict[str, Any]]]:
+    """The sets, how many sequences were found for each, and how many records of each could not be read."""
+    letters = letters_of(config.reference, "test", config.alphabet, column=config.sequence_column)
+    reading = Reading(letters, config.sequence_column)
 
     def read(path: Path, split: str, limit: int) -> Loaded:
-        return read_set(path, split=split, limit=limit, seed=config.seed, letters=letters)
+        return read_set(path, split=split, limit=limit, seed=config.seed, reading=reading)
 
-    generated, n_generated, _ = read(config.generated, "test", config.max_sequences)
-    reference, n_reference, families = read(config.reference, "test", config.max_sequences)
+    loaded = {
+        "generated": read(config.generated, "test", config.max_sequences),
+        "reference": read(config.reference, "test", config.max_sequences),
+    }
+    generated, reference, train = loaded["generated"].sequences, loaded["reference"].sequences, None
     _require(generated, MIN_GENERATED, "generated", config.generated)
     _require(reference, MIN_REFERENCE, "reference", config.reference)
-    found, train = {"generated": n_generated, "reference": n_reference}, None
     if config.train is not None:
-        train, found["train"], _ = read(config.train, "train", config.max_train)
+        loaded["train"] = read(config.train, "train", config.max_train)
+        train = loaded["train"].sequences
         _require(train, 1, "training", config.train)
     coding = config.coding == "yes"
     if config.coding == "auto" and letters == NUCLEOTIDES:
         coding = bool(orf_checks(reference, table=config.table)[:, 0].mean() >= CODING_SHARE)
-    shuffled = reference.shuffled(config.seed)
+    families = loaded["reference"].families
+    counts = {name: {k: getattr(v, name) for k, v in loaded.items()} for name in ("found", "dropped")}
     return Inputs(
-        generated=generated,
-        reference=reference,
-        shuffled=shuffled,
-        train=train,
-        coding=coding,
-        families=families if usable_families(families) else None,
-    ), found
+        generated=generated, reference=reference, shuffled=reference.shuffled(config.seed), train=train,
+        coding=coding, families=families if usable_families(families) else None,
+    ), counts  # fmt: skip
 
 
 def _require(sequences: SequenceSet, least: int, what: str, path: Path) -> None:
@@ -138,9 +153,15 @@ def _screened(config: SequencesConfig, inputs: Inputs) -> dict[str, Any]:
     assert config.screen is not None
     every = inputs.generated
     if config.max_sequences:
-        letters = inputs.generated.letters
-        every = read_set(config.generated, split="test", limit=0, seed=0, letters=letters).sequences
+        reading = Reading(inputs.generated.letters, config.sequence_column)
+        every = read_set(config.generated, split="test", limit=0, seed=0, reading=reading).sequences
     return screen(every, config.screen, timeout=config.screen_timeout)
+
+
+def _canaries(config: SequencesConfig, inputs: Inputs) -> dict[str, Any] | None:
+    if config.canaries is None:
+        return None
+    return find_canaries(config.canaries, inputs.generated, column=config.sequence_column)
 
 
 def build_metrics(config: SequencesConfig, inputs: Inputs) -> tuple[list[Metric], dict[str, str]]:
@@ -229,16 +250,16 @@ def _warnings(config: SequencesConfig, inputs: Inputs) -> list[str]:
 
 
 def _settings(config: SequencesConfig) -> dict[str, Any]:
-    names = ("alphabet", "metrics", "kmers", "alpha", "strands", "coding", "table", "resamples",
-             "persistence_points", "persistence_resamples", "persistence_distance", "prompt",
+    names = ("alphabet", "sequence_column", "metrics", "kmers", "alpha", "strands", "coding", "table",
+             "resamples", "persistence_points", "persistence_resamples", "persistence_distance", "prompt",
              "max_sequences", "max_train", "seed")  # fmt: skip
     values = {name: getattr(config, name) for name in names}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def _fingerprints(config: SequencesConfig) -> dict[str, dict[str, str]]:
-    paths = {name: getattr(config, name) for name in _PATHS}
-    return {name: input_fingerprint(path) for name, path in paths.items() if path is not None}
+    column = config.sequence_column
+    return {n: input_fingerprint(p, column=column) for n, p in _paths(config).items() if p is not None}
 
 
 def _without_nan(value: Any) -> Any:

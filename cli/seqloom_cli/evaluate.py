@@ -72,7 +72,9 @@ def _sequences(config: SequencesConfig) -> Mapping[str, Any]:
     return evaluate_sequences(config)
 
 
-GENERATED = Positional(path="generated", metavar="GENERATED", help="FASTA, Parquet or dataset folder")
+GENERATED = Positional(
+    path="generated", metavar="GENERATED", help="file, folder, pattern, dataset, source name"
+)
 add_command(
     app, "sequences", SequencesConfig, _sequences, positional=(GENERATED,),
     help="Compares generated with natural sequences, each metric beside its null.",

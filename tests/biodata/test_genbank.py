@@ -238,3 +238,16 @@ def test_remote_location() -> None:
     with pytest.raises(LocationError) as error:
         parse_location("join(1..5,J00194.1:100..202)")
     assert error.value.reason == "remote-location"
+
+
+def test_feature_tables_of_nothing_but_their_header(tmp_path) -> None:
+    """As Biopython writes records that have no features."""
+    from Bio.Seq import Seq
+    from Bio.SeqRecord import SeqRecord
+
+    made = [SeqRecord(Seq("ACGT" * 20), id=n, name=n, annotations={"molecule_type": "DNA"}) for n in "ab"]
+    SeqIO.write(made, tmp_path / "x.gb", "genbank")
+    rows = [row for batch in read_genbank(tmp_path / "x.gb") for row in batch.to_pylist()]
+    assert [(row["id"], row["sequence"], row["features"]) for row in rows] == [
+        ("a", "ACGT" * 20, []), ("b", "ACGT" * 20, []),
+    ]  # fmt: skip

@@ -153,7 +153,7 @@ def test_real_species_are_told_apart(tmp_path: Path, real_data: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "0 generated sequences with letters"),
+        ("", "the file is empty"),
         (">a\n>b\n>c\nACGT\n", "1 generated sequence with letters"),
         (">p\nMEEPQSDPSV\n>q\nMEEP\n", "record 'p' has 'E'"),
     ],
