@@ -10,11 +10,11 @@ beyond some thousand points. The planar chaos game is a linear image of this clo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from biodata.chaos_game import OTHER
+from bioeval.metrics.cgr import walks
 from bioeval.metrics.diagrams import DIAGRAM_DISTANCES, check_clouds, persistence_diagrams
 from bioeval.metrics.persistence import PointCloud, point_cloud
 from bioeval.metrics.protocol import Measure
@@ -34,16 +34,7 @@ def c4dr_points(codes: np.ndarray) -> np.ndarray:
     >>> c4dr_points(np.array([0, 1], dtype=np.uint8)).tolist()
     [[0.5, 0.5, 0.5], [0.5, 0.0, 0.0]]
     """
-    from scipy.signal import lfilter
-
-    bounds = np.concatenate([[-1], np.flatnonzero(codes >= OTHER), [len(codes)]])
-    pieces = [np.zeros((0, 3))]
-    for a, b in pairwise(bounds.tolist()):
-        if b - a > 1:
-            corners = TETRAHEDRON[codes[a + 1 : b]]
-            walk, _ = lfilter([0.5], [1.0, -0.5], corners, axis=0, zi=0.5 * corners[:1])
-            pieces.append(walk)
-    return np.concatenate(pieces)
+    return walks(codes, TETRAHEDRON)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,8 @@ import numpy as np
 from biodata.chaos_game import JEFFREY, OTHER, Corners, corner_table
 from bioeval.metrics.sequence_set import SequenceSet
 
+_BLOCK = 1 << 16  # letters at a time
+
 
 def cgr_points(codes: np.ndarray, *, corners: Corners = JEFFREY) -> np.ndarray:
     """The chaos game of one sequence, float64 [letters that are A, C, G or T, 2].
@@ -28,16 +30,31 @@ def cgr_points(codes: np.ndarray, *, corners: Corners = JEFFREY) -> np.ndarray:
     >>> cgr_points(np.array([0, 2], dtype=np.uint8)).tolist()
     [[0.25, 0.25], [0.625, 0.625]]
     """
+    table = corner_table(corners)
+    return walks(codes, table, centre=table.mean(axis=0))
+
+
+def walks(codes: np.ndarray, corners: np.ndarray, *, centre: np.ndarray | None = None) -> np.ndarray:
+    """Half-way walks towards the corners of letters, float64 [letters that are A, C, G or T, dimensions].
+
+    Args:
+        codes: see `cgr_points`.
+        corners: [4, dimensions].
+        centre: where each run begins; by default at the corner of its first letter.
+    """
     from scipy.signal import lfilter
 
-    table = corner_table(corners)
-    centre = table.mean(axis=0)
-    pieces = []
+    points = np.empty((int(np.count_nonzero(codes < OTHER)), corners.shape[1]))
+    done = 0
     for run in _runs(codes):
-        targets = table[run]
-        walks = [lfilter([0.5], [1.0, -0.5], targets[:, d], zi=[0.5 * centre[d]])[0] for d in (0, 1)]
-        pieces.append(np.stack(walks, axis=1))
-    return np.concatenate(pieces) if pieces else np.zeros((0, 2))
+        state = 0.5 * (corners[run[0]] if centre is None else centre)
+        for start in range(0, len(run), _BLOCK):
+            targets = corners[run[start : start + _BLOCK]]
+            for d, target in enumerate(targets.T):
+                walk, last = lfilter([0.5], [1.0, -0.5], target, zi=state[d : d + 1])
+                points[done : done + len(target), d], state[d] = walk, last[0]
+            done += len(targets)
+    return points
 
 
 def set_points(sequences: SequenceSet, *, corners: Corners = JEFFREY) -> tuple[np.ndarray, np.ndarray]:

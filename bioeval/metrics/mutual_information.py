@@ -25,6 +25,7 @@ DISTANCES = (1, 2, 3, 4, 5, 6, 9, 12, 15, 18, 21, 24, 30, 31, 32, 60, 61, 62, 12
 FAR = 30
 LEAST_PAIRS = 1000
 _CELLS = OTHER * OTHER
+_BLOCK = 1 << 20  # letters at a time
 
 
 def pair_counts(sequences: SequenceSet, distances: tuple[int, ...]) -> np.ndarray:
@@ -37,6 +38,11 @@ def pair_counts(sequences: SequenceSet, distances: tuple[int, ...]) -> np.ndarra
     >>> pair_counts(SequenceSet.from_strings(["ACA"]), (2,)).nonzero()[1].tolist()
     [0]
     """
+    blocks = [_pairs_of_block(block, distances) for _, block in sequences.blocks(_BLOCK)]
+    return np.concatenate([np.zeros((0, len(distances) * _CELLS), dtype=np.int32), *blocks])
+
+
+def _pairs_of_block(sequences: SequenceSet, distances: tuple[int, ...]) -> np.ndarray:
     table = np.zeros((len(sequences), len(distances), _CELLS), dtype=np.int32)
     rows, codes = sequences.rows_of_positions(), sequences.codes
     for column, d in enumerate(distances):

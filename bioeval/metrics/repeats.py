@@ -11,8 +11,11 @@ from bioeval.metrics.counting import window_numbers
 from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import NUCLEOTIDES, SequenceSet
 from bioeval.metrics.setting import Setting
+from bioeval.metrics.word_counts import WordCounts
 
 _OF_NUCLEOTIDES, _OF_OTHERS = 12, 5
+_BLOCK = 1 << 20  # letters at a time
+_TABLE_K = 12  # up to this a table of all windows can be had
 
 
 def repeat_shares(sequences: SequenceSet, k: int) -> np.ndarray:
@@ -33,6 +36,28 @@ def repeat_shares(sequences: SequenceSet, k: int) -> np.ndarray:
     """
     if not 1 <= k <= 15:
         raise ConfigError(f"k = {k} is out of range, allowed: 1 to 15")
+    result = np.zeros((len(sequences), 2))
+    for rows, block in sequences.blocks(_BLOCK):
+        nucleotides = block.letters == NUCLEOTIDES and k <= _TABLE_K
+        dense = nucleotides and len(block) == 1 and len(block.codes) * 16 > 4**k
+        result[rows] = _shares_of_table(block.row_codes(0), k) if dense else _shares_by_sorting(block, k)
+    return result
+
+
+def _shares_of_table(codes: np.ndarray, k: int) -> np.ndarray:
+    """The two shares of one long sequence from the counts of all k-mers."""
+    words = WordCounts(k)
+    words.add(codes)
+    times = words.counts()
+    kinds = np.flatnonzero(times)
+    often, mirrored = times[kinds], times[_reverse_complements(kinds, k)]
+    if not len(kinds):
+        return np.full(2, np.nan)
+    return np.array([often[often > 1].sum(), often[mirrored > 0].sum()]) / often.sum()
+
+
+def _shares_by_sorting(sequences: SequenceSet, k: int) -> np.ndarray:
+    """The same of several sequences."""
     numbers, valid = window_numbers(sequences, k)
     owners = sequences.rows_of_positions()[: len(numbers)][valid]
     cells = sequences.other**k
@@ -58,6 +83,11 @@ def longest_repeats(sequences: SequenceSet) -> np.ndarray:
     >>> longest_repeats(SequenceSet.from_strings(["ACGTTACG", "AAAA", "ACGT", ""])).tolist()
     [3, 3, 0, 0]
     """
+    blocks = [_longest_of_block(block) for _, block in sequences.blocks(_BLOCK)]
+    return np.concatenate([np.zeros(0, dtype=np.int64), *blocks])
+
+
+def _longest_of_block(sequences: SequenceSet) -> np.ndarray:
     from bioeval.metrics.suffixes import common_prefixes, suffix_order
 
     order = suffix_order(sequences.codes, sequences.other)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -147,6 +147,26 @@ class SequenceSet:
     def strings(self) -> list[str]:
         """All sequences as text."""
         return [self.sequence(row) for row in range(len(self))]
+
+    def blocks(self, letters: int) -> Iterator[tuple[slice, SequenceSet]]:
+        """Consecutive sequences at a time, and the rows they are: views, for work whose memory must not grow.
+
+        Args:
+            letters: of a block; a longer sequence is a block of its own.
+
+        >>> [rows for rows, _ in SequenceSet.from_strings(["AC", "G", "ACGT", "A"]).blocks(3)]
+        [slice(0, 2, None), slice(2, 3, None), slice(3, 4, None)]
+        """
+        ends, start = np.cumsum(self.lengths), 0
+        while start < len(self):
+            before = ends[start] - self.lengths[start]
+            stop = max(int(np.searchsorted(ends, before + letters, side="right")), start + 1)
+            begin, end = self.starts[start], self.starts[stop - 1] + self.lengths[stop - 1] + 1
+            yield slice(start, stop), SequenceSet(
+                self.ids[start:stop], self.codes[begin:end], self.starts[start:stop] - begin,
+                self.lengths[start:stop], self.letters,
+            )  # fmt: skip
+            start = stop
 
     def take(self, rows: np.ndarray) -> SequenceSet:
         """The set of some rows, in the order given."""

@@ -8,6 +8,7 @@ from bioeval.metrics.sequence_set import SequenceSet
 
 _BLOCK = 1 << 22
 _STEP = 32
+_PAIRS = 1 << 15  # pairs of suffixes at a time: their letters stay in the cache
 
 
 def longest_matches(queries: SequenceSet, targets: SequenceSet) -> np.ndarray:
@@ -132,6 +133,13 @@ def common_prefixes(text: np.ndarray, first: np.ndarray, second: np.ndarray, oth
     """
     padded = np.concatenate([text, np.full(_STEP, other, dtype=np.uint8)])
     windows = np.lib.stride_tricks.sliding_window_view(padded, _STEP)
+    parts = (slice(start, start + _PAIRS) for start in range(0, len(first), _PAIRS))
+    shared = [_shared(windows, first[part], second[part], other) for part in parts]
+    return np.concatenate([np.zeros(0, dtype=np.int64), *shared])
+
+
+def _shared(windows: np.ndarray, first: np.ndarray, second: np.ndarray, other: int) -> np.ndarray:
+    """`common_prefixes` of some pairs; `windows` has the next letters at every place."""
     length = np.zeros(len(first), dtype=np.int64)
     left = np.arange(len(first))
     while len(left):

@@ -63,17 +63,23 @@ class WordCounts:
         if codes.max(initial=0) >= OTHER:
             bad = np.flatnonzero(codes >= OTHER)
         if self.k > _PACKED_K or len(bad) * 8 * self.k > len(codes):
-            self._counts += _count_windows(codes, self.k)
+            self._add_windows(codes)
             return
         if len(bad):
             codes = codes & 3
             self._counts -= _count_at(codes, bad, self.k)
         numbers = self._words_at_fours(codes)
         np.add.at(self._words, numbers, _ONE)
-        self._counts += _count_windows(codes[_STRIDE * len(numbers) :], self.k)
+        self._add_windows(codes[_STRIDE * len(numbers) :])
         self._added += len(numbers)
         if self._added > _MOST:
             self._take_apart()
+
+    def _add_windows(self, codes: np.ndarray) -> None:
+        """Window by window, into the table: with large k it is far larger than a piece."""
+        numbers, valid = kmer_codes(codes, self.k)
+        places = (numbers if valid.all() else numbers[valid]).astype(np.intp)
+        np.add.at(self._counts, places, np.int64(1))
 
     def _words_at_fours(self, codes: np.ndarray) -> np.ndarray:
         """Numbers of the words of k + 3 letters that begin at every fourth position."""
@@ -101,12 +107,6 @@ class WordCounts:
                 self._counts += self._words.reshape(4**before, 4**self.k, -1).sum(axis=(0, 2), dtype=np.int64)
             self._words[:] = 0
             self._added = 0
-
-
-def _count_windows(codes: np.ndarray, k: int) -> np.ndarray:
-    """Window by window."""
-    numbers, valid = kmer_codes(codes, k)
-    return np.bincount(numbers if valid.all() else numbers[valid], minlength=4**k)
 
 
 def _count_at(codes: np.ndarray, bad: np.ndarray, k: int) -> np.ndarray:

@@ -92,10 +92,13 @@ def test_genes_have_a_frame_and_noise_has_none() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(TEXTS, st.integers(1, 4))
-def test_repeats_are_those_that_a_loop_finds(texts: list[str], k: int) -> None:
+@given(TEXTS, st.integers(1, 4), st.sampled_from([10, 1 << 20]))
+def test_repeats_are_those_that_a_loop_finds(texts: list[str], k: int, block: int) -> None:
     sequences = SequenceSet.from_strings(texts)
-    shares, longest = repeat_shares(sequences, k), longest_repeats(sequences)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bioeval.metrics.repeats._BLOCK", block)
+        patch.setattr("bioeval.metrics.suffixes._PAIRS", block)
+        shares, longest = repeat_shares(sequences, k), longest_repeats(sequences)
     other = str.maketrans("ACGT", "TGCA")
     for text, share, most in zip(texts, shares, longest):
         windows = [text[i : i + k] for i in range(len(text) - k + 1)]
@@ -112,6 +115,16 @@ def test_repeats_are_those_that_a_loop_finds(texts: list[str], k: int) -> None:
                     n += 1
                 best = max(best, n)
         assert most == best
+
+
+def test_long_sequences_are_blocks_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    sequences = SequenceSet.from_strings(["ACGTA", "", "CAGNT" * 9, "AC", "A" * 20, ""])
+    blocks = list(sequences.blocks(10))
+    assert [(rows.start, rows.stop) for rows, _ in blocks] == [(0, 2), (2, 3), (3, 4), (4, 5), (5, 6)]
+    assert [text for _, block in blocks for text in block.strings()] == sequences.strings()
+    whole = pair_counts(sequences, (1, 3))
+    monkeypatch.setattr("bioeval.metrics.mutual_information._BLOCK", 10)
+    assert pair_counts(sequences, (1, 3)).tolist() == whole.tolist()
 
 
 def test_information_of_pairs_by_hand() -> None:
