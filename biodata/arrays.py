@@ -29,6 +29,24 @@ def arrow(values: npt.NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(data)])
 
 
+def distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The different values in order, as `numpy.unique` without options.
+
+    Since numpy 2.3 that goes through a hash table, which for millions of different integers takes 20 times as
+    long as sorting them.
+
+    Args:
+        values: numbers, [n].
+
+    >>> distinct(np.array([3, 1, 3, 2])).tolist(), distinct(np.zeros(0, np.int64)).tolist()
+    ([1, 2, 3], [])
+    """
+    ordered = np.sort(values)
+    new = np.ones(len(ordered), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    return ordered[new]
+
+
 def arrow_text(text: str) -> pa.StringScalar:
     """A text as a scalar.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from biodata.arrays import distinct
 from biodata.large.candidates import find_candidates, partitions_of, read_pairs, remove_pass
 from biodata.large.letters import Letters
 from biodata.large.sketches import Pass, kmer_length
@@ -146,7 +147,7 @@ def _waves(
 
 def _joined(held: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """All pairs held, each once: two passes may bring up the same."""
-    return rows_of(np.unique(np.concatenate([keys_of(*pairs) for pairs in held])))
+    return rows_of(distinct(np.concatenate([keys_of(*pairs) for pairs in held])))
 
 
 def _best_partners(lengths: np.ndarray, files: Sequence[Path], known: Known) -> tuple[np.ndarray, np.ndarray]:

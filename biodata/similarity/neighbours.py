@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from biodata.alphabet import reverse_complement
+from biodata.arrays import distinct
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
@@ -98,4 +99,4 @@ def _equal(
         at = np.repeat(low, count) + np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
         query, target = np.repeat(rows, count), owner[at]
         width = np.int64(owner.max(initial=0)) + 1
-        yield np.divmod(np.unique(query * width + target), width)
+        yield np.divmod(distinct(query * width + target), width)

@@ -15,6 +15,7 @@ import edlib
 import numpy as np
 
 from biodata.alphabet import reverse_complement
+from biodata.arrays import distinct
 from biodata.similarity.neighbours import one_edit_candidates
 from biodata.similarity.search import NO_HITS, Hits, merge_hits
 
@@ -182,13 +183,13 @@ def _candidates(
             for block in _joined(codes, *pool):
                 query, target = shorts[block[0]], targets[block[1]]
                 key = np.minimum(query, target) * len(texts) + np.maximum(query, target)
-                pairs.append(np.unique(key[query != target]))
+                pairs.append(distinct(key[query != target]))
                 held += len(pairs[-1])
                 if held > _MAX_CANDIDATES:
-                    yield np.divmod(np.unique(np.concatenate(pairs)), len(texts))
+                    yield np.divmod(distinct(np.concatenate(pairs)), len(texts))
                     pairs, held = [], 0
     if pairs:
-        yield np.divmod(np.unique(np.concatenate(pairs)), len(texts))
+        yield np.divmod(distinct(np.concatenate(pairs)), len(texts))
 
 
 def _one_edit(
@@ -202,7 +203,7 @@ def _one_edit(
         key = np.minimum(query, target) * len(texts) + np.maximum(query, target)
         keys.append(key[query != target])
     if keys:
-        yield np.divmod(np.unique(np.concatenate(keys)), len(texts))
+        yield np.divmod(distinct(np.concatenate(keys)), len(texts))
 
 
 def windows_of(texts: list[str], size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from biodata.arrays import distinct
 from biodata.mmseqs import NUCLEOTIDES
 from biodata.similarity.kmers import kmer_hashes
 from biodata.similarity.search import LONG, NO_HITS, Hits, lengths_of, merge_hits, select
@@ -113,7 +114,7 @@ def bottom_sketch(letters: np.ndarray, how: SketchSettings) -> np.ndarray:
         hashes = kmer_hashes(part, k=how.k, alphabet=how.alphabet, seed=how.seed)
         if len(kept) == how.size:
             hashes = hashes[hashes < kept[-1]]
-        kept = np.unique(np.concatenate([kept, hashes]))[: how.size]
+        kept = distinct(np.concatenate([kept, hashes]))[: how.size]
     return kept
 
 
@@ -277,7 +278,7 @@ def _sharing(index: _Index, sketch: np.ndarray, before: int) -> np.ndarray:
     at = at[index.hashes[at] == head]
     spans = zip(index.starts[at].tolist(), index.starts[at + 1].tolist())
     parts = [index.owners[start:stop] for start, stop in spans]
-    numbers = np.unique(np.concatenate([np.zeros(0, np.int64), *parts]))
+    numbers = distinct(np.concatenate([np.zeros(0, np.int64), *parts]))
     return numbers[numbers < before]
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from biodata.arrays import distinct
 from biodata.errors import DataError
 from biodata.schema import SPLITS
 from biodata.similarity.cluster import renumbered
@@ -225,7 +226,7 @@ def _unchained(labels: np.ndarray, clusters: np.ndarray, kept: np.ndarray, most:
         most: rows that a unit of several clusters may have.
     """
     wide = labels.astype(np.uint64) << np.uint64(32)
-    pairs = np.unique(wide | clusters.astype(np.uint64)) >> np.uint64(32)
+    pairs = distinct(wide | clusters.astype(np.uint64)) >> np.uint64(32)
     several = np.bincount(pairs.astype(np.int64), minlength=len(labels)) > 1
     chained = (several & (np.bincount(labels, minlength=len(labels)) > most))[labels]
     return renumbered(np.where(chained, labels.max(initial=0) + 1 + kept, labels))
