@@ -6,7 +6,10 @@ row: one sorted order then serves all resamples, and a whole group is drawn by g
 Sources: Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 (percentile), 14.3 (BCa,
 equations 14.9, 14.10, 14.15) and 8.6 (resampling independent units, here groups). Bootstrap intervals of few
 units are too narrow, as normal intervals without Student's t are; the tails are therefore those of Hesterberg
-2015 (doi:10.1080/00031305.2015.1089789, "expanded percentile"): Phi(-sqrt(n/(n-1)) t(n-1)).
+2015 (doi:10.1080/00031305.2015.1089789, "expanded percentile"): Phi(-sqrt(n/(n-1)) t(df)). He takes
+df = n - 1, as of normal values. Where few units decide (squared errors, rare classes) the spread is known
+worse than that; df is therefore that of the chi-square as uncertain as the spread of n units of their
+kurtosis is (O'Neill 2014, doi:10.1080/00031305.2014.966589; n - 1 for normal values), never more than n - 1.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ from bioeval.stats.resampling import (
 )
 
 _NORMAL = NormalDist()
+_LEAST_FREEDOM = 3.0
+_LEAST_FOR_KURTOSIS = 5
 
 __all__ = ["Groups", "Interval", "Resampling", "interval", "interval_of_draws", "tail_level"]
 
@@ -124,9 +129,10 @@ def interval_of_draws(
     elif units.count <= 2:
         why = f"{units.count} {units.kind}, at least 3 are needed for an interval"
     else:
-        tails = tail_level(how.level, units.count)
+        left_out = left_out_values(statistic, units)
+        tails = tail_level(how.level, units.count, freedom=degrees_of_freedom(left_out, units.count))
         bounds = percentile = _quantiles(defined, tails)
-        corrected = _bca_tails(value, defined, tails, left_out_values(statistic, units))
+        corrected = _bca_tails(value, defined, tails, left_out)
         if corrected is not None:
             bounds, method = _quantiles(defined, corrected), "bca"
         if np.ptp(defined) == 0 and value != 0:
@@ -138,20 +144,50 @@ def interval_of_draws(
     )  # fmt: skip
 
 
-def tail_level(level: float, n: int) -> np.ndarray:
+def tail_level(level: float, n: int, *, freedom: float | None = None) -> np.ndarray:
     """The two tails, widened for few units.
 
     Args:
         level: confidence level in (0, 1).
         n: units, at least 2; for many the tails are those of the level.
+        freedom: degrees of freedom of the t, `None` for n - 1.
 
     >>> tail_level(0.95, 10**6).round(3).tolist(), tail_level(0.95, 20).round(3).tolist()
     ([0.025, 0.975], [0.016, 0.984])
+    >>> tail_level(0.95, 20, freedom=6).round(3).tolist()
+    [0.006, 0.994]
     """
     from scipy.special import ndtr, stdtrit
 
-    lower = float(ndtr(np.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 - level) / 2)))
+    freedom = n - 1 if freedom is None else freedom
+    lower = float(ndtr(np.sqrt(n / (n - 1)) * stdtrit(freedom, (1 - level) / 2)))
     return np.array([lower, 1 - lower])
+
+
+def degrees_of_freedom(left_out: np.ndarray, n: int) -> float:
+    """How well n units tell the spread of a statistic: 2n / (kurtosis - (n-3)/(n-1)), 3 to n - 1.
+
+    Args:
+        left_out: the jackknife (`left_out_values`): what each unit, or block of units, does to the statistic.
+            Its kurtosis is taken with the usual correction for small samples.
+        n: units, at least 2.
+
+    >>> round(degrees_of_freedom(np.random.default_rng(0).normal(size=400), 400)) > 300
+    True
+    >>> round(degrees_of_freedom(np.random.default_rng(0).normal(size=400) ** 2, 400)) < 150
+    True
+    """
+    left_out = left_out[np.isfinite(left_out)]
+    b = len(left_out)
+    pull = left_out - left_out.mean() if b else left_out
+    spread = float((pull**2).mean()) if b else 0.0
+    if b < _LEAST_FOR_KURTOSIS or spread <= 0:
+        return n - 1
+    excess = float((pull**4).mean()) / spread**2 - 3
+    kurtosis = 3 + ((b + 1) * excess + 6) * (b - 1) / ((b - 2) * (b - 3))
+    found = 2 * n / max(kurtosis - (b - 3) / (b - 1), 1e-9)
+    # Below 3 the tails lie beyond what 2,000 resamples show.
+    return min(n - 1, max(_LEAST_FREEDOM, found))
 
 
 def undefined_because(y: np.ndarray, p: np.ndarray) -> str:
@@ -177,7 +213,8 @@ def _bca_tails(value: float, drawn: np.ndarray, tails: np.ndarray, left_out: np.
     spread = float(np.sum(pull**2)) ** 1.5
     acceleration = float(np.sum(pull**3)) / (6 * spread) if spread > 0 else 0.0
     z = bias + np.array([_NORMAL.inv_cdf(t) for t in tails])
-    return np.array([_NORMAL.cdf(bias + v / (1 - acceleration * v)) for v in z])
+    # A tail that the acceleration carries past the last resample is that resample.
+    return np.array([_NORMAL.cdf(bias + v / max(1 - acceleration * v, 1e-9)) for v in z])
 
 
 def _quantiles(values: np.ndarray, tails: np.ndarray) -> tuple[float, float]:
