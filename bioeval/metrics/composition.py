@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from biodata.chaos_game import OTHER
+from bioeval.metrics.counting import letter_table
 from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import NUCLEOTIDES, SequenceSet
 from bioeval.metrics.setting import Setting
@@ -18,9 +18,8 @@ def gc_content(sequences: SequenceSet) -> np.ndarray:
     >>> gc_content(SequenceSet.from_strings(["ACGT", "GGN", "N"])).tolist()
     [50.0, 100.0, nan]
     """
-    owners, codes = sequences.rows_of_positions(), sequences.codes
-    strong = np.bincount(owners[(codes == 1) | (codes == 2)], minlength=len(sequences))
-    known = np.bincount(owners[codes < OTHER], minlength=len(sequences))
+    letters = letter_table(sequences)
+    strong, known = letters[:, 1] + letters[:, 2], letters.sum(axis=1)
     return np.divide(100.0 * strong, known, out=np.full(len(sequences), np.nan), where=known > 0)
 
 

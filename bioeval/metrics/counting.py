@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 MAX_K = 12
+BLOCK = 1 << 20
+"""Letters at a time, where memory must not grow with the set."""
 
 
 def kmer_counts(sequences: SequenceSet, k: int, *, both_strands: bool = False) -> np.ndarray:
@@ -56,13 +58,28 @@ def kmer_table(sequences: SequenceSet, k: int, *, both_strands: bool = False) ->
     """
     cells = sequences.other**k
     table = np.zeros((len(sequences), cells), dtype=np.int32)
-    numbers, valid = window_numbers(sequences, k)
-    for row, (start, length) in enumerate(zip(sequences.starts.tolist(), sequences.lengths.tolist())):
-        piece = slice(start, start + max(length - k + 1, 0))
-        table[row] = np.bincount(numbers[piece][valid[piece]], minlength=cells)
+    for rows, block in sequences.blocks(BLOCK):
+        numbers, valid = window_numbers(block, k)
+        for row, start, length in zip(range(rows.start, rows.stop), block.starts, block.lengths):
+            piece = slice(start, start + max(length - k + 1, 0))
+            table[row] = np.bincount(numbers[piece][valid[piece]], minlength=cells)
     if both_strands:
         table += table[:, reverse_complement_order(k)]
     return table
+
+
+def letter_table(sequences: SequenceSet) -> np.ndarray:
+    """How often each sequence has each letter, int64 [n, letters].
+
+    >>> letter_table(SequenceSet.from_strings(["AACN", "T"])).tolist()
+    [[2, 1, 0, 0], [0, 0, 0, 1]]
+    """
+    kinds = sequences.other + 1
+    table = np.zeros((len(sequences), kinds), dtype=np.int64)
+    for rows, block in sequences.blocks(BLOCK):
+        cells = block.rows_of_positions() * kinds + block.codes
+        table[rows] = np.bincount(cells, minlength=kinds * len(block)).reshape(-1, kinds)
+    return table[:, :-1]
 
 
 def kmer_matrix(sequences: SequenceSet, k: int, *, both_strands: bool = False) -> csr_matrix:

@@ -12,7 +12,7 @@ from bioeval.metrics.sequence_set import SequenceSet
 from bioeval.metrics.setting import NotApplicableError, Setting
 
 LEAST_LETTERS = 300
-_MOST_LETTERS = 20_000_000
+_MOST_LETTERS = 50_000_000
 
 
 def find_genes(sequences: SequenceSet) -> np.ndarray:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from biodata.chaos_game import OTHER
+from bioeval.metrics.counting import BLOCK
 from bioeval.metrics.kmer import subset_totals
 from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import SequenceSet
@@ -25,7 +26,6 @@ DISTANCES = (1, 2, 3, 4, 5, 6, 9, 12, 15, 18, 21, 24, 30, 31, 32, 60, 61, 62, 12
 FAR = 30
 LEAST_PAIRS = 1000
 _CELLS = OTHER * OTHER
-_BLOCK = 1 << 20  # letters at a time
 
 
 def pair_counts(sequences: SequenceSet, distances: tuple[int, ...]) -> np.ndarray:
@@ -38,7 +38,7 @@ def pair_counts(sequences: SequenceSet, distances: tuple[int, ...]) -> np.ndarra
     >>> pair_counts(SequenceSet.from_strings(["ACA"]), (2,)).nonzero()[1].tolist()
     [0]
     """
-    blocks = [_pairs_of_block(block, distances) for _, block in sequences.blocks(_BLOCK)]
+    blocks = [_pairs_of_block(block, distances) for _, block in sequences.blocks(BLOCK)]
     return np.concatenate([np.zeros((0, len(distances) * _CELLS), dtype=np.int32), *blocks])
 
 

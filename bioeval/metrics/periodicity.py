@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bioeval.metrics.counting import BLOCK
 from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import SequenceSet
 from bioeval.metrics.setting import Setting
@@ -26,19 +27,25 @@ def period_three(sequences: SequenceSet) -> np.ndarray:
     >>> period_three(SequenceSet.from_strings(["ACG" * 30, "ACGT" * 21])).round(6).tolist()
     [44.5, 0.0]
     """
-    rows = sequences.rows_of_positions()
-    offsets = np.arange(len(rows)) - sequences.starts[rows]
     whole = sequences.lengths // 3 * 3
-    size = sequences.other
-    kept = (sequences.codes < size) & (offsets < whole[rows])
-    cells = (rows[kept] * size + sequences.codes[kept]) * 3 + offsets[kept] % 3
-    counts = np.bincount(cells, minlength=3 * size * len(sequences)).reshape(len(sequences), size, 3)
+    counts = np.zeros((len(sequences), sequences.other, 3), dtype=np.int64)
+    for rows, block in sequences.blocks(BLOCK):
+        counts[rows] = _letters_by_phase(block, whole[rows])
     turns = np.exp(-2j * np.pi * np.arange(3) / 3)
     peak = (np.abs(counts @ turns) ** 2).sum(axis=1)
     totals = counts.sum(axis=2).astype(np.float64)
     mean = (whole * totals.sum(axis=1) - (totals**2).sum(axis=1)) / np.maximum(whole - 1, 1)
     usable = (whole >= LEAST_LETTERS) & (mean > 0)
     return np.divide(peak, mean, out=np.full(len(sequences), np.nan), where=usable)
+
+
+def _letters_by_phase(sequences: SequenceSet, whole: np.ndarray) -> np.ndarray:
+    """How often each letter stands first, second and third in the triplets of each, [n, letters, 3]."""
+    rows, size = sequences.rows_of_positions(), sequences.other
+    offsets = np.arange(len(rows)) - sequences.starts[rows]
+    kept = (sequences.codes < size) & (offsets < whole[rows])
+    cells = (rows[kept] * size + sequences.codes[kept]) * 3 + offsets[kept] % 3
+    return np.bincount(cells, minlength=3 * size * len(sequences)).reshape(len(sequences), size, 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from biodata.chaos_game import OTHER
 from bioeval.metrics.cgr import set_points
+from bioeval.metrics.counting import BLOCK
 from bioeval.metrics.diagrams import (
     DIAGRAM_DISTANCES,
     JITTER,
@@ -65,7 +67,7 @@ class PointCloud:
 
 
 Points = Callable[[SequenceSet], tuple[np.ndarray, np.ndarray]]
-"""Points of all sequences of a set, and the sequence of each."""
+"""A point for each nucleotide of a set, and the sequence of each."""
 
 
 def point_cloud(points_of: Points, sequences: SequenceSet, *, both_strands: bool) -> PointCloud:
@@ -76,14 +78,19 @@ def point_cloud(points_of: Points, sequences: SequenceSet, *, both_strands: bool
         sequences: nucleotides.
         both_strands: adds the points of the reverse complements.
     """
-    points, owners = points_of(sequences)
-    if both_strands:
-        other, other_owners = points_of(sequences.reverse_complement())
-        points, owners = np.concatenate([points, other]), np.concatenate([owners, other_owners])
-        order = np.argsort(owners, kind="stable")
-        points, owners = points[order], owners[order]
-    counts = np.bincount(owners, minlength=len(sequences))
-    return PointCloud(points=points, first=np.cumsum(counts) - counts, counts=counts)
+    total = int(np.count_nonzero(sequences.codes < OTHER)) * (1 + both_strands)
+    cloud, counts, done = np.zeros((0, 0)), np.zeros(len(sequences), dtype=np.int64), 0
+    for rows, block in sequences.blocks(BLOCK):
+        points, owners = points_of(block)
+        if both_strands:
+            other, other_owners = points_of(block.reverse_complement())
+            points, owners = np.concatenate([points, other]), np.concatenate([owners, other_owners])
+            points = points[np.argsort(owners, kind="stable")]
+        cloud = cloud if done else np.empty((total, points.shape[1]))
+        cloud[done : done + len(points)] = points
+        counts[rows] = np.bincount(owners, minlength=len(block))
+        done += len(points)
+    return PointCloud(points=cloud, first=np.cumsum(counts) - counts, counts=counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

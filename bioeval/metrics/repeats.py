@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from biodata.errors import ConfigError
-from bioeval.metrics.counting import window_numbers
+from bioeval.metrics.counting import BLOCK, window_numbers
 from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import NUCLEOTIDES, SequenceSet
 from bioeval.metrics.setting import Setting
 from bioeval.metrics.word_counts import WordCounts
 
 _OF_NUCLEOTIDES, _OF_OTHERS = 12, 5
-_BLOCK = 1 << 20  # letters at a time
 _TABLE_K = 12  # up to this a table of all windows can be had
 
 
@@ -37,7 +36,7 @@ def repeat_shares(sequences: SequenceSet, k: int) -> np.ndarray:
     if not 1 <= k <= 15:
         raise ConfigError(f"k = {k} is out of range, allowed: 1 to 15")
     result = np.zeros((len(sequences), 2))
-    for rows, block in sequences.blocks(_BLOCK):
+    for rows, block in sequences.blocks(BLOCK):
         nucleotides = block.letters == NUCLEOTIDES and k <= _TABLE_K
         dense = nucleotides and len(block) == 1 and len(block.codes) * 16 > 4**k
         result[rows] = _shares_of_table(block.row_codes(0), k) if dense else _shares_by_sorting(block, k)
@@ -83,7 +82,7 @@ def longest_repeats(sequences: SequenceSet) -> np.ndarray:
     >>> longest_repeats(SequenceSet.from_strings(["ACGTTACG", "AAAA", "ACGT", ""])).tolist()
     [3, 3, 0, 0]
     """
-    blocks = [_longest_of_block(block) for _, block in sequences.blocks(_BLOCK)]
+    blocks = [_longest_of_block(block) for _, block in sequences.blocks(BLOCK)]
     return np.concatenate([np.zeros(0, dtype=np.int64), *blocks])
 
 

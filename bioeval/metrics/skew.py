@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from biodata.chaos_game import OTHER
+from bioeval.metrics.counting import letter_table
 from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import SequenceSet
 from bioeval.metrics.setting import NotApplicableError, Setting
@@ -20,10 +20,7 @@ def skews(sequences: SequenceSet) -> np.ndarray:
     >>> skews(SequenceSet.from_strings(["GGGC", "AT"])).tolist()
     [[50.0, nan], [nan, 0.0]]
     """
-    owners = sequences.rows_of_positions()
-    known = sequences.codes < OTHER
-    cells = owners[known] * OTHER + sequences.codes[known]
-    a, c, g, t = np.bincount(cells, minlength=OTHER * len(sequences)).reshape(-1, OTHER).T
+    a, c, g, t = letter_table(sequences).T
     result = np.full((len(sequences), 2), np.nan)
     for column, (one, other) in enumerate(((g, c), (a, t))):
         np.divide(100.0 * (one - other), one + other, out=result[:, column], where=one + other > 0)

@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from scipy.stats import entropy as scipy_entropy
 
 from biodata.errors import ConfigError
+from bioeval.metrics.c4dr import C4drHomology
 from bioeval.metrics.calibration import FeatureSets, calibrate, random_splits
+from bioeval.metrics.composition import gc_content
 from bioeval.metrics.entropy import Entropy, linguistic_complexity, shannon_entropy
-from bioeval.metrics.kmer import KmerDivergence
+from bioeval.metrics.kmer import KmerDivergence, kmer_table
 from bioeval.metrics.mutual_information import MutualInformation, mutual_information, pair_counts
 from bioeval.metrics.periodicity import period_three
+from bioeval.metrics.persistence import PersistentHomology
 from bioeval.metrics.repeats import longest_repeats, repeat_shares
 from bioeval.metrics.sequence_set import CHARACTERS, RESIDUES, SequenceSet
 from bioeval.metrics.skew import cumulative_skew, skews
@@ -96,7 +99,7 @@ def test_genes_have_a_frame_and_noise_has_none() -> None:
 def test_repeats_are_those_that_a_loop_finds(texts: list[str], k: int, block: int) -> None:
     sequences = SequenceSet.from_strings(texts)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bioeval.metrics.repeats._BLOCK", block)
+        patch.setattr("bioeval.metrics.repeats.BLOCK", block)
         patch.setattr("bioeval.metrics.suffixes._PAIRS", block)
         shares, longest = repeat_shares(sequences, k), longest_repeats(sequences)
     other = str.maketrans("ACGT", "TGCA")
@@ -117,14 +120,30 @@ def test_repeats_are_those_that_a_loop_finds(texts: list[str], k: int, block: in
         assert most == best
 
 
-def test_long_sequences_are_blocks_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_sequences_are_blocks_of_their_own() -> None:
     sequences = SequenceSet.from_strings(["ACGTA", "", "CAGNT" * 9, "AC", "A" * 20, ""])
     blocks = list(sequences.blocks(10))
     assert [(rows.start, rows.stop) for rows, _ in blocks] == [(0, 2), (2, 3), (3, 4), (4, 5), (5, 6)]
     assert [text for _, block in blocks for text in block.strings()] == sequences.strings()
-    whole = pair_counts(sequences, (1, 3))
-    monkeypatch.setattr("bioeval.metrics.mutual_information._BLOCK", 10)
-    assert pair_counts(sequences, (1, 3)).tolist() == whole.tolist()
+
+
+@pytest.mark.parametrize("block", [1, 10, 70])
+def test_blocks_leave_features_as_they_are(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    sequences = SequenceSet.from_strings(["ACGTA", "", "CAGNT" * 15, "AC", "A" * 70, ""])
+
+    def features() -> list[list[float]]:
+        clouds = [
+            cloud.features(sequences) for cloud in (PersistentHomology(both_strands=True), C4drHomology())
+        ]
+        arrays = [array for cloud in clouds for array in (cloud.points, cloud.first, cloud.counts)]
+        arrays += [pair_counts(sequences, (1, 3)), kmer_table(sequences, 2), period_three(sequences),
+                   skews(sequences), gc_content(sequences)]  # fmt: skip
+        return [np.nan_to_num(array, nan=-1).tolist() for array in arrays]
+
+    whole = features()
+    for module in ("mutual_information", "counting", "periodicity", "persistence"):
+        monkeypatch.setattr(f"bioeval.metrics.{module}.BLOCK", block)
+    assert features() == whole
 
 
 def test_information_of_pairs_by_hand() -> None:
