@@ -48,8 +48,10 @@ def masses(codes: np.ndarray) -> np.ndarray:
     if len(codes) < 4:
         return result
     middle = codes[1:-2]
-    alike = [(other == middle) & (middle < 4) for other in (codes[:-3], codes[2:-1], codes[3:])]
-    result[1:-2] = _MASSES[8 * alike[0] + 4 + 2 * alike[1] + alike[2]]
+    pattern = np.full(len(middle), 0b0100, dtype=np.uint8)
+    for bit, other in ((0b1000, codes[:-3]), (0b0010, codes[2:-1]), (0b0001, codes[3:])):
+        pattern += np.uint8(bit) * ((other == middle) & (middle < 4))
+    result[1:-2] = _MASSES[pattern]
     result[_FAR + 1 :] *= _FACTOR
     return result
 
@@ -65,19 +67,19 @@ def moments(codes: np.ndarray, *, variant: Variant = "dvq") -> np.ndarray:
     [0.0, 0.0, 0.0, 0.0]
     """
     mass = masses(codes)
-    theta = 2 * np.pi * np.arange(len(codes)) / max(len(codes) - 1, 1)
     result = np.zeros(4)
     if not mass.sum():
         return result
-    points = np.sqrt(theta)[:, None] * np.stack([np.cos(theta), np.sin(theta)], axis=1)
     for letter in range(4):
         places = np.flatnonzero(codes == letter)
+        theta = 2 * np.pi * places / max(len(codes) - 1, 1)
         if variant == "dvq":
             own = mass[: len(places)]
-            result[letter] = np.sqrt((own * (1 - own) ** 2 * theta[places]).sum() / mass.sum())
+            result[letter] = np.sqrt((own * (1 - own) ** 2 * theta).sum() / mass.sum())
         elif mass[places].sum():
             own = mass[places] / mass[places].sum()
-            apart = points[places] - own @ points[places]
+            points = np.sqrt(theta)[:, None] * np.stack([np.cos(theta), np.sin(theta)], axis=1)
+            apart = points - own @ points
             result[letter] = np.sqrt((own * (apart**2).sum(axis=1)).sum())
     return result
 
