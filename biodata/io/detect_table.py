@@ -88,6 +88,7 @@ def table_kind(head: bytes, path: Path, columns: Sequence[str] = ()) -> str:
 
 
 def _row(line: str) -> list[str]:
+    line = line.replace("\0", "")  # which csv refuses up to Python 3.10; the reader names the place
     try:
         return [name.strip() for name in next(csv.reader([line], delimiter=separator_of(line)), [])]
     except csv.Error:  # not the header of a table
