@@ -3,7 +3,7 @@
 Products go to oneDNN; the activation and its derivative are made `CHUNK` rows at a time, while the numbers
 are in the core's cache, the derivative taking the memory of its input. Experts get as many rows as the router
 gives them. oneDNN makes code and keeps half a megabyte for every number of rows that it sees, so that here it
-gets whole chunks only, of rows sorted by expert; rests go to torch's own product.
+gets multiples of `STEP` up to `MOST` only, of rows sorted by expert; rests go to torch's own product.
 
 Shapes: N tokens, k experts of each, M = N k rows, D width, F inner width, E experts.
 """
@@ -21,7 +21,13 @@ from torch.nn.functional import embedding_bag
 from biotrain.layers.cpu import product
 
 CHUNK = 256
-"""Rows at once: many more leave the cache, fewer are many operations."""
+"""Rows whose activation is made at once: many more leave the cache, fewer are many operations."""
+
+STEP = 128
+"""Of the numbers of rows that oneDNN gets for experts."""
+
+MOST = 1024
+"""Rows of an expert in one product: few are slow, as each product sorts the weights anew."""
 
 
 class SwiGLU(Function):
@@ -31,8 +37,7 @@ class SwiGLU(Function):
     def forward(ctx: Any, x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
         slope = product(x, gate_up)
         inner = x.new_empty(len(x), down.shape[1])
-        for part, out in zip(slope.split(CHUNK), inner.split(CHUNK)):
-            _swiglu(part, out)
+        _swiglu(slope, inner)
         ctx.save_for_backward(x, gate_up, slope, inner, down)
         return product(inner, down)
 
@@ -75,7 +80,7 @@ class Experts(Function):
 def _forward(
     x: Tensor, sizes: Sequence[int], layers: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """Outputs [M, D], inner values [M, F] and, chunk by chunk, their derivatives [.., 2 F] of rows [M, D].
+    """Outputs [M, D], inner values [M, F] and, piece by piece, their derivatives [.., 2 F] of rows [M, D].
 
     Args:
         x: rows of expert after expert.
@@ -85,7 +90,7 @@ def _forward(
     gate_up, down = layers
     inner, y = x.new_empty(len(x), down.shape[2]), torch.empty_like(x)
     slopes = []
-    for e, at in _chunks(sizes):
+    for e, at in _pieces(sizes):
         slopes.append(_times(x[at], gate_up[e].t()))
         _swiglu(slopes[-1], inner[at])
         _times(inner[at], down[e].t(), out=y[at])
@@ -108,7 +113,7 @@ def _backward(
     """
     (x, inner, slopes), (gate_up, down) = made, layers
     to_x, to_gate_up, to_down = torch.empty_like(x), torch.zeros_like(gate_up), torch.zeros_like(down)
-    for (e, at), change in zip(_chunks(sizes), slopes):
+    for (e, at), change in zip(_pieces(sizes), slopes):
         _chain(change, _times(grad[at], down[e]))
         _times(change, gate_up[e], out=to_x[at])
         to_down[e].addmm_(grad[at].t(), inner[at])
@@ -116,18 +121,24 @@ def _backward(
     return to_x, to_gate_up, to_down
 
 
-def _chunks(sizes: Sequence[int]) -> Iterator[tuple[int, slice]]:
-    """Experts and stretches of their rows."""
+def _pieces(sizes: Sequence[int]) -> Iterator[tuple[int, slice]]:
+    """Experts and stretches of their rows, as long as oneDNN gets them, and rests.
+
+    >>> [(at.start, at.stop) for _, at in _pieces([1500, 40])]
+    [(0, 1024), (1024, 1408), (1408, 1500), (1500, 1540)]
+    """
     start = 0
     for expert, size in enumerate(sizes):
-        for first in range(start, start + size, CHUNK):
-            yield expert, slice(first, min(first + CHUNK, start + size))
-        start += size
+        stop = start + size
+        while start < stop:
+            rows = min(MOST, (stop - start) // STEP * STEP) or stop - start
+            yield expert, slice(start, start + rows)
+            start += rows
 
 
 def _times(x: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
     """x weight, by the product that suits its rows."""
-    if len(x) != CHUNK:
+    if len(x) % STEP:
         return torch.mm(x, weight, out=out)
     y = product(x, weight.t())
     return y if out is None else out.copy_(y)
@@ -144,14 +155,16 @@ def _chain(slope: Tensor, grad: Tensor) -> Tensor:
     return slope
 
 
-def _swiglu(h: Tensor, out: Tensor) -> None:
-    """Writes silu(a) b of the halves a, b of `h` to `out`, and over `h` its derivatives by a and by b.
+def _swiglu(h: Tensor, y: Tensor) -> None:
+    """Writes silu(a) b of the halves a, b of `h` to `y`, and over `h` its derivatives by a and by b.
 
     silu'(a) = s + a s (1 - s) with s = sigmoid(a): from a s to 1, as far as s says.
     """
-    a, b = h.chunk(2, -1)
-    s = a.sigmoid()
-    silu = s * a
-    torch.mul(silu, b, out=out)
-    torch.mul(torch.lerp(silu, torch.tensor(1.0), s, out=s), b, out=a)
-    b.copy_(silu)
+    one = torch.tensor(1.0)
+    for part, out in zip(h.split(CHUNK), y.split(CHUNK)):
+        a, b = part.chunk(2, -1)
+        s = a.sigmoid()
+        silu = s * a
+        torch.mul(silu, b, out=out)
+        torch.mul(torch.lerp(silu, one, s, out=s), b, out=a)
+        b.copy_(silu)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from biotrain.layers import cpu, cpu_attention, cpu_experts
 from biotrain.layers.cpu_attention import CausalAttention, Layout
-from biotrain.layers.cpu_experts import CHUNK, Experts, SwiGLU
+from biotrain.layers.cpu_experts import CHUNK, MOST, STEP, Experts, SwiGLU
 from biotrain.layers.positions import Rope, rope_table, rotate
 
 
@@ -93,8 +93,9 @@ def test_swiglu(rows: int) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_experts(share: float) -> None:
-    """A share of the tokens chooses by chance, the others the last two of four: whole chunks, rests, none."""
-    tokens, k = 2 * CHUNK + 30, 2
+    """A share of the tokens chooses by chance, the others the last two of four: long and short
+    pieces, rests, none."""
+    tokens, k = 2 * MOST + 30, 2
     drawn = torch.Generator().manual_seed(3)
     chosen = torch.rand(tokens, 4, generator=drawn).topk(k).indices
     chosen[int(share * tokens) :] = torch.tensor([3, 2])
@@ -108,7 +109,7 @@ def test_experts(share: float) -> None:
     assert not share or len(chosen.unique()) == 4
 
 
-def test_experts_give_onednn_one_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_experts_give_onednn_few_numbers_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """It keeps memory for each that it sees, and how many come to an expert is never twice the same."""
     seen = []
 
@@ -117,7 +118,8 @@ def test_experts_give_onednn_one_number_of_rows(monkeypatch: pytest.MonkeyPatch)
         return cpu.product(x, weight)
 
     monkeypatch.setattr(cpu_experts, "product", watched)
-    chosen = torch.cat((torch.zeros(CHUNK + 9, 1), torch.ones(2 * CHUNK + 7, 1))).long()
+    chosen = torch.cat((torch.zeros(MOST + STEP + 9, 1), torch.ones(2 * STEP + 7, 1))).long()
     x, weights = noise(len(chosen), 12), torch.ones(len(chosen), 1)
     Experts.apply(x, chosen, weights, noise(2, 36, 12), noise(2, 12, 18)).sum().backward()
-    assert seen == [CHUNK] * 12  # 3 chunks, 2 products, and as many backward
+    forward, backward = seen[: len(seen) // 2], seen[len(seen) // 2 :]
+    assert forward == backward == [MOST, MOST, STEP, STEP, 2 * STEP, 2 * STEP]  # each by two layers
