@@ -152,11 +152,25 @@ class Inputs:
             after the other.
         lengths: int64 `[n]`, positions of each row; `None` where a row is one vector.
         sequences: the rows themselves, for probes that train the model too.
+        pairs: whether `lengths` or `sequences` has the first sides of all pairs and then all second sides.
+        marked: bool `[sum(lengths)]`, the positions that are asked for where a target belongs to a position;
+            `None` where it belongs to a row.
     """
 
     x: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     lengths: np.ndarray | None = None
     sequences: tuple[str, ...] = ()
+    pairs: bool = False
+    marked: np.ndarray | None = None
+
+    @property
+    def rows(self) -> int:
+        """Sequences, or pairs of them."""
+        if self.sequences:
+            found = len(self.sequences)
+        else:
+            found = len(self.x) if self.lengths is None else len(self.lengths)
+        return found // 2 if self.pairs else found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +179,7 @@ class Part(Inputs):
 
     Attributes:
         y: float64 `[n]` for numbers, int64 `[n]` for classes, float64 `[n, k]` for labels: 1, 0, NaN for what
-            was not measured.
+            was not measured; where positions are `marked`, one for each of these.
         classes: k, where the targets are classes.
     """
 
@@ -204,6 +218,8 @@ class Probe(Protocol):
         reads: `vectors` (one of each row), `tokens` (one of each position) or `sequences` (the model itself
             is trained).
         targets: which of `number`, `class` and `labels` it can learn.
+
+    Probes on tokens or sequences say with `positions: bool` whether they can predict single positions.
     """
 
     reads: ClassVar[Literal["vectors", "tokens", "sequences"]]

@@ -26,18 +26,46 @@ def on_units(
         ConfigError: a tokenizer that does not say which letters a token covers.
     """
     found = []
-    for sequence, spans, row in zip(sequences, spans_of(checkpoint, sequences), rows):
-        units = -(-len(sequence) // width)
-        sums, counts = np.zeros((units, row.shape[1])), np.zeros(units)
-        for (start, end), values in zip(spans, row):
-            covered = slice(start // width, -(-end // width))
-            sums[covered] += values
-            counts[covered] += 1
+    for (tokens, units), row in zip(covered_units(checkpoint, sequences, width=width), rows):
+        counts = np.bincount(units)
+        if (counts == 1).all():
+            found.append(row[tokens[np.argsort(units)]].astype(np.float32))
+            continue
+        sums = np.zeros((len(counts), row.shape[1]))
+        np.add.at(sums, units, row[tokens])
+        found.append((sums / counts[:, None]).astype(np.float32))
+    return found
+
+
+def covered_units(
+    checkpoint: Checkpoint, sequences: Sequence[str], *, width: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Which tokens cover which units of `width` letters: for each sequence the numbers of a token and of a
+    unit, once for each unit that a token touches, by token.
+
+    Args:
+        checkpoint: whose tokenizer makes the tokens.
+        sequences: the letters.
+        width: letters of a unit, at least 1; the last may have fewer. 0 where each token is a unit.
+
+    Raises:
+        DataError: letters that no token covers.
+        ConfigError: a tokenizer that does not say which letters a token covers.
+    """
+    if not width:
+        every = [np.arange(len(content)) for content in checkpoint.tokens(sequences)]
+        return [(tokens, tokens) for tokens in every]
+    found = []
+    for sequence, spans in zip(sequences, spans_of(checkpoint, sequences)):
+        touched = [range(start // width, -(-end // width)) for start, end in spans]
+        tokens = np.repeat(np.arange(len(spans)), [len(units) for units in touched])
+        units = np.array([unit for some in touched for unit in some], dtype=np.int64)
+        counts = np.bincount(units, minlength=-(-len(sequence) // width))
         if not counts.all():
             letter = int(np.argmin(counts)) * width
             what = f"letter {letter + 1}, {sequence[letter]!r}, is in no token"
             raise DataError(what, where=repr(sequence[:20]), hint=f"tokenizer of {checkpoint.name}")
-        found.append((sums / counts[:, None]).astype(np.float32))
+        found.append((tokens, units))
     return found
 
 

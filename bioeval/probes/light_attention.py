@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from bioeval.probes.choose import Setting
 from bioeval.probes.token_probe import TokenProbe
 from bioeval.probes.torch_fit import Schedule
 from bioeval.protocols import Fitted, Part
@@ -30,6 +29,7 @@ class LightAttention:
 
     reads: ClassVar[Literal["tokens"]] = "tokens"
     targets: ClassVar[tuple[str, ...]] = ("number", "class", "labels")
+    positions: ClassVar[bool] = False  # what it learns is how to make one vector of them
     rates: tuple[float, ...] = (1e-4, 1e-3)
     schedule: Schedule = field(default_factory=Schedule)
 
@@ -45,9 +45,11 @@ class LightAttention:
         return probe.fit(train, validation, metric=metric, seed=seed)
 
 
-def _module(width: int, outputs: int, setting: Setting) -> Any:
+def _module(width: int, positions: bool) -> Any:
     import torch
     from torch import nn
+
+    assert not positions
 
     class Module(nn.Module):
         def __init__(self) -> None:
@@ -58,7 +60,7 @@ def _module(width: int, outputs: int, setting: Setting) -> Any:
             self.hidden = nn.Sequential(
                 nn.Linear(2 * width, HIDDEN), nn.Dropout(DROPOUT), nn.ReLU(), nn.BatchNorm1d(HIDDEN)
             )
-            self.head = nn.Linear(HIDDEN, outputs)
+            self.size = HIDDEN
 
         def forward(self, x: Any, lengths: Any) -> Any:
             x = x.transpose(1, 2)
@@ -66,6 +68,6 @@ def _module(width: int, outputs: int, setting: Setting) -> Any:
             values = self.dropout(self.values(x))
             weights = self.attention(x).masked_fill(padding[:, None], -torch.inf).softmax(2)
             largest = values.masked_fill(padding[:, None], -torch.inf).amax(2)
-            return self.head(self.hidden(torch.cat([(values * weights).sum(2), largest], dim=1)))
+            return self.hidden(torch.cat([(values * weights).sum(2), largest], dim=1))
 
     return Module()

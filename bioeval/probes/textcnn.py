@@ -1,7 +1,8 @@
 """HELM's probe on token embeddings: TextCNN (Kim 2014, arXiv:1408.5882; geometry of HELM, arXiv:2410.12459).
 
 Linear D to 2 D, convolutions of width 3, 4 and 5 with 100 filters each, ReLU, the largest value over the
-sequence, dropout 0.2, linear. Windows that reach into the padding never count.
+sequence, dropout 0.2, linear. Windows that reach into the padding never count. For single positions nothing
+is pooled: the same filters lie around each position, and beyond the ends of a sequence stand zeros.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from bioeval.probes.choose import Setting
 from bioeval.probes.token_probe import TokenProbe
 from bioeval.probes.torch_fit import Schedule
 from bioeval.protocols import Fitted, Part
@@ -29,6 +29,7 @@ class TextCNN:
 
     reads: ClassVar[Literal["tokens"]] = "tokens"
     targets: ClassVar[tuple[str, ...]] = ("number", "class", "labels")
+    positions: ClassVar[bool] = True
     rates: tuple[float, ...] = (1e-4, 1e-3)
     schedule: Schedule = field(default_factory=lambda: Schedule(patience=15))
 
@@ -44,7 +45,7 @@ class TextCNN:
         return probe.fit(train, validation, metric=metric, seed=seed)
 
 
-def _module(width: int, outputs: int, setting: Setting) -> Any:
+def _module(width: int, positions: bool) -> Any:
     import torch
     from torch import nn
 
@@ -54,14 +55,18 @@ def _module(width: int, outputs: int, setting: Setting) -> Any:
             self.wider = nn.Linear(width, 2 * width)
             self.filters = nn.ModuleList(nn.Conv1d(2 * width, FILTERS, k) for k in WIDTHS)
             self.dropout = nn.Dropout(0.2)
-            self.head = nn.Linear(FILTERS * len(WIDTHS), outputs)
+            self.size = FILTERS * len(WIDTHS)
 
         def forward(self, x: Any, lengths: Any) -> Any:
             hidden = self.wider(x)
             real = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
             hidden = (hidden * real[..., None]).transpose(1, 2)
-            pooled = [self._largest(conv(hidden).relu(), lengths, k) for conv, k in zip(self.filters, WIDTHS)]
-            return self.head(self.dropout(torch.cat(pooled, dim=1)))
+            kernels = list(zip(self.filters, WIDTHS))
+            if positions:
+                around = [conv(nn.functional.pad(hidden, ((k - 1) // 2, k // 2))) for conv, k in kernels]
+                return self.dropout(torch.cat(around, dim=1).relu().transpose(1, 2))
+            pooled = [self._largest(conv(hidden).relu(), lengths, k) for conv, k in kernels]
+            return self.dropout(torch.cat(pooled, dim=1))
 
         def _largest(self, found: Any, lengths: Any, k: int) -> Any:
             inside = (lengths - k + 1).clamp(min=1)  # a row shorter than the filter has one window

@@ -54,7 +54,7 @@ class Trained:
 
     def __call__(self, inputs: Inputs) -> np.ndarray:
         """Predictions of rows."""
-        return _predicted(self, self.feeder(inputs), _rows_of(inputs))
+        return _predicted(self, self.feeder(inputs), inputs.rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,10 +93,14 @@ class Fitting:
             module, self.feeder, train.target, _scale(train), self.schedule.batch,
             sum(p.numel() for p in learned),
         )  # fmt: skip
-        feed, loss, order = self.feeder(train), _loss(train, trained.scale), np.random.default_rng(self.seed)
+        feed, loss, order = (
+            self.feeder(train),
+            _by_row(train, trained.scale),
+            np.random.default_rng(self.seed),
+        )
         best, kept, epoch_of, epoch = -np.inf, _weights(module), 0, 0
         for epoch in range(1, self.schedule.epochs + 1):
-            self._epoch(module, optimizer, feed, loss=loss, order=order.permutation(len(train.y)))
+            self._epoch(module, optimizer, feed, loss=loss, order=order.permutation(train.rows))
             found = self._score(trained, validation)
             if found > best:
                 best, kept, epoch_of = found, _weights(module), epoch
@@ -147,7 +151,8 @@ def vectors(standard: Callable[[np.ndarray], np.ndarray]) -> Feeder:
 
 
 def matrices(standard: Callable[[np.ndarray], np.ndarray], *, least: int) -> Feeder:
-    """Token matrices `[B, T, D]`, padded with zeros, and their lengths `[B]`.
+    """Token matrices `[B, T, D]`, padded with zeros, and their lengths `[B]`; of pairs B/2 first sides and
+    then their second sides. Where positions are marked also the places of these in `[B * T]`.
 
     Args:
         standard: of the train tokens.
@@ -158,25 +163,50 @@ def matrices(standard: Callable[[np.ndarray], np.ndarray], *, least: int) -> Fee
         import torch
 
         assert inputs.lengths is not None
-        ends = np.cumsum(inputs.lengths)
+        every, marks, n = inputs.lengths, marks_of(inputs), inputs.rows
+        ends = np.cumsum(every)
 
         def feed(rows: np.ndarray) -> tuple[Any, ...]:
-            lengths = inputs.lengths[rows]  # pyright: ignore[reportOptionalSubscript]
+            rows = both_sides(rows, n) if inputs.pairs else rows
+            lengths = every[rows]
             parts = [standard(inputs.x[ends[r] - n : ends[r]]) for r, n in zip(rows, lengths)]
             out = np.zeros((len(rows), max(least, int(lengths.max())), parts[0].shape[1]), np.float32)
             for row, part in zip(out, parts):
                 row[: len(part)] = part
-            return torch.from_numpy(out).to(device()), torch.from_numpy(lengths).to(device())
+            found = [out, lengths]
+            if marks:
+                found.append(np.concatenate([at * out.shape[1] + marks[r] for at, r in enumerate(rows)]))
+            return tuple(torch.from_numpy(array).to(device()) for array in found)
 
         return feed
 
     return feeder
 
 
-def _rows_of(inputs: Inputs) -> int:
-    if inputs.sequences and not len(inputs.x):
-        return len(inputs.sequences)
-    return len(inputs.x) if inputs.lengths is None else len(inputs.lengths)
+def marks_of(inputs: Inputs) -> list[np.ndarray]:
+    """The marked positions of each row, counted from its start; empty where none are marked."""
+    if inputs.marked is None:
+        return []
+    assert inputs.lengths is not None
+    return [np.flatnonzero(row) for row in np.split(inputs.marked, np.cumsum(inputs.lengths)[:-1])]
+
+
+def both_sides(rows: np.ndarray, n: int) -> np.ndarray:
+    """The first sides of some of n pairs, and then their second sides, as `Inputs.pairs` has them.
+
+    >>> both_sides(np.array([2, 0]), 3).tolist()
+    [2, 0, 5, 3]
+    """
+    return np.concatenate([rows, rows + n])
+
+
+def joined_sides(pooled: Any) -> Any:
+    """`[B, D]` of B/2 first and B/2 second sides as `[B/2, 4 D]`: both, their absolute difference and their
+    product, as the probes on vectors read pairs (arXiv:1705.02364, section 3.1)."""
+    import torch
+
+    first, second = pooled.chunk(2)
+    return torch.cat([first, second, (first - second).abs(), first * second], dim=1)
 
 
 def _predicted(trained: Trained, feed: Feed, n: int) -> np.ndarray:
@@ -204,6 +234,16 @@ def _scale(part: Part) -> tuple[float, float]:
     if part.target != "number":
         return 0.0, 1.0
     return float(part.y.mean()), float(part.y.std())
+
+
+def _by_row(train: Part, scale: tuple[float, float]) -> Callable[[Any, np.ndarray], Any]:
+    """The loss of some rows: of all marked positions of these, where positions are marked."""
+    loss, marks = _loss(train, scale), marks_of(train)
+    if not marks:
+        return loss
+    ends = np.cumsum([len(row) for row in marks])
+    targets = [np.arange(end - len(row), end) for row, end in zip(marks, ends)]
+    return lambda raw, rows: loss(raw, np.concatenate([targets[row] for row in rows]))
 
 
 def _loss(train: Part, scale: tuple[float, float]) -> Callable[[Any, np.ndarray], Any]:

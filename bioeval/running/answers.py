@@ -87,7 +87,19 @@ def probe_name(asked: str, task: Task) -> str:
             f"probe {name} cannot learn a target of kind {target!r} (task {task.name!r}), "
             f"these can: {', '.join(able)}"
         )
+    if task.kind == "token" and not _sees_positions(name):
+        able = [other for other in PROBES if target in PROBES.load(other).targets and _sees_positions(other)]
+        raise ConfigError(
+            f"probe {name} makes one vector of a sequence, but task {task.name!r} labels single positions, "
+            f"these can: {', '.join(able)}"
+        )
     return name
+
+
+def _sees_positions(name: str) -> bool:
+    """Whether a probe can predict single positions: of vectors each may be one."""
+    probe = PROBES.load(name)
+    return probe.reads == "vectors" or probe.positions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +134,7 @@ class Asker:
         reader = Reader(task=task, embedder=embedder, reads=made.reads, cache=cache, seed=self.seed)
         with _timed() as seconds, _named(task, embedder.name):
             if made.reads == "sequences":
-                made = made.of(embedder)
+                made = made.of(embedder, width=task.width)
             parts = {split: reader.part(split) for split in SPLITS[:2]}
             fitted = made.fit(parts["train"], parts["validation"], metric=task.metric, seed=self.seed)
             predictions = np.concatenate([fitted.predict(some) for some in reader.inputs("test")])

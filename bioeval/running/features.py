@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -14,7 +14,7 @@ from bioeval.protocols import Embedder, HasTokens, Inputs, Part
 from bioeval.running.items import labelled
 from bioeval.tasks import Task
 
-MOST_POSITIONS = 50_000  # of train and of validation, for probes on single positions
+MOST_POSITIONS = 50_000  # of train and of validation, for probes on vectors of single positions
 MOST_BYTES = 8 << 30  # of the token vectors of a split
 _ROWS = 256  # of a token task embedded at once
 
@@ -50,23 +50,28 @@ class Reader:
         """Features and targets of train or validation.
 
         Raises:
-            ConfigError: the embedder cannot give what the probe reads, or the kind has no use for it.
+            ConfigError: the embedder cannot give what the probe reads.
             DataError: token vectors that do not fit into memory.
         """
         task = self.task
         classes = 0 if task.kind == "multi-label" else len(task.classes)
-        if task.kind == "token":
+        if task.kind == "token" and self.reads == "vectors":
             return self._positions(split, classes)
-        inputs = self._inputs(split)
-        return Part(
-            x=inputs.x, lengths=inputs.lengths, sequences=inputs.sequences, y=task.values(split),
-            classes=classes,
-        )  # fmt: skip
+        if task.kind == "token":
+            y = task.values(split)
+            return _with_targets(self._in_rows(*self._labelled_rows(split), split), y[labelled(y)], classes)
+        return _with_targets(self._inputs(split), task.values(split), classes)
 
     def inputs(self, split: str) -> Iterator[Inputs]:
         """What is predicted from, piece by piece in the order of the items."""
         if self.task.kind != "token":
             yield self._inputs(split)
+            return
+        if self.reads != "vectors":
+            sequences, marks = self._labelled_rows(split)
+            for start in range(0, len(sequences), _ROWS):
+                some = slice(start, start + _ROWS)
+                yield self._in_rows(sequences[some], marks[some], split)
             return
         for x, y in self._pieces(split):
             kept = labelled(y)
@@ -75,18 +80,31 @@ class Reader:
 
     def _inputs(self, split: str) -> Inputs:
         sequences = self.task.sequences(split)
+        pairs = self.task.kind == "pairs"
+        second = (self.task.seconds(split) or []) if pairs else []
         if self.reads == "sequences":
-            self._only_single()
-            return Inputs(sequences=tuple(sequences))
+            return Inputs(sequences=(*sequences, *second), pairs=pairs)
         if self.reads == "tokens":
-            self._only_single()
-            rows = self._tokens(sequences, width=self._token_width)
-            lengths = np.array([len(row) for row in rows])
-            _check_size(lengths.sum() * rows[0].shape[1] * 4, split)
-            return Inputs(x=np.concatenate(rows), lengths=lengths)
-        if self.task.kind != "pairs":
-            return Inputs(x=self._vectors(sequences))
-        return Inputs(x=self._pairs(sequences, self.task.seconds(split) or []))
+            rows = self._tokens([*sequences, *second], width=self._token_width)
+            return Inputs(x=_stacked(rows, split), lengths=np.array([len(row) for row in rows]), pairs=pairs)
+        return Inputs(x=self._pairs(sequences, second) if pairs else self._vectors(sequences))
+
+    def _labelled_rows(self, split: str) -> tuple[list[str], list[np.ndarray]]:
+        """The sequences with a label, and which of their positions have one."""
+        marks = [labelled(y) for y in self.task.token_values(split)]
+        kept = [row for row, mark in enumerate(marks) if mark.any()]
+        sequences = self.task.sequences(split)
+        return [sequences[row] for row in kept], [marks[row] for row in kept]
+
+    def _in_rows(self, sequences: list[str], marks: list[np.ndarray], split: str) -> Inputs:
+        """Whole sequences, and which of their positions are asked for."""
+        lengths, marked = np.array([len(mark) for mark in marks]), np.concatenate(marks)
+        if self.reads == "sequences":
+            return Inputs(sequences=tuple(sequences), lengths=lengths, marked=marked)
+        rows = self._tokens(sequences, width=self.task.width)
+        for row, length in zip(rows, lengths.tolist()):
+            self._check_positions(len(row), length)
+        return Inputs(x=_stacked(rows, split), lengths=lengths, marked=marked)
 
     def _positions(self, split: str, classes: int) -> Part:
         """Labelled positions, at most `MOST_POSITIONS` drawn evenly over the rows."""
@@ -103,20 +121,12 @@ class Reader:
         return Part(x=x, y=y, classes=classes)
 
     def _pieces(self, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        if self.reads != "vectors":
-            raise ConfigError(
-                f"task {self.task.name!r} labels single positions: choose a probe on vectors, such as "
-                "logistic, ridge, knn, mlp or random-forest"
-            )
         sequences, targets = self.task.sequences(split), self.task.token_values(split)
         for start in range(0, len(sequences), _ROWS):
             some = slice(start, start + _ROWS)
             rows = self._tokens(sequences[some], width=self.task.width)
             for row, y in zip(rows, targets[some]):
-                if len(row) != len(y):
-                    raise DataError(
-                        f"{len(row)} positions of a sequence with {len(y)} targets", where=self.embedder.name
-                    )
+                self._check_positions(len(row), len(y))
             yield np.concatenate(rows), np.concatenate(targets[some])
 
     def _vectors(self, sequences: Sequence[str]) -> np.ndarray:
@@ -137,9 +147,11 @@ class Reader:
             return self.embedder.embed_pairs(first, second)
         return joined(self._vectors(first), self._vectors(second))
 
-    def _only_single(self) -> None:
-        if self.task.kind == "pairs":
-            raise ConfigError(f"task {self.task.name!r} has pairs of sequences: choose a probe on vectors")
+    def _check_positions(self, found: int, targets: int) -> None:
+        if found != targets:
+            raise DataError(
+                f"{found} positions of a sequence with {targets} targets", where=self.embedder.name
+            )
 
     @property
     def _token_width(self) -> int:
@@ -156,7 +168,14 @@ def joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.concatenate([first, second, np.abs(first - second), first * second], axis=1)
 
 
-def _check_size(size: int, split: str) -> None:
+def _with_targets(inputs: Inputs, y: np.ndarray, classes: int) -> Part:
+    return Part(**{f.name: getattr(inputs, f.name) for f in fields(inputs)}, y=y, classes=classes)
+
+
+def _stacked(rows: Sequence[np.ndarray], split: str) -> np.ndarray:
+    """Token matrices one after the other, if they fit into memory."""
+    size = sum(len(row) for row in rows) * rows[0].shape[1] * 4
     if size > MOST_BYTES:
         hint = "take a probe on vectors, or fewer rows"
         raise DataError(f"token vectors of the {split} rows need {size / 2**30:.0f} GiB of memory", hint=hint)
+    return np.concatenate(rows)

@@ -100,6 +100,19 @@ def test_a_token_probe_reads_one_hots_and_other_baselines_take_the_usual_probe(t
     assert result["baselines"]["kmer"]["settings"]["probe"] == "ridge"
 
 
+def test_a_token_probe_learns_positions(tmp_path: Path) -> None:
+    result, table = run(TASKS["token"], tmp_path, model="one-hot", probe="textcnn", baselines=False)
+    assert result["probe"]["probe"] == "textcnn" and result["n"] == table.num_rows
+    assert result["value"] > 0.95
+
+
+def test_a_token_probe_reads_pairs_and_baselines_take_the_usual_probe(tmp_path: Path, gpt2: Path) -> None:
+    result, table = run(TASKS["pairs"], tmp_path, model=str(gpt2), probe="textcnn")
+    assert result["probe"]["probe"] == "textcnn" and result["n"] == table.num_rows == 18
+    assert result["baselines"]["first-only"]["settings"]["probe"] == "logistic"
+    assert set(result["baselines"]) >= {"kmer", "one-hot", f"random-init:{gpt2}"}
+
+
 def test_retrieval_by_hand() -> None:
     rng = np.random.default_rng(0)
     queries, gallery = rng.normal(size=(9, 4)), rng.normal(size=(20, 4))
@@ -153,8 +166,12 @@ def test_zero_shot_asks_a_scorer(tmp_path: Path) -> None:
         ("classification", "ridge", "probe ridge cannot learn a target of kind 'class'"),
         ("retrieval", "ridge", "probe = 'ridge' does nothing for task 'toy-retrieval'"),
         ("zero-shot", "knn", "probe = 'knn' does nothing for task 'toy-zero-shot'"),
-        ("token", "textcnn", "labels single positions: choose a probe on vectors"),
-        ("pairs", "textcnn", "has pairs of sequences: choose a probe on vectors"),
+        (
+            "token",
+            "light-attention",
+            "makes one vector of a sequence, but task 'toy-token' labels single pos",
+        ),
+        ("token", "lora", "probe lora trains a model, kmer has no weights"),
         ("regression", "lora", "probe lora trains a model, kmer has no weights"),
     ],
 )

@@ -94,7 +94,7 @@ def test_percentile_and_bca_equal_scipy() -> None:
     for method, bounds in (("percentile", ours.percentile), ("BCa", (ours.lo, ours.hi))):
         reference = scipy_stats.bootstrap(
             (y, p), pearson, paired=True, vectorized=True, n_resamples=20000, method=method, rng=rng,
-            confidence_level=1 - 2 * tail,
+            confidence_level=float(1 - 2 * tail),
         ).confidence_interval  # fmt: skip
         assert bounds == pytest.approx((reference.low, reference.high), abs=0.012)
     assert ours.method == "bca"
