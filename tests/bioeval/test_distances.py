@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +147,65 @@ def test_real_species_group_by_descent(tmp_path: Path, real_data: Path) -> None:
     made = evaluate_distances(config)
     net = {(p["a"], p["b"]): p["net"] for p in made["pairs"]}
     assert net[("fungi/scerevisiae", "fungi/ppastoris")] < 0.1 * net[("fungi/ppastoris", "archaea/hvolcanii")]
+
+
+def test_a_group_is_a_folder_of_genomes(tmp_path: Path) -> None:
+    """Files of several formats below a folder are one group, as if they stood in one file."""
+    from Bio import SeqIO
+
+    whole = []
+    for seed, (name, letters) in enumerate((("at", "AACGTT"), ("gc", "ACCGGT"))):
+        folder = tmp_path / "genomes" / name
+        (folder / "deep").mkdir(parents=True)
+        fasta = genome(folder / "1.fna", seed, letters=letters, pieces=3)
+        other = genome(tmp_path / "other.fa", seed + 5, letters=letters, pieces=2)
+        records = list(SeqIO.parse(StringIO(other.read_text()), "fasta"))
+        for record in records:
+            record.annotations["molecule_type"] = "DNA"
+        SeqIO.write(records, folder / "deep" / "2.gbff", "genbank")
+        whole.append(tmp_path / f"{name}.fa")
+        whole[-1].write_bytes(fasta.read_bytes() + other.read_bytes())
+        packed = gzip.compress(fasta.read_bytes())
+        fasta.unlink()
+        (folder / "1.fna.gz").write_bytes(packed)
+        (folder / "fetch.json").write_text("{}")
+    made = [
+        evaluate_distances(DistancesConfig(groups=groups, out=tmp_path / out, **QUICK))
+        for out, groups in (
+            ("folders", tuple(f"p/{n}={tmp_path / 'genomes' / n}" for n in ("at", "gc"))),
+            ("files", tuple(f"p/{path.stem}={path}" for path in whole)),
+        )
+    ]
+    assert [g["sequences"] for g in made[0]["groups"]] == [5, 5]
+    assert made[0]["pairs"][0]["different"] is True
+    folders, files = ({k: v for k, v in m.items() if k != "inputs"} for m in made)
+    assert folders == files
+    assert set(made[0]["inputs"]["p/at"][0]) == {"name", "fingerprint"}
+    bare = tuple(str(tmp_path / "genomes" / name) for name in ("at", "gc"))
+    again = evaluate_distances(DistancesConfig(groups=bare, out=tmp_path / "bare", **QUICK))
+    assert [g["name"] for g in again["groups"]] == ["at", "gc"]
+    assert again["pairs"][0]["distance"] == made[0]["pairs"][0]["distance"]
+
+
+def test_real_genomes_by_folder(tmp_path: Path, real_data: Path) -> None:
+    """Two strains of E. coli in one folder against Bartonella: folders of links, for nothing is copied."""
+    files = {
+        "escherichia": ("GCF_000005845.2_ASM584v2_genomic.fna.gz", "GCF_000008865.2.fna.gz"),
+        "bartonella": ("B_henselae.fna.gz",),
+    }
+    for name, genomes in files.items():
+        (tmp_path / name).mkdir()
+        for file in genomes:
+            (tmp_path / name / file).symlink_to(real_data / "genome" / file)
+    config = DistancesConfig(
+        groups=tuple(str(tmp_path / name) for name in files), out=tmp_path / "out", windows=40, resamples=20,
+        window=5000, permutations=39,
+    )  # fmt: skip
+    made = evaluate_distances(config)
+    assert made["groups"][0]["sequences"] >= 2 and made["groups"][0]["letters"] > 10_000_000
+    pair = made["pairs"][0]
+    assert pair["p_value"] == 1 / 40 and pair["net"] > 0
+    assert pair["distance"]["lo"] > max(group["within"]["hi"] for group in made["groups"])
 
 
 @pytest.mark.parametrize(
