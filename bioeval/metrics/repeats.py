@@ -38,7 +38,7 @@ def repeat_shares(sequences: SequenceSet, k: int) -> np.ndarray:
     result = np.zeros((len(sequences), 2))
     for rows, block in sequences.blocks(BLOCK):
         nucleotides = block.letters == NUCLEOTIDES and k <= _TABLE_K
-        dense = nucleotides and len(block) == 1 and len(block.codes) * 16 > 4**k
+        dense = nucleotides and len(block) == 1 and len(block.codes) * 32 > 4**k
         result[rows] = _shares_of_table(block.row_codes(0), k) if dense else _shares_by_sorting(block, k)
     return result
 
