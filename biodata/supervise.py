@@ -36,4 +36,5 @@ def _kill_at_end_of_input(child: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))
+    # not `sys.exit`: Python crashes now and then if it shuts down while the thread is just beginning
+    os._exit(_main(sys.argv[1:]))
