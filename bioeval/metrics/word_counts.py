@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from biodata.arrays import distinct
 from biodata.chaos_game import OTHER, kmer_codes
 
 _PACKED_K = 6
@@ -111,8 +112,7 @@ class WordCounts:
 
 def _count_at(codes: np.ndarray, bad: np.ndarray, k: int) -> np.ndarray:
     """Counts of the windows that hold one of some positions."""
-    # counts are asked for since numpy then sorts: its hash table is slower
-    starts, _ = np.unique((bad[:, None] - np.arange(k)).ravel(), return_counts=True)
+    starts = distinct((bad[:, None] - np.arange(k)).ravel())
     starts = starts[(starts >= 0) & (starts <= len(codes) - k)]
     numbers = np.zeros(len(starts), dtype=np.int64)
     for offset in range(k):
