@@ -115,17 +115,20 @@ TRUTH = {  # of a bivariate normal of correlation RHO, in closed form
     [("spearman", 40), ("pearson", 25), ("mae", 25), ("rmse", 25), ("rmse", 40), ("rmse", 100)],
 )
 def test_coverage_is_95_percent(metric: str, n: int) -> None:
-    """With Hesterberg's n - 1 degrees of freedom alone it is 93.3 % for the RMSE of 40 rows."""
+    """With Hesterberg's n - 1 degrees of freedom alone it is 93.3 % for the RMSE of 40 rows. The percentile
+    bounds of the RMSE of 25 rows cover 92 to 93 %."""
     rng = np.random.default_rng(11)
-    runs, hits = 800, 0
+    runs, hits = 800, np.zeros(2)
     for seed in range(runs):
         y, e = rng.standard_normal((2, n))
         found = interval(
             metric, y, RHO * y + np.sqrt(1 - RHO**2) * e, how=Resampling(resamples=400, seed=seed)
         )
-        assert found.lo is not None and found.hi is not None
-        hits += found.lo <= TRUTH[metric] <= found.hi
-    assert 0.93 <= hits / runs <= 0.97, hits / runs
+        for i, (lo, hi) in enumerate(((found.lo, found.hi), found.percentile)):
+            assert lo is not None and hi is not None
+            hits[i] += lo <= TRUTH[metric] <= hi
+    least = np.array([0.93, 0.92 if (metric, n) == ("rmse", 25) else 0.93])
+    assert np.all((hits / runs >= least) & (hits / runs <= 0.97)), hits / runs
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "map", "cross-entropy"])
