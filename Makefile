@@ -39,7 +39,7 @@ bench: $(STAMP)  ## every benchmark, side by side with its peer (long; wants an 
 	@failed=; for script in benchmarks/*.py; do $(BIN)/python $$script || failed="$$failed $$script"; done; \
 		test -z "$$failed" || { echo "not run to the end:$$failed; each --help names peers and files it needs"; exit 1; }
 
-fuzz: $(STAMP)  ## 20,000 spoilt files against every reader (about ten minutes); COUNT and FIRST choose others
+fuzz: $(STAMP)  ## 20,000 spoilt files against every reader (a few minutes); COUNT and FIRST choose others
 	@$(BIN)/python -m tests.fuzz --first $(or $(FIRST),0) --count $(or $(COUNT),20000) --jobs 2
 
 wheel: $(STAMP)  ## build the wheel into dist/
