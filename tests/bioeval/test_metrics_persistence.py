@@ -53,6 +53,15 @@ def test_sliced_wasserstein_is_its_definition() -> None:
     assert sliced_wasserstein(first, first) == 0
 
 
+def test_sliced_wasserstein_of_repeated_points() -> None:
+    """The diagonal's points are merged, not sorted, in every direction; ties must not disturb that."""
+    rng = np.random.default_rng(2)
+    first, second = (np.sort(rng.integers(0, 4, (n, 2)) / 4, axis=1) for n in (70, 90))
+    for directions in (1, 4, 33):
+        expected = by_definition(first, second, directions)
+        assert sliced_wasserstein(first, second, directions=directions) == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("block", [1, 60, 1 << 20])
 def test_sliced_wasserstein_takes_directions_in_blocks(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bioeval.metrics.diagrams._BLOCK", block)
