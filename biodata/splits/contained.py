@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from biodata.alphabet import reverse_complement
+from biodata.errors import ConfigError
 from biodata.similarity.pairwise import EPSILON, most_edits, windows_of
 from biodata.similarity.search import NO_HITS, Hits, audit_settings, lengths_of, search, select
 from biodata.similarity.short import short_below
@@ -37,7 +38,7 @@ class ContainedSettings:
 
     Attributes:
         identity: least identity of the alignment, above 0, at most 1.
-        coverage: least fraction of the test row in it.
+        coverage: least fraction of the test row in it, above 0, at most 1.
         effort: nominal core-seconds of the exact comparison.
     """
 
@@ -47,6 +48,11 @@ class ContainedSettings:
     effort: float
     seed: int
     threads: int
+
+    def __post_init__(self) -> None:
+        for name in ("identity", "coverage"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}, allowed: above 0, at most 1")
 
 
 def pieces_of(rows: pa.ChunkedArray, *, size: int, overlap: int) -> tuple[list[str], np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,34 @@ _SPLIT_NAMES = {
     "validation": "validation", "test": "test", "testing": "test",
 }  # fmt: skip
 _KINDS = (".csv", ".tsv", ".parquet", ".csv.gz", ".tsv.gz", ".csv.bz2", ".csv.zst", ".tsv.bz2", ".tsv.zst")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns hold what, where their names do not say it; None: one of the usual names."""
+
+    sequence: str | None = None
+    split: str | None = None
+
+
+_USUAL = Columns()
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedRows:
+    """Rows of a set that can be audited, and what is wrong with the others.
+
+    Attributes:
+        ids: of a stranger's table from a column of ids, else `row N`, counted from 1 without the header.
+        split: 0 train, 1 validation, 2 test.
+        problems: one line each.
+    """
+
+    ids: list[str]
+    sequences: pa.ChunkedArray
+    split: np.ndarray
+    problems: list[str]
 
 
 def sequence_columns(alphabet: str) -> tuple[str, ...]:
@@ -83,19 +112,17 @@ def read_rows(path: Path, part: str, *, alphabet: str) -> tuple[list[str], pa.Ch
         table = table.filter(pa.array([name == part for name in names]))
         if not len(table):
             raise DataError(f"no row of the split {part!r}", where=path)
-    name = named_column(table, ID_COLUMNS)
-    ids = [str(x) for x in table[name].to_pylist()] if name else [f"row {n + 1}" for n in range(len(table))]
-    return ids, _sequences(table, path, alphabet)[0]
+    return _ids(table), _sequences(table, path, alphabet)[0]
 
 
-def read_split(path: Path, alphabet: str) -> tuple[pa.ChunkedArray, np.ndarray, list[str]]:
+def read_split(path: Path, alphabet: str, *, columns: Columns = _USUAL) -> AuditedRows:
     """Rows that can be audited, the split of each, and what is wrong with the others."""
     if path.is_dir():
         raise DataError("a folder without manifest.json", where=path,
                         hint=f"name one file, for example {tables_in(path)[0].name}")  # fmt: skip
     table = read_table(path)
-    written, reasons = _sequences(table, path, alphabet)
-    split = _needed(table, SPLIT_COLUMNS, "split", path)
+    written, reasons = _sequences(table, path, alphabet, named=columns.sequence)
+    split = _needed(table, SPLIT_COLUMNS, "split", path, named=columns.split)
     # molecules stay as they are written: their tokens become letters where they are compared
     texts = (written if alphabet == "selfies" else normalised(written, alphabet=alphabet)).to_pylist()
     parts = [str(value).strip().lower() for value in table[split].to_pylist()]
@@ -117,14 +144,31 @@ def read_split(path: Path, alphabet: str) -> tuple[pa.ChunkedArray, np.ndarray, 
     bad = set(invalid)
     kept = [at for at, part in enumerate(parts) if part in _SPLIT_NAMES and at not in bad]
     if not kept:
-        raise DataError(f"no row has both a valid {alphabet} sequence and a known split", where=path)
+        named = sorted(set(parts))
+        more = ", ..." if len(named) > _SHOWN else ""
+        held = f"column {split!r} holds {', '.join(map(repr, named[:_SHOWN]))}{more}"
+        raise DataError(f"no row has both a valid {alphabet} sequence and a known split: {held}", where=path,
+                        hint="allowed: train, validation, test")  # fmt: skip
     numbers = np.array([SPLITS.index(_SPLIT_NAMES[parts[at]]) for at in kept], np.int8)
-    return pa.chunked_array([pa.array([texts[at] for at in kept], pa.large_string())]), numbers, problems
+    if len(present := set(numbers.tolist())) == 1:
+        problems.append(
+            f"all rows that can be compared are {SPLITS[present.pop()]}: there is no split to check"
+        )
+    ids = _ids(table)
+    rows = pa.chunked_array([pa.array([texts[at] for at in kept], pa.large_string())])
+    return AuditedRows([ids[at] for at in kept], rows, numbers, problems)
 
 
-def _sequences(table: pa.Table, path: Path, alphabet: str) -> tuple[pa.ChunkedArray, dict[int, str]]:
+def _ids(table: pa.Table) -> list[str]:
+    name = named_column(table, ID_COLUMNS)
+    return [str(x) for x in table[name].to_pylist()] if name else [f"row {n + 1}" for n in range(len(table))]
+
+
+def _sequences(
+    table: pa.Table, path: Path, alphabet: str, *, named: str | None = None
+) -> tuple[pa.ChunkedArray, dict[int, str]]:
     """The sequences of a table, empty for none, and why rows of SMILES have none."""
-    name = _needed(table, sequence_columns(alphabet), "sequence", path)
+    name = _needed(table, sequence_columns(alphabet), "sequence", path, named=named)
     column = table[name].cast(pa.large_string()).fill_null("")
     if alphabet != "selfies" or name.lower() not in SMILES_COLUMNS:
         return column, {}
@@ -133,9 +177,12 @@ def _sequences(table: pa.Table, path: Path, alphabet: str) -> tuple[pa.ChunkedAr
     return pa.chunked_array([pa.array(texts, pa.large_string())]), reasons
 
 
-def _needed(table: pa.Table, names: tuple[str, ...], what: str, path: Path) -> str:
-    found = named_column(table, names)
+def _needed(
+    table: pa.Table, names: tuple[str, ...], what: str, path: Path, *, named: str | None = None
+) -> str:  # fmt: skip
+    found = named_column(table, names) if named is None else named_column(table, (named.lower(),))
     if found is None:
-        raise DataError(f"no {what} column among {', '.join(table.column_names[:10])}", where=path,
-                        hint=f"name it one of {', '.join(names)}")  # fmt: skip
+        missing = f"no {what} column" if named is None else f"no column {named!r}"
+        raise DataError(f"{missing} among {', '.join(table.column_names[:10])}", where=path,
+                        hint=f"say which by --{what}-column, or name it {' or '.join(names)}")  # fmt: skip
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,22 @@ import pyarrow.parquet as pq
 from biodata.alphabet import ALPHABETS, get_alphabet
 from biodata.dataset import MANIFEST, Dataset, is_dataset, open_dataset
 from biodata.errors import ConfigError, DataError
-from biodata.files import fingerprint, sha256_file
+from biodata.files import atomic_path, fingerprint, sha256_file
 from biodata.mmseqs import normalised
 from biodata.schema import SCHEMA, SCHEMA_VERSION, SPLITS, checksum
 from biodata.splits.audit import Audit, AuditSettings, audit
 from biodata.splits.nearness import nearness
-from biodata.splits.stranger import read_split, tables_in
+from biodata.splits.stranger import AuditedRows, Columns, read_split, tables_in
 
 _SHOWN = 5
+_LISTED = pa.schema([("id", pa.string()), ("split", pa.string()), ("other_id", pa.string()),
+                     ("other_split", pa.string()), ("identity", pa.float64())])  # fmt: skip
 
 
 def verify_dataset(
     path: Path | str, *, identity: float | None = None, coverage: float | None = None,
-    alphabet: str | None = None, threads: int = 0, effort: float = 20.0,
+    alphabet: str | None = None, threads: int = 0, effort: float = 20.0, columns: Columns | None = None,
+    listing: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Checks a dataset folder, or a table with a sequence and a split column, and audits its split.
 
@@ -39,6 +43,8 @@ def verify_dataset(
         coverage: least coverage of a leak; that of the manifest, else 0.8.
         alphabet: required for a stranger's table, never guessed; not allowed to differ from ours.
         effort: nominal core-seconds of the exact comparison, 0 for none.
+        columns: of a stranger's table, where the usual names do not say it.
+        listing: Parquet file to write the leaking pairs to.
 
     Returns:
         `ok`, `problems` (one line each), `audit` (None if the rows cannot be audited) and `near` (looser
@@ -46,32 +52,46 @@ def verify_dataset(
 
     Raises:
         DataError: there is nothing at `path`, or it is no dataset and no table.
-        ConfigError: a wrong or missing alphabet.
+        ConfigError: a wrong or missing alphabet, or columns of a dataset, which has its own.
     """
     path = Path(path)
     if not path.exists():
         raise DataError("no such file or folder", where=path)
     if path.is_dir() and (is_dataset(path) or not tables_in(path)):
-        return _verify_ours(open_dataset(path), identity, coverage, alphabet, threads, effort)
+        if columns is not None:
+            raise ConfigError(f"{path} is a seqloom dataset, whose columns are known: leave their names out")
+        return _verify_ours(
+            open_dataset(path), _Asked(identity, coverage, alphabet, threads, effort, listing)
+        )
     if alphabet is None:
         raise ConfigError(
             f"{path} is no seqloom dataset: say what it holds with alphabet {', '.join(ALPHABETS)}"
         )
     get_alphabet(alphabet)
-    sequences, split, problems = read_split(path, alphabet)
-    settings = AuditSettings(identity=identity or 0.9, coverage=coverage or 0.8, effort=effort,
+    settings = AuditSettings(identity=0.9 if identity is None else identity,
+                             coverage=0.8 if coverage is None else coverage, effort=effort,
                              threads=threads)  # fmt: skip
-    return _verdict(problems, sequences, split, alphabet, settings)
+    rows = read_split(path, alphabet, columns=columns or Columns())
+    return _verdict(rows, alphabet, settings, listing)
 
 
-def _verify_ours(
-    dataset: Dataset, identity: float | None, coverage: float | None, alphabet: str | None, threads: int,
-    effort: float,
-) -> dict[str, Any]:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What was asked of a dataset of ours; None: as its manifest says."""
+
+    identity: float | None
+    coverage: float | None
+    alphabet: str | None
+    threads: int
+    effort: float
+    listing: Path | None
+
+
+def _verify_ours(dataset: Dataset, asked: _Asked) -> dict[str, Any]:
     manifest = dataset.manifest
     own = manifest.get("alphabet", "")
-    if alphabet not in (None, own):
-        raise ConfigError(f"alphabet is {alphabet!r}, but {dataset.path / MANIFEST} says {own!r}")
+    if asked.alphabet not in (None, own):
+        raise ConfigError(f"alphabet is {asked.alphabet!r}, but {dataset.path / MANIFEST} says {own!r}")
     problems = list(_file_problems(dataset))
     if problems:
         return {"ok": False, "problems": problems, "audit": None}
@@ -80,35 +100,56 @@ def _verify_ours(
     split = np.array([SPLITS.index(name) for name in SPLITS for _ in range(dataset.splits[name])], np.int8)
     audited, made = manifest.get("audit", {}), manifest.get("split_config", {})
     settings = AuditSettings(
-        identity=identity or audited.get("identity", 0.9), coverage=coverage or audited.get("coverage", 0.8),
-        effort=effort, seed=made.get("seed", 0), threads=threads, tanimoto=made.get("tanimoto", 0.0),
+        identity=audited.get("identity", 0.9) if asked.identity is None else asked.identity,
+        coverage=audited.get("coverage", 0.8) if asked.coverage is None else asked.coverage,
+        effort=asked.effort, seed=made.get("seed", 0), threads=asked.threads,
+        tanimoto=made.get("tanimoto", 0.0),
     )  # fmt: skip
-    return _verdict(found, table["sequence"], split, own, settings)
+    rows = AuditedRows(table["id"].to_pylist(), table["sequence"], split, found)
+    return _verdict(rows, own, settings, asked.listing)
 
 
 _CHECKED = ["id", "sequence", "alphabet", "length", "cluster", "split", "checksum"]
 
 
 def _verdict(
-    problems: list[str], sequences: pa.ChunkedArray, split: np.ndarray, alphabet: str, settings: AuditSettings
-) -> dict[str, Any]:
-    texts = normalised(sequences, alphabet=alphabet)
-    problems = [*problems, *_copy_problems(texts, split)]
+    rows: AuditedRows, alphabet: str, settings: AuditSettings, listing: Path | None
+) -> dict[str, Any]:  # fmt: skip
+    texts = normalised(rows.sequences, alphabet=alphabet)
+    problems = [*rows.problems, *_copy_problems(texts, rows.split)]
     with tempfile.TemporaryDirectory(prefix="seqloom-verify-") as folder:
-        found = audit(texts, split, alphabet=alphabet, settings=settings, workdir=Path(folder),
-                      selfies=sequences if alphabet == "selfies" else None)  # fmt: skip
-    problems += _leak_problems(found, split)
-    near = nearness(texts, split, alphabet=alphabet)
+        found = audit(texts, rows.split, alphabet=alphabet, settings=settings, workdir=Path(folder),
+                      selfies=rows.sequences if alphabet == "selfies" else None)  # fmt: skip
+    if listing is not None:
+        _write_listing(listing, rows, found)
+    problems += _leak_problems(found, rows)
+    near = nearness(texts, rows.split, alphabet=alphabet)
     return {"ok": not problems, "problems": problems, "audit": found.as_dict(), "near": near}
 
 
-def _leak_problems(found: Audit, split: np.ndarray) -> Iterator[str]:
-    rows = split[found.leaking_rows]
+def _leak_problems(found: Audit, rows: AuditedRows) -> Iterator[str]:
+    leaking = rows.split[found.leaking_rows]
     for number, name in enumerate(SPLITS):
-        leaking, whole = int((rows == number).sum()), int((split == number).sum())
-        if leaking:
-            yield (f"{leaking} of {whole} {name} rows ({leaking / whole:.1%}) are at least "
-                   f"{found.settings.identity:.0%} identical to a row of another split")  # fmt: skip
+        count, whole = int((leaking == number).sum()), int((rows.split == number).sum())
+        if count:
+            first = found.leaking_rows[leaking == number][0]
+            yield (f"{count} of {whole} {name} rows ({count / whole:.1%}) are at least "
+                   f"{found.settings.identity:.0%} identical to a row of another split, "
+                   f"{rows.ids[first]} for one")  # fmt: skip
+
+
+def _write_listing(path: Path, rows: AuditedRows, found: Audit) -> None:
+    """The leaking pairs, the row further from training first, as `biodata.splits.audit` counts them."""
+    first, second = found.leaks.query, found.leaks.target
+    swap = rows.split[first] < rows.split[second]
+    held, other = np.where(swap, second, first), np.where(swap, first, second)
+    order = np.lexsort((other, held))
+    columns: list[Any] = []
+    for numbers in (held[order], other[order]):
+        columns += [[rows.ids[row] for row in numbers.tolist()],
+                    [SPLITS[part] for part in rows.split[numbers].tolist()]]  # fmt: skip
+    with atomic_path(path) as part:
+        pq.write_table(pa.table([*columns, found.leaks.identity[order]], schema=_LISTED), part)
 
 
 def _copy_problems(texts: pa.ChunkedArray, split: np.ndarray) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from biodata.build import BuildConfig
-from biodata.errors import DataError
+from biodata.errors import ConfigError, DataError
 from biodata.export import EXPORTS, ExportConfig
 from biodata.fetch.config import FetchConfig, fetch_folder
 from biodata.fetch.names import describe_sources, source_names
@@ -60,24 +60,36 @@ def verify(
     coverage: Annotated[
         float | None, typer.Option(help="0 to 1; default: the dataset's own, else 0.8")
     ] = None,
+    sequence_column: Annotated[
+        str | None, typer.Option(help="of a table: column with the sequences; default: sequence, seq, cds")
+    ] = None,
+    split_column: Annotated[
+        str | None, typer.Option(help="of a table: column with train, validation, test; default: split, set")
+    ] = None,
     against: Annotated[
         Path | None, typer.Option(help="training set: are test rows of DIR in it? dataset, table, any file")
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", "--output", help="with --against: Parquet file for the pairs found"),
+        Path | None, typer.Option("--out", "--output", help="Parquet file for the leaking pairs")
     ] = None,
     as_json: Annotated[bool, json_option()] = False,
 ) -> None:
     if against is not None:
         from biodata.splits.cross_audit import audit_against
 
-        result = audit_against(path, against, alphabet=alphabet, identity=identity or 0.9,
-                               coverage=coverage or 0.8, listing=out)  # fmt: skip
+        if sequence_column or split_column:
+            raise ConfigError("--sequence-column and --split-column do nothing with --against: name the "
+                              "columns `sequence` and `split`")  # fmt: skip
+        result = audit_against(path, against, alphabet=alphabet, listing=out,
+                               identity=0.9 if identity is None else identity,
+                               coverage=0.8 if coverage is None else coverage)  # fmt: skip
     else:
+        from biodata.splits.stranger import Columns
         from biodata.splits.verify import verify_dataset
 
-        result = verify_dataset(path, alphabet=alphabet, identity=identity, coverage=coverage)
+        named = Columns(sequence_column, split_column) if sequence_column or split_column else None
+        result = verify_dataset(path, alphabet=alphabet, identity=identity, coverage=coverage, columns=named,
+                                listing=out)  # fmt: skip
     show(result, as_json=as_json)
     if not result["ok"]:
         raise typer.Exit(DataError.exit_code)

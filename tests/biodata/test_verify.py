@@ -7,10 +7,13 @@ import edlib
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from biodata.errors import ConfigError, DataError
 from biodata.files import fingerprint
+from biodata.splits.stranger import Columns
 from biodata.splits.verify import _manifest_problems, verify_dataset
+from seqloom_cli.main import app
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -111,13 +114,45 @@ def test_molecules_in_smiles_or_selfies(tmp_path: Path) -> None:
     assert found["problems"] == [
         "1 rows with SMILES without SELFIES (failed to parse input: C(C), the first is data row 6",
         "1 test rows have exactly the sequence of a train row",
-        "1 of 2 test rows (50.0%) are at least 90% identical to a row of another split",
+        "1 of 2 test rows (50.0%) are at least 90% identical to a row of another split, row 5 for one",
     ]
     rows = [("[C][C][O]", "train"), ("[C][C][Cl]", "test"), ("CCO", "test"), ("[N][=N]", "val")]
     path = write_csv(tmp_path / "selfies.csv", rows, names="SELFIES,split")
     found = verify_dataset(path, alphabet="selfies", threads=1)
     assert found["problems"] == ["1 rows with symbols 'CO' outside selfies, the first is data row 3"]
     assert found["audit"]["leaking_rows"] == 0
+
+
+def test_columns_by_name_and_the_leaking_pairs_in_a_file(tmp_path: Path) -> None:
+    rng = random.Random(3)
+    texts = ["".join(rng.choices("ACGT", k=150)) for _ in range(4)]
+    rows = [(texts[0], "train"), (texts[1], "val"), (texts[2], "test"), (texts[0][:149] + "A", "test")]
+    path = write_csv(tmp_path / "x.csv", rows, names="mine,fold")
+    columns, listing = Columns(sequence="mine", split="Fold"), tmp_path / "pairs.parquet"
+    found = verify_dataset(path, alphabet="dna", threads=1, columns=columns, listing=listing)
+    assert found["problems"][0].endswith("row of another split, row 4 for one")
+    (pair,) = pq.read_table(listing).to_pylist()
+    assert pair.pop("identity") > 0.99
+    assert pair == {"id": "row 4", "split": "test", "other_id": "row 1", "other_split": "train"}
+    with pytest.raises(DataError, match=r"no column 'set' among mine, fold \(say which by --split-column"):
+        verify_dataset(path, alphabet="dna", columns=Columns(sequence="mine", split="set"))
+
+
+def test_a_table_of_one_split_is_not_said_to_be_fine(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "x.csv", [("ACGT" * 30, "train"), ("GGCA" * 30, "train")])
+    found = verify_dataset(path, alphabet="dna", threads=1)
+    assert found["problems"] == ["all rows that can be compared are train: there is no split to check"]
+
+
+@pytest.mark.parametrize("name", ["identity", "coverage"])
+@pytest.mark.parametrize("against", [False, True])
+def test_a_threshold_of_zero_is_refused_not_replaced(name: str, against: bool, tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "x.csv", [("ACGT" * 30, "train"), ("GGCA" * 30, "test")])
+    also = ["--against", str(path)] if against else []
+    said = CliRunner().invoke(
+        app, ["data", "verify", str(path), "--alphabet", "dna", f"--{name}", "0", *also]
+    )
+    assert said.exit_code == 2 and f"{name} is 0.0, allowed: above 0" in said.stderr
 
 
 def test_one_line_for_everything_else(tmp_path: Path) -> None:
@@ -130,7 +165,7 @@ def test_one_line_for_everything_else(tmp_path: Path) -> None:
         verify_dataset(tmp_path / "none.csv", alphabet="dna")
     with pytest.raises(DataError, match="no split column among Sequence, fold"):
         verify_dataset(write_csv(tmp_path / "y.csv", [("ACGT", "1")], names="Sequence,fold"), alphabet="dna")
-    with pytest.raises(DataError, match="no row has both"):
+    with pytest.raises(DataError, match=r"no row has both .* column 'Split' holds 'none' \(allowed: train"):
         verify_dataset(write_csv(tmp_path / "z.csv", [("ACGT", "none")]), alphabet="dna")
     with pytest.raises(DataError, match="name one file, for example x"):
         verify_dataset(tmp_path, alphabet="dna")
