@@ -152,7 +152,7 @@ def train_joint(texts: Iterable[str], *, vocab_size: int = DEFAULT_SIZE) -> Join
     """
     smallest = len(_FIXED) + len(_TEXT_LETTERS)
     if vocab_size < smallest:
-        raise ConfigError(f"vocab_size = {vocab_size}, allowed: {smallest} or more (of which are fixed)")
+        raise ConfigError(f"vocab_size = {vocab_size}, allowed: {smallest} or more, which are fixed")
     learner = Tokenizer(models.BPE())
     learner.normalizer = normalizers.Lowercase()
     learner.pre_tokenizer = pre_tokenizers.Split(_WORDS, behavior="isolated")

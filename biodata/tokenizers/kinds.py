@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -44,6 +45,7 @@ def check_fixed(tokenizer: T, config: TokenizerConfig) -> T:
     Raises:
         ConfigError: quoting the option.
     """
+    refuse_sampling(config)
     size = tokenizer.vocab_size
     if config.vocab_size not in (None, size):
         raise ConfigError(
@@ -55,3 +57,18 @@ def check_fixed(tokenizer: T, config: TokenizerConfig) -> T:
             f"alphabet = {config.alphabet!r}, but a {config.kind} tokenizer reads {tokenizer.alphabet}"
         )
     return tokenizer
+
+
+def refuse_sampling(config: TokenizerConfig) -> None:
+    """Refuses options of a sample to learn from, where none is drawn.
+
+    Raises:
+        ConfigError: quoting the option.
+    """
+    defaults = {field.name: field.default for field in fields(config)}
+    for name in ("sample_letters", "piece_letters", "seed"):
+        value = getattr(config, name)
+        if value != defaults[name]:
+            raise ConfigError(
+                f"{name} = {value}, but a {config.kind} tokenizer draws no sample: leave it out"
+            )

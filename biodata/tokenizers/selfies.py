@@ -16,7 +16,7 @@ from biodata.errors import ConfigError, DataError
 from biodata.tokenizers.columns import has_special_text
 from biodata.tokenizers.corpus import Corpus
 from biodata.tokenizers.encoding import InColumns
-from biodata.tokenizers.kinds import Kind
+from biodata.tokenizers.kinds import Kind, refuse_sampling
 from biodata.tokenizers.portable import (
     encode_portably,
     read_model,
@@ -109,6 +109,7 @@ def train_selfies(
 
 
 def _make(config: TokenizerConfig, corpus: Corpus) -> SelfiesTokenizer:
+    refuse_sampling(config)
     if config.alphabet is not None:
         raise ConfigError(f"alphabet = {config.alphabet!r}, but a selfies tokenizer reads selfies")
     return train_selfies(corpus.chunks(), vocab_size=config.vocab_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,17 +23,24 @@ def kinds(as_json: Annotated[bool, json_option()] = False) -> None:
     show({"kinds": list(TOKENIZERS), "aliases": dict(TOKENIZERS.aliases)}, as_json=as_json)
 
 
-def _train(config: TokenizerConfig) -> Mapping[str, Any]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainCommand(TokenizerConfig):
+    """`TokenizerConfig`, and whether a tokenizer that is there already may go."""
+
+    overwrite: bool = field(default=False, metadata={"help": "replace another tokenizer in the folder"})
+
+
+def _train(config: TrainCommand) -> Mapping[str, Any]:
     from biodata.tokenizers import train_tokenizer
 
-    return train_tokenizer(config)
+    return train_tokenizer(config, replace=config.overwrite)
 
 
 KIND = Positional(
     path="kind", metavar="KIND", help=f"one of {', '.join(TOKENIZERS)}", complete=lambda: list(TOKENIZERS)
 )
 add_command(
-    app, "train", TokenizerConfig, _train, positional=(KIND,),
+    app, "train", TrainCommand, _train, positional=(KIND,),
     help="Makes a tokenizer, measures it on data and writes it so that AutoTokenizer opens it.",
 )  # fmt: skip
 

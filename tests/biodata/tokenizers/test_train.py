@@ -4,9 +4,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner, Result
 
 from biodata.errors import ConfigError, DataError
 from biodata.tokenizers import TokenizerConfig, load_tokenizer, train_tokenizer
+from seqloom_cli.main import app
 
 
 @pytest.fixture
@@ -55,6 +57,21 @@ def test_fixed_vocabularies_refuse_another_size(dataset: Path, tmp_path: Path) -
     train_tokenizer(TokenizerConfig(kind="codon", data=dataset, out=tmp_path / "tok", vocab_size=70))
 
 
+def test_another_tokenizer_is_not_replaced_unasked(dataset: Path, tmp_path: Path) -> None:
+    def train(*arguments: str) -> Result:
+        command = ["tokenizer", "train", *arguments, "--data", str(dataset), "--out", str(tmp_path / "tok")]
+        return CliRunner().invoke(app, command)
+
+    assert train("codon").exit_code == 0
+    before = (tmp_path / "tok" / "tokenizer.json").read_bytes()
+    assert train("codon").exit_code == 0  # the same again is no other
+    refused = train("nuc")
+    assert refused.exit_code == 2 and "tok holds another tokenizer" in refused.stderr
+    assert "--overwrite" in refused.stderr and (tmp_path / "tok" / "tokenizer.json").read_bytes() == before
+    assert train("nuc", "--overwrite").exit_code == 0
+    assert load_tokenizer(tmp_path / "tok").kind == "nuc"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -66,6 +83,9 @@ def test_fixed_vocabularies_refuse_another_size(dataset: Path, tmp_path: Path) -
         ({"kind": "bpe", "piece_letters": 8}, "piece_letters = 8, allowed: 16 to 65536"),
         ({"kind": "bpe", "sample_letters": 9}, "sample_letters = 9"),
         ({"kind": "bpe", "seed": -1}, "seed = -1"),
+        ({"kind": "codon", "seed": 5}, "seed = 5, but a codon tokenizer draws no sample: leave it out"),
+        ({"kind": "kmer", "piece_letters": 64}, "piece_letters = 64, but a kmer tokenizer draws no sample"),
+        ({"kind": "selfies", "sample_letters": 5000}, "sample_letters = 5000, but a selfies tokenizer"),
         ({"kind": "wordpeace"}, "unknown tokenizer kind"),
     ],
 )
