@@ -13,10 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from biodata.chaos_game import OTHER
 from bioeval.metrics.cgr import walks
 from bioeval.metrics.diagrams import DIAGRAM_DISTANCES, check_clouds, persistence_diagrams
-from bioeval.metrics.persistence import PointCloud, point_cloud
+from bioeval.metrics.point_cloud import PointCloud
 from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import SequenceSet
 from bioeval.metrics.setting import PersistenceDistance, Setting
@@ -79,7 +78,7 @@ class C4drHomology:
         )
 
     def features(self, sequences: SequenceSet) -> PointCloud:
-        return point_cloud(_set_points, sequences, both_strands=self.both_strands)
+        return PointCloud.of(sequences, TETRAHEDRON, centre=None, both_strands=self.both_strands)
 
     def compare(
         self, first: PointCloud, second: PointCloud, *, rows: np.ndarray, others: np.ndarray
@@ -98,7 +97,3 @@ class C4drHomology:
             for cloud, chosen in ((first, rows), (second, others))
         )
         return tuple(DIAGRAM_DISTANCES[self.distance](left[d], right[d]) for d in (1, 0, 2))
-
-
-def _set_points(sequences: SequenceSet) -> tuple[np.ndarray, np.ndarray]:
-    return c4dr_points(sequences.codes), sequences.rows_of_positions()[sequences.codes < OTHER]

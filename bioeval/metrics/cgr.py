@@ -11,7 +11,6 @@ from itertools import pairwise
 import numpy as np
 
 from biodata.chaos_game import JEFFREY, OTHER, Corners, corner_table
-from bioeval.metrics.sequence_set import SequenceSet
 
 _BLOCK = 1 << 16  # letters at a time
 
@@ -55,18 +54,6 @@ def walks(codes: np.ndarray, corners: np.ndarray, *, centre: np.ndarray | None =
                 points[done : done + len(target), d], state[d] = walk, last[0]
             done += len(targets)
     return points
-
-
-def set_points(sequences: SequenceSet, *, corners: Corners = JEFFREY) -> tuple[np.ndarray, np.ndarray]:
-    """Chaos-game points of every sequence of a set, and the sequence that each belongs to.
-
-    >>> points, owners = set_points(SequenceSet.from_strings(["A", "CG"]))
-    >>> points.shape, owners.tolist()
-    ((3, 2), [0, 1, 1])
-    """
-    return cgr_points(sequences.codes, corners=corners), sequences.rows_of_positions()[
-        sequences.codes < OTHER
-    ]
 
 
 def _runs(codes: np.ndarray) -> list[np.ndarray]:

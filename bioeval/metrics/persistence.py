@@ -8,14 +8,12 @@ another cloud, hence the choice of strands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from biodata.chaos_game import OTHER
-from bioeval.metrics.cgr import set_points
-from bioeval.metrics.counting import BLOCK
+from biodata.chaos_game import JEFFREY, corner_table
 from bioeval.metrics.diagrams import (
     DIAGRAM_DISTANCES,
     JITTER,
@@ -24,73 +22,17 @@ from bioeval.metrics.diagrams import (
     persistence_diagrams,
     sliced_wasserstein,
 )
+from bioeval.metrics.point_cloud import PointCloud
 from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import SequenceSet
 from bioeval.metrics.setting import PersistenceDistance, Setting
 
-__all__ = ["JITTER", "PersistentHomology", "PointCloud", "persistence_diagrams", "sliced_wasserstein"]
+__all__ = ["JITTER", "PersistentHomology", "persistence_diagrams", "sliced_wasserstein"]
 
 _SAYS = {
     "sliced": "sliced Wasserstein distance", "wasserstein": "Wasserstein-1 distance",
     "bottleneck": "bottleneck distance",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PointCloud:
-    """Chaos-game points of a set, ordered by sequence.
-
-    Attributes:
-        points: float64 [total, 2], or of another dimension.
-        first: int64 [n], where the points of each sequence begin.
-        counts: int64 [n], points of each sequence.
-    """
-
-    points: np.ndarray
-    first: np.ndarray
-    counts: np.ndarray
-
-    def sample(self, rows: np.ndarray, size: int, *, seed: int) -> np.ndarray:
-        """`size` points of the chosen sequences, uniformly, without replacement; equal seeds, equal picks.
-
-        Args:
-            rows: bool `[n]`, sequences to draw from.
-            size: points, at most as many as these sequences have.
-            seed: of the draw.
-        """
-        chosen = np.flatnonzero(rows)
-        ends = np.cumsum(self.counts[chosen])
-        picks = np.sort(np.random.default_rng(seed).choice(int(ends[-1]), size=size, replace=False))
-        owner = np.searchsorted(ends, picks, side="right")
-        offset = picks - (ends[owner] - self.counts[chosen][owner])
-        return self.points[self.first[chosen][owner] + offset]
-
-
-Points = Callable[[SequenceSet], tuple[np.ndarray, np.ndarray]]
-"""A point for each nucleotide of a set, and the sequence of each."""
-
-
-def point_cloud(points_of: Points, sequences: SequenceSet, *, both_strands: bool) -> PointCloud:
-    """The cloud of a set, of one strand or the union of both.
-
-    Args:
-        points_of: makes points of sequences.
-        sequences: nucleotides.
-        both_strands: adds the points of the reverse complements.
-    """
-    total = int(np.count_nonzero(sequences.codes < OTHER)) * (1 + both_strands)
-    cloud, counts, done = np.zeros((0, 0)), np.zeros(len(sequences), dtype=np.int64), 0
-    for rows, block in sequences.blocks(BLOCK):
-        points, owners = points_of(block)
-        if both_strands:
-            other, other_owners = points_of(block.reverse_complement())
-            points, owners = np.concatenate([points, other]), np.concatenate([owners, other_owners])
-            points = points[np.argsort(owners, kind="stable")]
-        cloud = cloud if done else np.empty((total, points.shape[1]))
-        cloud[done : done + len(points)] = points
-        counts[rows] = np.bincount(owners, minlength=len(block))
-        done += len(points)
-    return PointCloud(points=cloud, first=np.cumsum(counts) - counts, counts=counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +78,8 @@ class PersistentHomology:
         )
 
     def features(self, sequences: SequenceSet) -> PointCloud:
-        return point_cloud(set_points, sequences, both_strands=self.both_strands)
+        square = corner_table(JEFFREY)
+        return PointCloud.of(sequences, square, centre=square.mean(axis=0), both_strands=self.both_strands)
 
     def compare(
         self, first: PointCloud, second: PointCloud, *, rows: np.ndarray, others: np.ndarray

@@ -9,14 +9,12 @@ from hypothesis import strategies as st
 from scipy.stats import entropy as scipy_entropy
 
 from biodata.errors import ConfigError
-from bioeval.metrics.c4dr import C4drHomology
 from bioeval.metrics.calibration import FeatureSets, calibrate, random_splits
 from bioeval.metrics.composition import gc_content
 from bioeval.metrics.entropy import Entropy, linguistic_complexity, shannon_entropy
 from bioeval.metrics.kmer import KmerDivergence, kmer_table
 from bioeval.metrics.mutual_information import MutualInformation, mutual_information, pair_counts
 from bioeval.metrics.periodicity import period_three
-from bioeval.metrics.persistence import PersistentHomology
 from bioeval.metrics.repeats import longest_repeats, repeat_shares
 from bioeval.metrics.sequence_set import CHARACTERS, RESIDUES, SequenceSet
 from bioeval.metrics.skew import cumulative_skew, skews
@@ -132,16 +130,12 @@ def test_blocks_leave_features_as_they_are(block: int, monkeypatch: pytest.Monke
     sequences = SequenceSet.from_strings(["ACGTA", "", "CAGNT" * 15, "AC", "A" * 70, ""])
 
     def features() -> list[list[float]]:
-        clouds = [
-            cloud.features(sequences) for cloud in (PersistentHomology(both_strands=True), C4drHomology())
-        ]
-        arrays = [array for cloud in clouds for array in (cloud.points, cloud.first, cloud.counts)]
-        arrays += [pair_counts(sequences, (1, 3)), kmer_table(sequences, 2), period_three(sequences),
+        arrays = [pair_counts(sequences, (1, 3)), kmer_table(sequences, 2), period_three(sequences),
                    skews(sequences), gc_content(sequences)]  # fmt: skip
         return [np.nan_to_num(array, nan=-1).tolist() for array in arrays]
 
     whole = features()
-    for module in ("mutual_information", "counting", "periodicity", "persistence"):
+    for module in ("mutual_information", "counting", "periodicity"):
         monkeypatch.setattr(f"bioeval.metrics.{module}.BLOCK", block)
     assert features() == whole
 
