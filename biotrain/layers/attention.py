@@ -30,12 +30,12 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, scene: Scene, layer: int) -> Tensor:
         """[B, T, D] to [B, T, D]."""
-        qkv = linear(x, self.qkv)
         dropout = self.dropout if self.training else 0.0
-        if scene.is_causal and scene.cache is None and use_kernels(qkv):
-            layout = self._layout(qkv, scene.spans)
-            if serves_attention(qkv, layout, dropout):
-                return linear(causal_attention(qkv, layout, scene.rope), self.out)
+        if scene.is_causal and scene.cache is None and use_kernels(x):
+            layout = self._layout(x, scene.spans)
+            if serves_attention(x, layout, dropout):
+                return linear(causal_attention(x, self.qkv, layout, scene.rope), self.out)
+        qkv = linear(x, self.qkv)
         if scene.spans is not None:
             return linear(self.apart(qkv, scene, scene.spans), self.out)
         q, k, v = self._heads(qkv, scene)
@@ -68,9 +68,9 @@ class Attention(nn.Module):
         q, k, v = (x.transpose(1, 2) for x in self._heads(qkv, scene))
         return attention_in_spans(q, k, v, spans, dropout=dropout, scale=self.scale)
 
-    def _layout(self, qkv: Tensor, spans: Spans | None) -> Layout:
+    def _layout(self, x: Tensor, spans: Spans | None) -> Layout:
         scale = self.width**-0.5 if self.scale is None else self.scale
-        sizes = [qkv.shape[1]] * len(qkv) if spans is None else spans.sizes
+        sizes = [x.shape[1]] * len(x) if spans is None else spans.sizes
         return Layout(self.heads, self.groups, scale, sizes)
 
     def _heads(self, qkv: Tensor, scene: Scene) -> tuple[Tensor, Tensor, Tensor]:

@@ -69,6 +69,11 @@ class WindowAttention(Mixer):
 
     def forward(self, x: Tensor, scene: Scene, layer: int) -> Tensor:
         """[B, T, D] to [B, T, D]."""
+        if self.causal and scene.states is None and use_kernels(x):
+            sizes = [x.shape[1]] * len(x) if scene.documents is None else scene.documents.sizes
+            layout = Layout(self.heads, self.heads, (x.shape[2] // self.heads) ** -0.5, sizes, self.window)
+            if serves_attention(x, layout, self.dropout if self.training else 0.0):
+                return linear(causal_attention(x, self.inner, layout, scene.rope), self.out)
         u = linear(x, self.inner)
         if scene.rope is not None:
             turned, v = u.unflatten(-1, (3, self.heads, -1)).split((2, 1), 2)
@@ -83,13 +88,8 @@ class WindowAttention(Mixer):
         return u.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
 
     def _mix(self, u: Tensor, real: Tensor | None) -> Tensor:
-        dropout = self.dropout if self.training else 0.0
-        if self.causal and use_kernels(u):
-            scale = (u.shape[-1] // 3 // self.heads) ** -0.5
-            layout = Layout(self.heads, self.heads, scale, [u.shape[1]] * len(u), self.window)
-            if serves_attention(u, layout, dropout):
-                return causal_attention(u, layout, None)
         q, k, v = self._heads(u)
+        dropout = self.dropout if self.training else 0.0
         y = window_attention(q, k, v, window=self.window, real=real, causal=self.causal, dropout=dropout)
         return merge_heads(y)
 

@@ -2,7 +2,8 @@
 
 The weights of a block stay in cache and are kept for the backward pass; keys that no query of the block sees
 cost nothing. Heads that share keys are computed together, so keys are never repeated; queries and keys turn
-to their places while they are in cache. Documents of packed rows are sequences like others.
+to their places as they are read, each pair of neighbours one complex number. Documents of packed rows are
+sequences like others.
 
 Shapes: N rows (tokens of all sequences), n sequences of t tokens computed together, H heads, G groups of
 keys, C = H + 2 G, d width of a head, S queries of a block.
@@ -60,55 +61,52 @@ class Layout(NamedTuple):
 class CausalAttention(Function):
     """softmax(q k^T scale) v over the keys up to the query.
 
-    Takes qkv [N, C d], its layout, and cosines and sines of rotary positions or `None`: [N, d / 2], or
-    [t, d / 2] for sequences all of t tokens. Gives [N, H d].
+    Takes qkv [N, C d], its layout, and by how much queries and keys turn or `None`: e^(i angle) for each pair
+    of neighbours, [N, d / 2], or [t, d / 2] for sequences all of t tokens. Gives [N, H d].
     """
 
     @staticmethod
-    def forward(ctx: Any, qkv: Tensor, layout: Layout, cos: Tensor | None, sin: Tensor | None) -> Tensor:
+    def forward(ctx: Any, qkv: Tensor, layout: Layout, turn: Tensor | None) -> Tensor:
         y = qkv.new_empty(len(qkv), qkv.shape[1] // sum(layout.parts) * layout.heads)
         hidden, kept = _hidden(qkv, layout), []
-        for chunk in _chunks(layout, cos, sin):
-            q, k, v = chunk.read(qkv, layout)
-            out = chunk.seen(y, layout.heads)
+        for chunk in _chunks(layout, turn):
+            inputs, out = chunk.parts(qkv, layout.parts), chunk.parts(y, (layout.heads,))[0]
+            k, v = chunk.keys(inputs)
             for first, start, stop in chunk.blocks(layout.window):
-                block = _together(q, layout.groups, start, stop)
-                p = qkv.new_empty(len(k), block.shape[1], stop - first)
-                torch.baddbmm(p, block, k[:, first:stop].mT, beta=0, alpha=layout.scale, out=p)
+                q = chunk.queries(inputs[0], layout, slice(start, stop))
+                p = qkv.new_empty(len(k), q.shape[1], stop - first)
+                torch.bmm(q, k[:, first:stop].mT, out=p)
                 _hide(p.view(-1, stop - start, stop - first), hidden)
                 torch.softmax(p, -1, out=p)
                 part = out[:, :, start:stop]
                 part.copy_(torch.bmm(p, v[:, first:stop]).view(part.shape))
                 kept.append(p)
-        ctx.save_for_backward(qkv, cos, sin, *kept)
+        ctx.save_for_backward(qkv, turn, *kept)
         ctx.layout = layout
         return y
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        qkv, cos, sin, *kept = ctx.saved_tensors
+        qkv, turn, *kept = ctx.saved_tensors
         layout, weights = ctx.layout, iter(kept)
         grad, result = grad_outputs[0].contiguous(), torch.empty_like(qkv)
         scratch = qkv.new_empty(max(p.numel() for p in kept))
-        for chunk in _chunks(layout, cos, sin):
-            values, outer = chunk.read(qkv, layout), chunk.seen(grad, layout.heads)
-            sums = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in values]
-            for block in chunk.blocks(layout.window):
-                p = next(weights)
-                _Block(*block, p, scratch[: p.numel()].view(p.shape)).add_gradients(
-                    values, outer, sums, layout
-                )
-            places = chunk.seen(result, sum(layout.parts)).split(layout.parts, 1)
-            for place, x, turn in zip(places, sums, (chunk.turn, chunk.turn, None)):
-                _turn(x.view(place.shape), turn, out=place, back=True)
-        return result, None, None, None
-
-
-class _Turn(NamedTuple):
-    """Cosines and sines for n sequences or for each of them alike, [n or 1, 1, t, d / 2]."""
-
-    cos: Tensor
-    sin: Tensor
+        for chunk in _chunks(layout, turn):
+            inputs, places = (chunk.parts(x, layout.parts) for x in (qkv, result))
+            outer, (k, v) = chunk.parts(grad, (layout.heads,))[0], chunk.keys(inputs)
+            dk, dv = torch.zeros_like(k), torch.zeros_like(v)
+            for first, start, stop in chunk.blocks(layout.window):
+                p, near, here = next(weights), slice(first, stop), slice(start, stop)
+                ds, g = scratch[: p.numel()].view(p.shape), _together(outer[:, :, here], layout.groups)
+                torch.bmm(g, v[:, near].mT, out=ds)
+                torch.ops.aten._softmax_backward_data.out(ds, p, -1, torch.float32, grad_input=ds)
+                dv[:, near].baddbmm_(p.mT, g)
+                dk[:, near].baddbmm_(ds.mT, chunk.queries(inputs[0], layout, here))
+                dq = torch.bmm(ds, k[:, near]).view(outer[:, :, here].shape)
+                _turn(dq, chunk.turn_back(here), layout.scale, out=places[0][:, :, here])
+            _turn(dk.view(places[1].shape), chunk.turn_back(), out=places[1])
+            places[2].copy_(dv.view(places[2].shape))
+        return result, None, None
 
 
 class _Chunk(NamedTuple):
@@ -118,24 +116,31 @@ class _Chunk(NamedTuple):
         rows: theirs.
         n: how many.
         t: tokens of each.
-        turn: for their places, or `None`.
+        turn: for their places, [n, 1, t, d / 2], or [1, 1, t, d / 2] for all of them alike; or `None`.
     """
 
     rows: slice
     n: int
     t: int
-    turn: _Turn | None
+    turn: Tensor | None
 
-    def seen(self, x: Tensor, heads: int) -> Tensor:
-        """Their part of x [N, h d], as [n, h, t, d]."""
-        return x[self.rows].view(self.n, self.t, heads, -1).transpose(1, 2)
+    def parts(self, x: Tensor, heads: Sequence[int]) -> Sequence[Tensor]:
+        """Their part of x [N, h d], cut into so many heads each, as [n, h, t, d]."""
+        return x[self.rows].view(self.n, self.t, sum(heads), -1).transpose(1, 2).split(heads, 1)
 
-    def read(self, qkv: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries [n, H, t, d], keys and values [n G, t, d], turned."""
-        q, k, v = self.seen(qkv, sum(layout.parts)).split(layout.parts, 1)
-        if self.turn is not None:
-            q, k = (_turn(x, self.turn, out=x.new_empty(x.shape), back=False) for x in (q, k))
-        return q, k.flatten(0, 1), v.flatten(0, 1)
+    def queries(self, x: Tensor, layout: Layout, here: slice) -> Tensor:
+        """Some of [n, H, t, d], turned and scaled, heads with the same keys together: [n G, R S, d]."""
+        x, turn = x[:, :, here], None if self.turn is None else self.turn[:, :, here]
+        return _together(_turn(x, turn, layout.scale, out=x.new_empty(x.shape)), layout.groups)
+
+    def keys(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Keys, turned, and values [n G, t, d]."""
+        _, k, v = inputs
+        return _turn(k, self.turn, out=k.new_empty(k.shape)).flatten(0, 1), v.flatten(0, 1)
+
+    def turn_back(self, here: slice = slice(None)) -> Tensor | None:
+        """The opposite turns of some places."""
+        return None if self.turn is None else self.turn[:, :, here].conj()
 
     def blocks(self, window: int) -> Iterator[tuple[int, int, int]]:
         """First key, first query and end of both, block by block."""
@@ -143,31 +148,7 @@ class _Chunk(NamedTuple):
             yield max(0, start + 1 - window) if window else 0, start, min(start + BLOCK_T, self.t)
 
 
-class _Block(NamedTuple):
-    """Queries `start` to `stop` with the keys from `first` on, and their weights p [n G, R S, keys]."""
-
-    first: int
-    start: int
-    stop: int
-    p: Tensor
-    ds: Tensor
-
-    def add_gradients(
-        self, values: tuple[Tensor, ...], outer: Tensor, sums: list[Tensor], layout: Layout
-    ) -> None:
-        """Adds this block's part of the gradients of queries, keys and values."""
-        first, start, stop, p, ds = self
-        (q, k, v), (dq, dk, dv) = values, sums
-        dk, dv, part = dk[:, first:stop], dv[:, first:stop], dq[:, :, start:stop]
-        g = _together(outer, layout.groups, start, stop)
-        torch.bmm(g, v[:, first:stop].mT, out=ds)
-        torch.ops.aten._softmax_backward_data.out(ds, p, -1, torch.float32, grad_input=ds)
-        torch.baddbmm(dv, p.mT, g, out=dv)
-        torch.baddbmm(dk, ds.mT, _together(q, layout.groups, start, stop), alpha=layout.scale, out=dk)
-        torch.mul(torch.bmm(ds, k[:, first:stop]).view(part.shape), layout.scale, out=part)
-
-
-def _chunks(layout: Layout, cos: Tensor | None, sin: Tensor | None) -> Iterator[_Chunk]:
+def _chunks(layout: Layout, turn: Tensor | None) -> Iterator[_Chunk]:
     """As many neighbours of equal length as belong together, sequence after sequence."""
     begin = 0
     for t, same in groupby(layout.sizes):
@@ -175,11 +156,10 @@ def _chunks(layout: Layout, cos: Tensor | None, sin: Tensor | None) -> Iterator[
         most = max(1, BLOCK_BYTES // (4 * layout.heads * min(BLOCK_T, t) * t))
         while rest:
             n = min(most, rest)
-            rows, turn = slice(begin, begin + n * t), None
-            if cos is not None and sin is not None:
-                places = slice(0, t) if len(cos) == t else rows
-                turn = _Turn(*(x[places].view(-1, 1, t, x.shape[1]) for x in (cos, sin)))
-            yield _Chunk(rows, n, t, turn)
+            rows, place = slice(begin, begin + n * t), turn
+            if turn is not None:
+                place = turn[slice(0, t) if len(turn) == t else rows].view(-1, 1, t, turn.shape[1])
+            yield _Chunk(rows, n, t, place)
             begin, rest = begin + n * t, rest - n
 
 
@@ -200,17 +180,19 @@ def _hide(p: Tensor, hidden: Tensor) -> None:
     p[..., -keys:].add_(hidden[:size, shift : shift + keys])
 
 
-def _together(x: Tensor, groups: int, start: int, stop: int) -> Tensor:
-    """A block of [n, H, t, d], heads with the same keys together: [n G, R S, d]."""
-    n, heads, _, width = x.shape
-    return x[:, :, start:stop].reshape(n * groups, heads // groups * (stop - start), width)
+def _together(x: Tensor, groups: int) -> Tensor:
+    """[n, H, S, d], heads with the same keys together: [n G, R S, d]."""
+    return x.reshape(len(x) * groups, -1, x.shape[-1])
 
 
-def _turn(x: Tensor, turn: _Turn | None, *, out: Tensor, back: bool) -> Tensor:
-    """Writes [n, h, t, d] to `out`, pairs (i, i + d / 2) rotated to their places, or back."""
+def _turn(x: Tensor, turn: Tensor | None, scale: float = 1.0, *, out: Tensor) -> Tensor:
+    """Writes x [n, h, t, d] times `scale` to `out`, pairs of neighbours as complex numbers times `turn`."""
     if turn is None:
-        return out.copy_(x)
-    (first, second), (one, other), sign = x.chunk(2, -1), out.chunk(2, -1), -1 if back else 1
-    torch.mul(first, turn.cos, out=one).addcmul_(second, turn.sin, value=-sign)
-    torch.mul(second, turn.cos, out=other).addcmul_(first, turn.sin, value=sign)
+        return torch.mul(x, scale, out=out)
+    torch.mul(_pairs(x), turn * scale, out=_pairs(out))
     return out
+
+
+def _pairs(x: Tensor) -> Tensor:
+    """[.., d] as [.., d / 2] complex numbers."""
+    return torch.view_as_complex(x.unflatten(-1, (-1, 2)))

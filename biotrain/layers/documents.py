@@ -26,6 +26,11 @@ class Documents(NamedTuple):
     put: Tensor
     real: Tensor
 
+    @property
+    def sizes(self) -> list[int]:
+        """Tokens of each document, in reading order; padding behind documents counts as one."""
+        return torch.bincount(self.put // self.real.shape[1]).tolist()
+
     def apart(self, x: Tensor) -> Tensor:
         """[B, T, C] to one document a row, [N, L, C]; what stands behind a document's end has no meaning."""
         return x.flatten(0, 1).index_select(0, self.take).view(*self.real.shape, x.shape[-1])

@@ -72,31 +72,44 @@ def rms_norm(x: Tensor, layer: nn.RMSNorm) -> Tensor:
     return cpu.RMSNorm.apply(x.reshape(-1, x.shape[-1]), layer.weight, layer.eps).view_as(x)
 
 
-def serves_attention(qkv: Tensor, layout: Layout, dropout: float) -> bool:
+def serves_attention(x: Tensor, layout: Layout, dropout: float) -> bool:
     """Whether `causal_attention` has a kernel for this.
 
     Args:
-        qkv: as there.
+        x: as there.
         layout: as there.
         dropout: share of weights set to 0.
     """
-    return use_kernels(qkv) and dropout == 0 and layout.weights <= MAX_WEIGHTS
+    return use_kernels(x) and dropout == 0 and layout.weights <= MAX_WEIGHTS
 
 
-def causal_attention(qkv: Tensor, layout: Layout, rope: Rope | None) -> Tensor:
+def causal_attention(x: Tensor, qkv: nn.Linear, layout: Layout, rope: Rope | None) -> Tensor:
     """softmax(q k^T scale) v over the keys up to the query, within each sequence of the layout.
 
     Args:
-        qkv: queries of H heads, keys and values of G, [B, T, (H + 2 G) d].
+        x: [B, T, D].
+        qkv: the layer that gives queries of H heads, keys and values of G.
         layout: sequences that follow on one another in the B T rows.
         rope: by which queries and keys turn.
 
     Returns:
         [B, T, H d].
     """
-    half = qkv.shape[-1] // sum(layout.parts) // 2
-    turn = (None, None) if rope is None else (x.flatten(0, -2)[:, :half] for x in rope)
-    return CausalAttention.apply(qkv.flatten(0, 1), layout, *turn).unflatten(0, qkv.shape[:2])
+    weight, bias, turn = qkv.weight, qkv.bias, None
+    if rope is not None:
+        weight, bias = (None if p is None else _in_pairs(p, layout) for p in (weight, bias))
+        cos, sin = (table.flatten(0, -2)[:, : table.shape[-1] // 2] for table in rope)
+        turn = torch.complex(cos, sin)
+    rows = cpu.Linear.apply(x.flatten(0, 1), weight, bias)
+    return CausalAttention.apply(rows, layout, turn).unflatten(0, x.shape[:2])
+
+
+def _in_pairs(p: Tensor, layout: Layout) -> Tensor:
+    """Weights or biases of queries, keys and values, of the first two i and i + d / 2 as neighbours: the same
+    order of both leaves their products."""
+    heads = layout.heads + layout.groups
+    turned, values = p.tensor_split([heads * (len(p) // sum(layout.parts))])
+    return torch.cat((turned.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2), values))
 
 
 def swiglu(x: Tensor) -> Tensor:

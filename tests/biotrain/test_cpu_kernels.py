@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from biotrain.layers import cpu, cpu_attention, cpu_experts
-from biotrain.layers.cpu_attention import CausalAttention, Layout
+from biotrain.layers.cpu_attention import Layout
 from biotrain.layers.cpu_experts import CHUNK, MOST, STEP, Experts, SwiGLU
+from biotrain.layers.kernels import causal_attention
 from biotrain.layers.positions import Rope, rope_table, rotate
 
 
@@ -64,14 +65,16 @@ def test_attention(
         cpu_attention, "BLOCK_BYTES", 4 * heads * 16 * 50 * 2
     )  # two sequences of 50 at a time
     layout = Layout(heads, groups, 0.3, sizes, window)
-    rope = rope_table(torch.arange(max(sizes)), width=8, base=100.0) if turning else None
-    turn = (None, None)
-    if rope is not None and len(set(sizes)) == 1:
-        turn = tuple(table[:, 0, :4] for table in rope)
-    elif rope is not None:
-        turn = tuple(torch.cat([table[:size, 0, :4] for size in sizes]) for table in rope)
-    qkv = noise(sum(sizes), 8 * sum(layout.parts))
-    check(lambda x: CausalAttention.apply(x, layout, *turn), lambda x: attention(x, layout, rope), [qkv])
+    rope = whole = rope_table(torch.arange(max(sizes)), width=8, base=100.0) if turning else None
+    if rope is not None and len(set(sizes)) > 1:
+        rope = Rope(*(torch.cat([table[:size] for size in sizes])[None] for table in rope))
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(12, 8 * sum(layout.parts))
+    check(
+        lambda x, weight, bias: causal_attention(x[None], layer, layout, rope)[0],
+        lambda x, weight, bias: attention(F.linear(x, weight, bias), layout, whole),
+        [noise(sum(sizes), 12), layer.weight, layer.bias],
+    )
 
 
 def test_rms_norm() -> None:
