@@ -34,6 +34,7 @@ from biodata.folders import check_target, locked
 from biodata.ingest import ReadConfig, ingest
 from biodata.io.detect import expand_inputs
 from biodata.mmseqs import find_mmseqs
+from biodata.progress import say
 from biodata.publish import PURGE_REASON, publish, write_removed
 from biodata.rounds import open_rows, split_until_clean
 from biodata.schema import SCHEMA_VERSION, SPLITS
@@ -109,7 +110,7 @@ def _build_in(config: BuildConfig, out: Path) -> dict[str, Any]:
 
 def summary(manifest: dict[str, Any], out: Path) -> dict[str, Any]:
     """The fields of `seqloom data build` from a manifest."""
-    names = ("rows", "splits", "clusters", "dropped", "audit", "repair", "fingerprint")
+    names = ("rows", "splits", "clusters", "dropped", "changed", "audit", "repair", "fingerprint")
     return {"path": str(out)} | {name: manifest[name] for name in names}
 
 
@@ -146,6 +147,7 @@ def _finished(config: BuildConfig, out: Path, key: str) -> dict[str, Any] | None
     if dataset.manifest.get("build_key") == key:
         for split in SPLITS:
             dataset.files(split)
+        say(f"{out} holds this dataset already: nothing was done")
         return dataset.manifest
     if not config.overwrite:
         raise ConfigError(f"{out} holds another dataset (other input or settings): "

@@ -13,6 +13,7 @@ from typing import Any
 from biodata.configs import from_dict, read_yaml, to_dict, write_yaml
 from biodata.errors import ConfigError, DataError, SeqloomError
 from biodata.files import fingerprint, read_json, sha256_file
+from biodata.progress import say
 from biotrain.config import TrainConfig
 from biotrain.finetune_config import FinetuneConfig
 
@@ -101,7 +102,9 @@ def finished(config: RunConfig, out: Path, *, fields: Sequence[str] = FIELDS) ->
         return None
     _same_config(config, out)
     if (out / SUMMARY_FILE).exists():
-        return {**_summary(out / SUMMARY_FILE, fields), "run": str(out)}
+        summary = {**_summary(out / SUMMARY_FILE, fields), "run": str(out)}
+        say(f"{out} holds this run, finished at step {summary['step']}: nothing was done")
+        return summary
     if has_checkpoint(out) and not config.resume:
         raise ConfigError(f"{out} holds a run that has not ended: give --resume, or choose another --out")
     return None

@@ -17,6 +17,7 @@ from biodata.fetch.config import FetchConfig, fetch_folder
 from biodata.fetch.names import describe_sources, source_names
 from seqloom_cli.commands import Positional, add_command, json_option
 from seqloom_cli.output import one_line_errors, show
+from seqloom_cli.texts import built, verified
 
 app = typer.Typer(help="Files and archives to verified datasets.", no_args_is_help=True)
 
@@ -39,7 +40,7 @@ def _build(config: BuildCommand) -> Mapping[str, Any]:
 
 
 add_command(
-    app, "build", BuildCommand, _build, positional=(INPUTS,),
+    app, "build", BuildCommand, _build, positional=(INPUTS,), text=built,
     help="Reads, checks, deduplicates, splits by similarity, proves that nothing leaks, writes a dataset.",
 )  # fmt: skip
 
@@ -90,7 +91,7 @@ def verify(
         named = Columns(sequence_column, split_column) if sequence_column or split_column else None
         result = verify_dataset(path, alphabet=alphabet, identity=identity, coverage=coverage, columns=named,
                                 listing=out)  # fmt: skip
-    show(result, as_json=as_json)
+    show(result, as_json=as_json, text=verified)
     if not result["ok"]:
         raise typer.Exit(DataError.exit_code)
 
