@@ -48,6 +48,10 @@ class ModelExportConfig:
             raise ConfigError(f"layers = {self.layers!r} needs --to megatron, got {self.to!r}")
 
 
+_MARKS = {"hf": "biotrain.json", "megatron": "megatron_config.json"}
+"""A file that every earlier export of a form has."""
+
+
 ModelExport: TypeAlias = Callable[[ModelExportConfig], dict[str, Any]]
 """Writes the files and says what they are."""
 
@@ -62,14 +66,28 @@ def run_export(config: ModelExportConfig) -> dict[str, Any]:
         `path`, `to`, `model`, `parameters` and `files`, sorted.
 
     Raises:
-        ConfigError: `out` is the folder that is read, or the form cannot hold the model.
+        ConfigError: `out` is the folder that is read or holds something else; the form cannot hold the model.
         DataError: no model there, or a damaged one.
     """
     if config.out.resolve() in (config.run.resolve(), (config.run / "model").resolve()):
         raise ConfigError(f"--out {config.out} is the folder that is read: give another")
+    _check_target(config)
     write: ModelExport = EXPORTS.load(config.to)
     said = write(config)
     files = sorted(
         path.relative_to(config.out).as_posix() for path in config.out.rglob("*") if path.is_file()
     )
     return {"path": str(config.out), "to": EXPORTS.resolve(config.to), **said, "files": files}
+
+
+def _check_target(config: ModelExportConfig) -> None:
+    """Refuses a folder that is neither new, nor empty, nor an earlier export of this form."""
+    out, mark = config.out, _MARKS[EXPORTS.resolve(config.to)]
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file: give a new or empty folder")
+    if (out.parent / "config.yaml").is_file() and (out.parent / "training_log.jsonl").is_file():
+        raise ConfigError(f"--out {out} lies in the run folder {out.parent}: give a folder elsewhere")
+    found = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    if found and mark not in found:
+        raise ConfigError(f"--out {out} is not empty ({found[0]!r} is there) and no earlier export: "
+                          "give a new or empty folder")  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -64,6 +64,16 @@ class ExportConfig:
         if form in ("fasta", "documents") and self.tokenizer is not None:
             holds = "FASTA holds letters" if form == "fasta" else "documents hold text"
             raise ConfigError(f"tokenizer = {self.tokenizer}, but {holds}: leave it out")
+        if form != "documents":
+            self._refuse_documents(form)
+
+    def _refuse_documents(self, form: str) -> None:
+        for one in fields(self.documents):
+            value = getattr(self.documents, one.name)
+            if value != one.default:
+                raise ConfigError(
+                    f"{one.name} = {value!r} is for --to documents, but this is {form}: leave it out"
+                )
 
 
 Export: TypeAlias = Callable[[ExportConfig, Dataset], dict[str, Any]]

@@ -218,3 +218,22 @@ def test_refusals(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no exported model there"):
         run_export(ModelExportConfig(run=tmp_path, to="megatron", out=tmp_path / "out"))
     assert list(EXPORTS) == ["hf", "megatron"]
+
+
+@pytest.mark.parametrize("form", list(EXPORTS))
+def test_a_folder_of_something_else_is_not_written_into(runs: Path, tmp_path: Path, form: str) -> None:
+    (tmp_path / "data").mkdir()
+    card = tmp_path / "data" / "README.md"
+    card.write_text("the card of a dataset")
+    with pytest.raises(ConfigError, match=r"is not empty \('README.md' is there\) and no earlier export"):
+        run_export(ModelExportConfig(run=runs / "gpt2", to=form, out=card.parent))
+    assert card.read_text() == "the card of a dataset"
+    with pytest.raises(ConfigError, match="is a file"):
+        run_export(ModelExportConfig(run=runs / "gpt2", to=form, out=card))
+    for name in ("config.yaml", "training_log.jsonl"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(ConfigError, match="lies in the run folder"):
+        run_export(ModelExportConfig(run=runs / "gpt2", to=form, out=tmp_path / "model"))
+    (tmp_path / "config.yaml").unlink()
+    for _ in range(2):  # over an earlier export
+        run_export(ModelExportConfig(run=runs / "gpt2", to=form, out=tmp_path / "out"))

@@ -6,6 +6,7 @@ import datasets
 import pytest
 from Bio import SeqIO
 
+from biodata.curate.interleave import InterleaveConfig
 from biodata.dataset import Dataset
 from biodata.errors import ConfigError, DataError
 from biodata.export import EXPORTS, ExportConfig, export_dataset
@@ -22,6 +23,13 @@ def test_biopython_reads_the_fasta(dataset: Dataset, tmp_path: Path) -> None:
             found = [(r.id, str(r.seq), r.description) for r in SeqIO.parse(handle, "fasta")]
         assert found == [(r["id"], r["sequence"], f"{r['id']} {r['description']}") for r in rows]
         assert max(map(len, path.read_text().splitlines()[1::2])) <= 80
+
+
+@pytest.mark.parametrize(("name", "value"), [("order", "text-first"), ("seed", 4), ("max_document", 9)])
+def test_settings_of_documents_are_refused_elsewhere(name: str, value: object, tmp_path: Path) -> None:
+    documents = InterleaveConfig(**{name: value})
+    with pytest.raises(ConfigError, match=f"{name} = {value!r} is for --to documents, but this is fasta"):
+        ExportConfig(data=tmp_path, to="fasta", out=tmp_path / "x", documents=documents)
 
 
 @pytest.mark.parametrize("with_tokens", [False, True])
