@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 import torch
 from isal import isal_zlib
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from biodata.errors import DataError, SeqloomError
@@ -32,7 +31,14 @@ from biodata.files import read_json, write_json
 from biotrain.distributed import ALONE, Team
 from biotrain.ema import Ema
 from biotrain.shards import save_shards
-from biotrain.stored import Stored, model_tensors, optimizer_tensors, restore, restore_optimizer
+from biotrain.stored import (
+    Stored,
+    model_tensors,
+    optimizer_tensors,
+    restore,
+    restore_optimizer,
+    save_tensors,
+)
 
 FORMAT = 1
 _NAME = re.compile(r"step-(\d+)")
@@ -203,7 +209,7 @@ def _finish(part: Path, target: Path, contents: Mapping[str, Mapping[str, Tensor
     for name, tensors in contents.items():
         if not (part / name).is_dir():
             plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-            save_file(plain, part / f"{name}.safetensors")
+            save_tensors(plain, part / f"{name}.safetensors")
     files = sorted(part.rglob("*.safetensors"))
     for path in files:
         _sync(path)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 import biodata
@@ -29,6 +29,7 @@ from biotrain.models import ModelConfig, build_model
 from biotrain.models.electra import pair_layouts
 from biotrain.mup import as_usual
 from biotrain.pair_layout import GENERATOR, generator_values, pair_files, read_pair
+from biotrain.stored import save_tensors
 
 CONFIG_FILE, WEIGHTS_FILE, OWN_FILE = "config.json", "model.safetensors", "biotrain.json"
 _MODELING = Path(__file__).parent / "modeling"
@@ -112,7 +113,7 @@ def _write_folder(
             write_text(folder / source.name, source.read_text(encoding="utf-8"))
     for name, tensors in files.items():
         with atomic_path(out / name) as part:
-            save_file(dict(tensors), part, metadata={"format": "pt"})
+            save_tensors(tensors, part)
 
 
 def load_model(path: Path) -> Transformer:

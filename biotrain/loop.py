@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 import torch
 
+from biodata.alphabet import ALPHABETS
 from biodata.configs import to_dict
 from biodata.dataset import open_dataset
 from biodata.errors import InterruptedRunError, SeqloomError
@@ -78,6 +79,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
         )
         with using(hardware):
             parts = build_parts(config, dataset, hardware, team=team)
+            _warn_of_letters(dataset.manifest.get("alphabet", ""), parts)
             state = _start(parts, inputs)
             state.provenance = rundir.provenance(dataset.manifest)
             if not state.provenance["exclusion"]["enabled"]:
@@ -98,6 +100,14 @@ def _finished(config: TrainConfig, inputs: Mapping[str, str], held: ExitStack) -
     if (summary := rundir.finished(config, out)) is not None:
         rundir.same_inputs(inputs, summary["inputs"], out)
     return summary
+
+
+def _warn_of_letters(alphabet: str, parts: Parts) -> None:
+    """Says so where letters mean something else to the tokenizer: A, C, G and T are residues, too."""
+    tokenizer, has = parts.tokenizer, "dna" if alphabet == "rna" else alphabet
+    if tokenizer.alphabet in ALPHABETS and has in ALPHABETS and has != tokenizer.alphabet:
+        say(f"warning: {parts.config.data} holds {alphabet}, but the tokenizer {parts.config.tokenizer} "
+            f"({tokenizer.kind}) reads {tokenizer.alphabet}")  # fmt: skip
 
 
 def _start(parts: Parts, inputs: Mapping[str, str]) -> RunState:

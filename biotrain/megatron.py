@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 import biodata
@@ -32,6 +31,7 @@ from biotrain.export_config import MEGATRON_LAYERS, ModelExportConfig
 from biotrain.megatron_settings import SPECS, megatron_arguments, megatron_settings
 from biotrain.models import ModelConfig
 from biotrain.mup import as_usual
+from biotrain.stored import save_tensors
 
 SETTINGS_FILE = "megatron_config.json"
 _OUTER = {
@@ -76,7 +76,7 @@ def export_megatron(config: ModelExportConfig) -> dict[str, Any]:
     config.out.mkdir(parents=True, exist_ok=True)
     _copy_tokenizer(model_folder(config.run), config.out)
     with atomic_path(config.out / WEIGHTS_FILE) as part:
-        save_file(tensors, part, metadata={"format": "pt"})
+        save_tensors(tensors, part)
     settings = megatron_settings(shape, vocab_size=model.vocab_size, layers=layers)
     write_text(config.out / "README.md", _card(shape, layers))
     arguments = megatron_arguments(shape, layers=layers)

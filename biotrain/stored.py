@@ -1,4 +1,4 @@
-"""Tensors of model, optimizer and average by name, and their way back from a checkpoint's files."""
+"""Tensors of model, optimizer and average by name, and their way into files and back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from biodata.errors import DataError
@@ -29,6 +29,18 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
         for name, parameter in model.named_parameters()
         for key, value in sorted(optimizer.state.get(parameter, {}).items())
     }
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Writes a safetensors file that is as readable to others as any file made here.
+
+    The library's own are readable by their owner alone, which colleagues with whom a run is shared notice
+    too late.
+    """
+    path.touch()
+    mode = path.stat().st_mode & 0o777
+    save_file(dict(tensors), path, metadata={"format": "pt"})
+    path.chmod(mode)
 
 
 class Stored:

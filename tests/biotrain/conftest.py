@@ -43,6 +43,7 @@ def write_splits(folder: Path, tables: dict[str, pa.Table]) -> Path:
         pq.write_table(table, folder / name)
         files.append({"name": name, "split": split, "rows": len(table)})
     manifest = {"schema_version": "2", "files": files, "splits": {f["split"]: f["rows"] for f in files}}
+    manifest |= {"alphabet": next(iter(tables.values()))["alphabet"][0].as_py()}
     write_json(folder / "manifest.json", {**manifest, "fingerprint": f"of {folder.name}"})
     return folder
 

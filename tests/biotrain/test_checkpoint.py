@@ -55,6 +55,13 @@ def test_round_trip_is_exact(tmp_path: Path) -> None:
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
+def test_others_may_read_what_they_may_read_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    save(tmp_path, 1)
+    modes = {path.stat().st_mode for path in (tmp_path / "step-1").iterdir()}
+    assert modes == {(tmp_path / "plain").stat().st_mode}
+
+
 def test_only_safetensors_and_json(tmp_path: Path) -> None:
     save(tmp_path, 1)
     names = sorted(path.name for path in (tmp_path / "step-1").iterdir())

@@ -16,6 +16,7 @@ import torch
 from biodata.configs import from_dict, read_yaml
 from biodata.errors import ConfigError, DataError, SeqloomError
 from biodata.schema import table_from_records
+from biodata.tokenizers import TokenizerConfig, train_tokenizer
 from biotrain import loop
 from biotrain.config import OptimConfig, ScheduleConfig, TrainConfig
 from biotrain.device import choose_hardware
@@ -52,6 +53,16 @@ def weights(parts: Parts) -> torch.Tensor:
 
 def lines(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "training_log.jsonl").read_text().splitlines()]
+
+
+def test_a_tokenizer_of_other_letters_is_said(
+    tiny_config: Make, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_tokenizer(TokenizerConfig(kind="aa", data=tiny_data, out=tmp_path / "aa"))
+    capsys.readouterr()
+    train(tiny_config(tokenizer=tmp_path / "aa", max_steps=1, eval_every=1))
+    said = capsys.readouterr().err
+    assert f"warning: {tiny_data} holds dna, but the tokenizer {tmp_path / 'aa'} (aa) reads protein" in said
 
 
 def test_an_untrained_model_knows_nothing(tiny_config: Make) -> None:
