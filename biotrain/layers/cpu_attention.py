@@ -23,8 +23,9 @@ from torch.autograd import Function
 BLOCK_T = 64
 """Queries of a head that are handled together."""
 
-BLOCK_BYTES = 1 << 19
-"""Size of a block's weights, for which sequences of equal length are computed together."""
+BLOCK_BYTES = 1 << 21
+"""Size of a block's weights, for which sequences of equal length are computed together: few blocks are few
+operations."""
 
 
 class Layout(NamedTuple):
