@@ -230,7 +230,8 @@ def _column(values: np.ndarray) -> pa.Array:
 def _sentence(result: Mapping[str, Any], leakage: Leakage) -> str:
     value, lo, hi = (_shown(result[k]) for k in ("value", "lo", "hi"))
     bounds = f"[{lo}, {hi}]" if result["value"] is not None else f"({result['interval'].get('reason')})"
-    head = f"{result['model']} {result['metric']} {value} {bounds} (n = {result['n']})"
+    caution = f"; {said}" if (said := result["interval"].get("caution")) else ""
+    head = f"{result['model']} {result['metric']} {value} {bounds} (n = {result['n']}){caution}"
     return f"{head}; {result['verdict']}; {leakage.sentence}"
 
 

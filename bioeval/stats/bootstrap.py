@@ -1,4 +1,5 @@
-"""A score with its 95 % interval: group bootstrap, percentile and BCa, widened for few units.
+"""A score with its 95 % interval: group bootstrap, percentile and BCa, widened for few units; where these
+serve badly, on a scale of its own (`bioeval.stats.scales`).
 
 The scores of `bioeval.scores` take row weights, because a bootstrap resample is nothing but a count for every
 row: one sorted order then serves all resamples, and a whole group is drawn by giving its rows the same count.
@@ -14,13 +15,14 @@ kurtosis is (O'Neill 2014, doi:10.1080/00031305.2014.966589; n - 1 for normal va
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 from bioeval.scores import weighted
+from bioeval.stats.cautions import LEAST_TO_STUDENTISE, caution
 from bioeval.stats.resampling import (
     GAPS,
     Groups,
@@ -32,6 +34,7 @@ from bioeval.stats.resampling import (
     left_out_values,
     units_of,
 )
+from bioeval.stats.scales import JACKKNIFED, LOG_RATIOS, jackknifed, studentised
 
 _NORMAL = NormalDist()
 _LEAST_FREEDOM = 3.0
@@ -49,11 +52,13 @@ class Interval:
         lo: lower bound by `method`.
         hi: upper bound by `method`.
         percentile: bounds by the percentile method.
-        method: `bca`, or `percentile` where BCa is undefined (every resample on one side of the value).
+        method: `bca`, or `percentile` where BCa is undefined (every resample on one side of the value); of
+            some scores `studentised` or `jackknife` (`bioeval.stats.scales`).
         units: what was resampled, `rows` or `groups`, and how many.
         resamples: how many were drawn.
         undefined: how many of these had no value (all targets equal) and were left out.
         reason: why there is no value or no bound, one phrase; empty where there are.
+        caution: why the bounds may be too narrow, one phrase; empty where they should not be.
     """
 
     value: float | None
@@ -66,10 +71,11 @@ class Interval:
     resamples: int
     undefined: int
     reason: str = ""
+    caution: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
-        why = {"reason": self.reason} if self.reason else {}
+        why = {k: v for k, v in (("reason", self.reason), ("caution", self.caution)) if v}
         return {
             "value": self.value, "lo": self.lo, "hi": self.hi, "percentile": list(self.percentile),
             "method": self.method, "units": self.units, "n_units": self.n_units,
@@ -104,7 +110,20 @@ def interval(
         return function(y, p, weights)
 
     draws = bootstrap_draws(statistic, units, how)
-    return interval_of_draws(statistic, draws, units, how, reason=undefined_because(y, p))
+    found = interval_of_draws(statistic, draws, units, how, reason=undefined_because(y, p))
+    if found.value is None or found.lo is None:
+        return found
+    value, found = found.value, replace(found, caution=caution(metric, y, units))
+    if metric not in (*LOG_RATIOS, *JACKKNIFED):
+        return found
+    left_out, bounds, method = left_out_values(statistic, units), None, "jackknife"
+    if metric in JACKKNIFED:
+        bounds = jackknifed(metric, value, left_out, level=how.level, n=units.count)
+    elif units.count >= LEAST_TO_STUDENTISE:
+        tails = tail_level(how.level, units.count, freedom=degrees_of_freedom(left_out, units.count))
+        bounds = studentised(LOG_RATIOS[metric], y, p, units=units, how=how, tails=tails)
+        method = "studentised"
+    return found if bounds is None else replace(found, lo=bounds[0], hi=bounds[1], method=method)
 
 
 def interval_of_draws(
