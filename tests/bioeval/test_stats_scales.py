@@ -146,6 +146,10 @@ def test_intervals_that_are_likely_too_narrow_say_so() -> None:
     assert "squared errors of 24 rows" in interval("rmse", y[:24], p[:24, 0], how=HOW).caution
     labels = np.stack([rare, np.arange(40) % 2], axis=1).astype(float)
     assert "5 rows of the rarest class" in interval("auprc", labels, p, how=HOW).caution
+    assert (
+        "of labels of 40 rows"
+        in interval("auprc", np.stack([np.arange(40) % 2.0] * 2, 1), p, how=HOW).caution
+    )
     for metric in ("spearman", "rmse", "r2"):
         assert "caution" not in interval(metric, y, p[:, 0], how=HOW).as_dict()
     assert "caution" not in interval("auroc", np.arange(40) % 2, p, how=HOW).as_dict()
