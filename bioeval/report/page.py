@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 from biodata import __version__
 from biodata.files import write_text
@@ -24,7 +26,19 @@ from bioeval.report.style import STYLE
 SECTIONS = (data, tokenizer, training, probes, generated, metrics, provenance)
 """The order of the page, below the summary; `truth` follows the data where that was simulated."""
 
-__all__ = ["SECTIONS", "ReportInputs", "render_page", "write_report"]
+_FACTS: dict[ModuleType, Callable[[Facts], object]] = {
+    data: lambda facts: facts.manifest,
+    truth: lambda facts: facts.truth,
+    tokenizer: lambda facts: facts.tokenizer,
+    training: lambda facts: facts.log,
+    probes: lambda facts: facts.results,
+    generated: lambda facts: facts.pictures,
+    metrics: lambda facts: facts.sequences,
+    provenance: lambda facts: True,
+}
+"""What a section needs in order to say more than that its stage is missing."""
+
+__all__ = ["SECTIONS", "ReportInputs", "render_page", "write_part", "write_report"]
 
 
 def write_report(inputs: ReportInputs, out: Path) -> Path:
@@ -48,9 +62,25 @@ def write_report(inputs: ReportInputs, out: Path) -> Path:
     return out
 
 
-def render_page(facts: Facts) -> str:
-    """The page as text."""
+def write_part(inputs: ReportInputs, out: Path) -> Path:
+    """The same for some stages alone: sections and questions of the others are left out.
+
+    Raises:
+        ConfigError, DataError, MissingExtraError: as `write_report`.
+    """
+    write_text(out, render_page(read_facts(inputs), whole=False))
+    return out
+
+
+def render_page(facts: Facts, *, whole: bool = True) -> str:
+    """The page as text.
+
+    Args:
+        whole: whether a stage that is missing is said to be missing, or left out.
+    """
     parts = [*SECTIONS[:1], *([truth] if facts.truth else []), *SECTIONS[1:]]
+    if not whole:
+        parts = [part for part in parts if _FACTS[part](facts)]
     body = "\n".join(part.render(facts) for part in parts)
     links = " ".join(f'<a href="#{part.KEY}">{text(part.TITLE)}</a>' for part in parts)
     return (
@@ -58,7 +88,7 @@ def render_page(facts: Facts) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{text(facts.title)}</title><style>{STYLE}</style></head><body><main>"
         f"<header><h1>{text(facts.title)}</h1><p>Data, pretraining and honest evaluation, made by seqloom "
-        f"{text(__version__)}</p></header>{summary.render(facts)}<nav>{links}</nav>\n{body}\n"
+        f"{text(__version__)}</p></header>{summary.render(facts, whole=whole)}<nav>{links}</nav>\n{body}\n"
         "<footer>Every figure on this page stands in the JSON files beside it; hover-free, script-free, "
         "offline.</footer></main></body></html>\n"
     )

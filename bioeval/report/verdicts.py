@@ -70,10 +70,14 @@ def standing(result: Json, baseline: str) -> str:
 
 
 def naturalness(metrics: Json) -> tuple[int, int, int]:
-    """Counts of metrics: within what nature shows against itself, outside, and inside but without power."""
-    outside = sum(not m["within_null"] for m in metrics.values())
-    powerless = sum(m["within_null"] and not m["tells"] for m in metrics.values())
-    return len(metrics) - outside - powerless, outside, powerless
+    """Counts of metrics: within what nature shows against itself, outside, and inside but without power.
+
+    Those that say nothing about so few or so short sequences are in none of them.
+    """
+    judged = [m for m in metrics.values() if m["scale"]["generated"] is not None]
+    outside = sum(not m["within_null"] for m in judged)
+    powerless = sum(m["within_null"] and not m["tells"] for m in judged)
+    return len(judged) - outside - powerless, outside, powerless
 
 
 def _entry(name: str, score: Json, *, is_model: bool) -> dict[str, Any]:

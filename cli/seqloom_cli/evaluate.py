@@ -16,8 +16,11 @@ from bioeval.leaderboard.config import LeaderboardConfig
 from bioeval.sequences.evaluation import SequencesConfig
 from seqloom_cli.commands import Positional, add_command, json_option
 from seqloom_cli.output import one_line_errors, show
+from seqloom_cli.texts import compared, evaluated
 
 app = typer.Typer(help="Scores one can trust.", no_args_is_help=True)
+
+REPORT = "report.html"
 
 
 @app.command(help="The tasks that ship: what they are, what is wrong with them, where their data is.")
@@ -31,15 +34,18 @@ def tasks(as_json: Annotated[bool, json_option()] = False) -> None:
 def _run(config: EvalConfig) -> Mapping[str, Any]:
     require("scipy", extra="eval")
     from bioeval.evaluate import evaluate
+    from bioeval.report.page import ReportInputs, write_part
 
-    return evaluate(config)
+    result = evaluate(config)
+    inputs = ReportInputs(evaluation=config.out, title="Evaluation")
+    return {**result, "report": str(write_part(inputs, config.out / REPORT))}
 
 
 MODELS = Positional(
     path="models", metavar="MODEL...", help="run folders, Hugging Face folders or baseline names", many=True
 )
 add_command(
-    app, "run", EvalConfig, _run, positional=(MODELS,),
+    app, "run", EvalConfig, _run, positional=(MODELS,), text=evaluated,
     help="Probes frozen embeddings: a score, its 95 % interval, baselines and a leakage line.",
 )  # fmt: skip
 
@@ -67,16 +73,19 @@ add_command(
 
 def _sequences(config: SequencesConfig) -> Mapping[str, Any]:
     require("scipy", extra="eval")
+    from bioeval.report.page import ReportInputs, write_part
     from bioeval.sequences.evaluation import evaluate_sequences
 
-    return evaluate_sequences(config)
+    result = evaluate_sequences(config)
+    inputs = ReportInputs(sequences=config.out, title="Generated sequences")
+    return {**result, "report": str(write_part(inputs, config.out / REPORT))}
 
 
 GENERATED = Positional(
     path="generated", metavar="GENERATED", help="file, folder, pattern, dataset, source name"
 )
 add_command(
-    app, "sequences", SequencesConfig, _sequences, positional=(GENERATED,),
+    app, "sequences", SequencesConfig, _sequences, positional=(GENERATED,), text=compared,
     help="Compares generated with natural sequences, each metric beside its null.",
 )  # fmt: skip
 

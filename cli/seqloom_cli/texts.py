@@ -1,4 +1,4 @@
-"""How people see what the data commands did; `--json` has every figure."""
+"""How people see what data and evaluation commands did; `--json` has every figure."""
 
 from __future__ import annotations
 
@@ -30,6 +30,63 @@ def verified(result: Mapping[str, Any]) -> str:
     if (near := result.get("near")) and near["test_rows"]:
         lines.append(_near(near))
     return "\n".join(lines)
+
+
+def evaluated(result: Mapping[str, Any]) -> str:
+    """Scores of `eval run`: the models, the baselines of each below, the verdicts."""
+    lines = ["| task | model | metric | score | 95 % interval | n |", "|---|---|---|---:|---:|---:|"]
+    seen: set[tuple[str, str]] = set()
+    for one in result["results"]:
+        lines.append(_score_row(one, f"**{one['model']}**", one))
+        for name, score in one["baselines"].items():
+            if (one["task"], name) not in seen:
+                lines.append(_score_row(one, f"{name} (baseline)", score))
+            seen.add((one["task"], name))
+    return "\n".join([*lines, "", *(one["sentence"] for one in result["results"]), *_written(result)])
+
+
+def compared(result: Mapping[str, Any]) -> str:
+    """Metrics of `eval sequences`: each beside what nature shows against itself, then what was not run."""
+    head = "| metric | unit | value | of as many | natural halves, 95 % | verdict |"
+    lines = [head, "|---|---|---:|---:|---:|---|"]
+    for name, one in result["metrics"].items():
+        null = f"{_figure(one['null_lo'])} to {_figure(one['null_hi'])}"
+        figures = f"{_figure(one['value'])} | {_figure(one['scale']['generated'])}"
+        lines.append(f"| {name} | {one['unit']} | {figures} | {null} | {_standing(one)} |")
+    lines.append("")
+    lines += [f"warning: {warning}" for warning in result["warnings"]]
+    reasons = {name: why for name, why in result["not_run"].items() if not why.startswith("not chosen")}
+    lines += [f"not run: {name}: {reason}" for name, reason in reasons.items()]
+    near = result["nearest_training_identity"]
+    if near.get("median") is not None:
+        lines.append(
+            f"nearest training sequence: median {near['median']:.1%} identical, at most {near['max']:.1%}"
+        )
+    counts = f"{result['n_generated']:,} generated, {result['n_reference']:,} natural sequences"
+    lines.append(f"{counts}; verdicts are those of as many sequences as half of nature has")
+    return "\n".join([*lines, *_written(result)])
+
+
+def _score_row(result: Mapping[str, Any], name: str, score: Mapping[str, Any]) -> str:
+    interval = f"{_figure(score['lo'])} to {_figure(score['hi'])}"
+    cells = (result["task"], name, result["metric"], _figure(score["value"]), interval, f"{result['n']:,}")
+    return f"| {' | '.join(cells)} |"
+
+
+def _standing(metric: Mapping[str, Any]) -> str:
+    if metric["scale"]["generated"] is None:
+        return "no value: too few or too short sequences"
+    if not metric["within_null"]:
+        return "unlike nature"
+    return "like nature" if metric["tells"] else "cannot tell: shuffled sequences pass as well"
+
+
+def _written(result: Mapping[str, Any]) -> list[str]:
+    return [f"written: {result['report']}"] if "report" in result else []
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
 
 
 def _rows(result: Mapping[str, Any]) -> str:

@@ -15,10 +15,10 @@ import pytest
 from biodata.errors import ConfigError, DataError
 from bioeval.report.inputs import Facts, ReportInputs, read_facts
 from bioeval.report.markup import figures, text
-from bioeval.report.page import SECTIONS, render_page, write_report
+from bioeval.report.page import SECTIONS, render_page, write_part, write_report
 from bioeval.report.pairs import paired_tests
-from bioeval.report.sections import summary
-from bioeval.report.verdicts import ranked, standing
+from bioeval.report.sections import metrics, probes, summary
+from bioeval.report.verdicts import naturalness, ranked, standing
 from bioeval.sequences.evaluation import SequencesConfig, evaluate_sequences
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -216,6 +216,42 @@ def test_stages_that_are_missing_are_said_to_be(stages: ReportInputs, tmp_path: 
     with pytest.raises(ConfigError, match="at least one finished stage"):
         write_report(ReportInputs(run=tmp_path), tmp_path / "none.html")
     assert not (tmp_path / "none.html").exists()
+
+
+def test_a_part_speaks_of_its_own_stages_alone(stages: ReportInputs, tmp_path: Path) -> None:
+    scores = Page(
+        write_part(ReportInputs(evaluation=stages.evaluation), tmp_path / "e.html").read_text()
+    ).text
+    assert probes.TITLE in scores and "Does the model beat" in scores
+    made = Page(write_part(ReportInputs(sequences=stages.sequences), tmp_path / "s.html").read_text()).text
+    assert metrics.TITLE in made and "Are they new, not copied?" in made and "Does the model beat" not in made
+    for page in (scores, made):
+        assert "not run" not in page.replace("that were not run", "") and "No dataset was built" not in page
+
+
+def test_of_several_models_the_one_that_is_judged_is_named(stages: ReportInputs) -> None:
+    undefined = {"value": None, "lo": None, "hi": None}
+    results = ({**RESULT, "model": "codon-freq"}, {**RESULT, "model": "/data/runs/mine"})
+    (answer,) = summary.beats_baseline(replace(read_facts(stages), results=results))
+    assert answer.question.startswith("Does mine beat the codon-frequency ridge on ")
+    results = ({**RESULT, "baselines": {"codon-freq": undefined}},)
+    (answer,) = summary.beats_baseline(replace(read_facts(stages), results=results))
+    assert answer.mark == "none" and answer.words == "No baseline has a score."
+
+
+def test_sequences_too_short_for_a_metric_have_no_value_and_no_verdict(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    genes = ["ATG" + "".join(rng.choice(["GCT", "AAA", "TTC", "CTG"], 60)) + "TAA" for _ in range(8)]
+    write(tmp_path / "natural.fa", "".join(f">{i}\n{gene}\n" for i, gene in enumerate(genes)))
+    write(tmp_path / "short.fa", ">a\nACGT\n>b\nAC\n>c\nACCGT\n")
+    made = evaluate_sequences(SequencesConfig(
+        generated=tmp_path / "short.fa", reference=tmp_path / "natural.fa", out=tmp_path / "s", resamples=20,
+        metrics=("repeats", "kmer", "composition"), kmers=(2,),
+    ))  # fmt: skip
+    empty = [name for name, one in made["metrics"].items() if one["scale"]["generated"] is None]
+    assert empty and not naturalness({name: made["metrics"][name] for name in empty})[1]
+    page = Page(write_part(ReportInputs(sequences=tmp_path / "s"), tmp_path / "s.html").read_text())
+    assert page.text.count("no value") == len(empty)
 
 
 def test_broken_json_is_one_line_with_its_place(tmp_path: Path) -> None:

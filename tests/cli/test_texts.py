@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 from typer.testing import CliRunner, Result
 
 from seqloom_cli.main import app
@@ -44,3 +45,40 @@ def test_a_check_against_another_set_speaks_of_that(tmp_path: Path) -> None:
     found = run("data", "verify", tmp_path / "test.fa", *against)
     assert found.exit_code == 3 and found.stdout.splitlines()[0] == "not ok"
     assert "1 test rows in 1 pairs" in found.stdout
+
+
+def test_scores_are_a_table_and_a_page(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("ACGT"), 60)) for _ in range(60)]
+    parts = ["train"] * 30 + ["validation"] * 10 + ["test"] * 20
+    rows = [f"{text},{text.count('G')},{part}" for text, part in zip(texts, parts)]
+    (tmp_path / "t.csv").write_text("cds,value,split\n" + "\n".join(rows) + "\n")
+    (tmp_path / "mine.yaml").write_text(
+        "name: mine\ntitle: G\ndata: {file: t.csv}\ncolumns: {sequence: cds, value: value, split: split}\n"
+        "alphabet: dna\nunit: nucleotide\nkind: regression\nmetric: spearman\n"
+    )
+    out, cache = tmp_path / "scores", tmp_path / "cache"
+    how = ("--resamples", 100, "--repeats", 0, "--cache", cache)
+    result = run("eval", "run", "kmer", "--task", tmp_path / "mine.yaml", "--out", out, *how)
+    said = result.stdout.splitlines()
+    assert said[0] == "| task | model | metric | score | 95 % interval | n |", result.stderr
+    assert said[2].startswith("| mine | **kmer** | spearman | ") and said[2].endswith(" | 20 |")
+    assert any("one-hot (baseline)" in line for line in said) and len(said) < 12
+    assert said[-1] == f"written: {out / 'report.html'}"
+    page = (out / "report.html").read_text()
+    assert "Does the model know something?" in page and "was not run" not in page
+
+
+def test_metrics_of_sequences_are_a_table_and_a_page(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for name, count in (("made", 8), ("natural", 16)):
+        texts = ["".join(rng.choice(list("ACGT"), 90)) for _ in range(count)]
+        (tmp_path / f"{name}.fa").write_text("".join(f">{n}\n{text}\n" for n, text in enumerate(texts)))
+    out = tmp_path / "out"
+    how = ("--metrics", "kmer,composition", "--kmers", 2, "--resamples", 20, "--out", out)
+    result = run("eval", "sequences", tmp_path / "made.fa", "--reference", tmp_path / "natural.fa", *how)
+    said = result.stdout.splitlines()
+    assert said[0].startswith("| metric | unit | value |") and said[2].count("|") == 7, result.stderr
+    assert any(line.startswith("| kmer_jsd_k2 | bits | ") for line in said) and len(said) < 25
+    assert "8 generated, 16 natural sequences" in said[-2] and said[-1] == f"written: {out / 'report.html'}"
+    assert "Sequence metrics with their null" in (out / "report.html").read_text()

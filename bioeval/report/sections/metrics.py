@@ -75,6 +75,8 @@ def _row(found: Json) -> list[Any]:
 
 
 def _verdict(found: Json) -> Html:
+    if found["scale"]["generated"] is None:
+        return Html('<span class="muted">no value</span>')
     if found["within_null"] and not found["tells"]:
         return Html('<span class="muted">cannot tell</span>')
     if found["within_null"]:

@@ -32,9 +32,10 @@ def render(facts: Facts) -> str:
     if not facts.results:
         return section(KEY, TITLE, missing("No task was evaluated (eval run was not run)."))
     words = (
-        "A linear probe (ridge) is fitted on frozen embeddings of the training rows, its strength chosen on "
-        "the validation rows, its score taken once on the test rows. A score means something only above the "
-        "baselines, which go through the same probe."
+        "A probe (a ridge for numbers, unless another is named) is fitted on frozen embeddings of the "
+        "training rows, its settings chosen on the validation rows, its score taken once on the test rows; "
+        "zero-shot scores need none. A score means something only above the baselines, which go through the "
+        "same probe."
     )
     parts = [_task(facts, task) for task in task_names(facts.results)]
     return section(KEY, TITLE, paragraph(words) + "".join(parts))
@@ -91,6 +92,8 @@ def _leakage(result: Json) -> str:
     if not leakage:
         return paragraph("Leakage was not checked.", kind="warning")
     rows, of = leakage.get("train_test_rows"), leakage.get("test_rows", result.get("n"))
+    if rows is None:
+        return paragraph("Leakage was not checked", f": {why}" if (why := leakage.get("reason")) else ".")
     line = paragraph(
         "Leakage: ", number(rows), f" of {of:,} test rows have a near copy among the training rows (identity "
         f"≥ {leakage.get('identity')}).", kind="warning" if rows else "",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bioeval.baselines import BASELINES
 from bioeval.report.inputs import Facts, Json
 from bioeval.report.markup import figures, percent, text
-from bioeval.report.verdicts import naturalness, ranked, standing, task_names
+from bioeval.report.verdicts import model_name, naturalness, ranked, standing, task_names
 
 BASELINE = "codon-freq"
 MARKS = {
@@ -35,9 +36,13 @@ class Answer:
     words: str
 
 
-def render(facts: Facts) -> str:
-    """The summary box."""
+def render(facts: Facts, *, whole: bool = True) -> str:
+    """The summary box; where not `whole`, of the stages that are there."""
     answers = [built(facts), clean_split(facts), *beats_baseline(facts), like_nature(facts), copies(facts)]
+    if not whole:
+        there = (facts.summary or facts.manifest or facts.sequences, facts.manifest,
+                 *[facts.results] * (len(answers) - 4), facts.sequences, facts.sequences)  # fmt: skip
+        answers = [answer for answer, has in zip(answers, there) if has]
     return f'<div class="summary" id="summary"><h2>In short</h2><ul>{"".join(map(_item, answers))}</ul></div>'
 
 
@@ -125,19 +130,22 @@ def copies(facts: Facts) -> Answer:
             question, "no", f"{near['exact_copies']:,} generated sequences are exact copies. {words}"
         )
     measure = facts.sequences["metrics"].get("nearest_identity_p95", {})
-    above = measure.get("scale", {}).get("generated", 0) > measure.get("null_hi", 1)
+    generated, highest = measure.get("scale", {}).get("generated"), measure.get("null_hi")
+    above = generated is not None and highest is not None and generated > highest
     return Answer(question, "partly" if above else "yes", words)
 
 
 def _task_answer(results: list[Json]) -> Answer:
-    result = results[0]
+    # of several models the first that is no baseline itself
+    result = next((one for one in results if one["model"] not in BASELINES), results[0])
     names = [name for name in result.get("baselines", {})]
     rows = [row for row in ranked(results) if row["name"] in names and row["value"] is not None]
     baseline = BASELINE if BASELINE in names else rows[0]["name"] if rows else ""
     label = "codon-frequency ridge" if baseline == BASELINE else f"baseline {baseline}"
-    question = f"Does the model beat the {label} on {result['task']}?"
-    if not baseline:
-        return Answer(question, "none", "No baseline was run.")
+    model = "the model" if len(results) == 1 else model_name(result["model"])
+    question = f"Does {model} beat the {label} on {result['task']}?"
+    if not rows:
+        return Answer(question, "none", "No baseline was run." if not names else "No baseline has a score.")
     how = standing(result, baseline)
     best = rows[0]
     words = (
