@@ -38,19 +38,23 @@ def pair_counts(sequences: SequenceSet, distances: tuple[int, ...]) -> np.ndarra
     >>> pair_counts(SequenceSet.from_strings(["ACA"]), (2,)).nonzero()[1].tolist()
     [0]
     """
-    blocks = [_pairs_of_block(block, distances) for _, block in sequences.blocks(BLOCK)]
-    return np.concatenate([np.zeros((0, len(distances) * _CELLS), dtype=np.int32), *blocks])
+    table = np.zeros((len(sequences), len(distances) * _CELLS), dtype=np.int32)
+    for rows, block, own in sequences.pieces(BLOCK, overlap=max(distances)):
+        table[rows] += _pairs_of_block(block, distances, own)
+    return table
 
 
-def _pairs_of_block(sequences: SequenceSet, distances: tuple[int, ...]) -> np.ndarray:
+def _pairs_of_block(sequences: SequenceSet, distances: tuple[int, ...], own: int) -> np.ndarray:
+    """Pairs whose first letter is among the first `own` codes."""
     table = np.zeros((len(sequences), len(distances), _CELLS), dtype=np.int32)
     rows, codes = sequences.rows_of_positions(), sequences.codes
     for column, d in enumerate(distances):
         if d >= len(codes):
             break
-        left, right = codes[:-d], codes[d:]
-        kept = (left < OTHER) & (right < OTHER) & (rows[:-d] == rows[d:])
-        cells = rows[:-d][kept] * _CELLS + left[kept].astype(np.int64) * OTHER + right[kept]
+        left, firsts = codes[: min(own, len(codes) - d)], rows[: min(own, len(codes) - d)]
+        right, seconds = codes[d : d + len(left)], rows[d : d + len(left)]
+        kept = (left < OTHER) & (right < OTHER) & (firsts == seconds)
+        cells = firsts[kept] * _CELLS + left[kept].astype(np.int64) * OTHER + right[kept]
         table[:, column] = np.bincount(cells, minlength=_CELLS * len(sequences)).reshape(-1, _CELLS)
     return table.reshape(len(sequences), -1)
 

@@ -29,8 +29,8 @@ def period_three(sequences: SequenceSet) -> np.ndarray:
     """
     whole = sequences.lengths // 3 * 3
     counts = np.zeros((len(sequences), sequences.other, 3), dtype=np.int64)
-    for rows, block in sequences.blocks(BLOCK):
-        counts[rows] = _letters_by_phase(block, whole[rows])
+    for rows, block, _ in sequences.pieces(max(BLOCK // 3, 1) * 3):
+        counts[rows] += _letters_by_phase(block, block.lengths // 3 * 3)
     turns = np.exp(-2j * np.pi * np.arange(3) / 3)
     peak = (np.abs(counts @ turns) ** 2).sum(axis=1)
     totals = counts.sum(axis=2).astype(np.float64)

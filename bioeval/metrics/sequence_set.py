@@ -168,6 +168,32 @@ class SequenceSet:
             )  # fmt: skip
             start = stop
 
+    def pieces(self, letters: int, *, overlap: int = 0) -> Iterator[tuple[slice, SequenceSet, int]]:
+        """As `blocks`, with sequences longer than a block cut: for counts that add up over the pieces of one.
+
+        Args:
+            letters: of a block or piece.
+            overlap: letters after a piece that are shown with it, for what reaches beyond its end.
+
+        Yields:
+            The rows, their letters, and how many of the codes are the piece's own.
+
+        >>> s = SequenceSet.from_strings(["AC", "ACGTACG"])
+        >>> [(rows.start, block.strings(), own) for rows, block, own in s.pieces(3, overlap=1)]
+        [(0, ['AC'], 3), (1, ['ACGT'], 3), (1, ['TACG'], 3), (1, ['G'], 2)]
+        """
+        for rows, block in self.blocks(letters):
+            if rows.stop - rows.start > 1 or block.lengths[0] <= letters:
+                yield rows, block, len(block.codes)
+                continue
+            whole = block.row_codes(0)
+            for start in range(0, len(whole), letters):
+                shown = whole[start : start + letters + overlap]
+                codes = np.append(shown, np.uint8(self.other))
+                own = letters if start + letters < len(whole) else len(codes)
+                length = np.array([len(shown)], dtype=np.int64)
+                yield rows, SequenceSet(block.ids, codes, block.starts, length, self.letters), own
+
     def take(self, rows: np.ndarray) -> SequenceSet:
         """The set of some rows, in the order given."""
         chosen = [self.sequence(int(row)) for row in rows]

@@ -9,6 +9,8 @@ import pytest
 
 from bioeval.metrics.c4dr import TETRAHEDRON, C4drHomology, c4dr_points
 from bioeval.metrics.cgr import cgr_points
+from bioeval.metrics.mutual_information import pair_counts
+from bioeval.metrics.periodicity import period_three
 from bioeval.metrics.persistence import PersistentHomology
 from bioeval.metrics.point_cloud import PointCloud
 from bioeval.metrics.sequence_set import SequenceSet
@@ -59,7 +61,7 @@ def test_chosen_sequences_alone_are_drawn_from() -> None:
 def test_memory_does_not_grow_with_the_genome(both: bool) -> None:
     """All points of 4 million letters take 64 MB in the plane, 96 MB in space, of both strands twice that."""
     codes = np.random.default_rng(0).integers(0, 4, 4_000_000).astype(np.uint8)
-    codes[::50_000] = 4
+    codes[::50_000] = codes[-1] = 4
     for corners, centre in ((np.eye(4)[:, :2], np.zeros(2)), (TETRAHEDRON, None)):
         peaks = []
         for letters in (500_000, 4_000_000):
@@ -70,3 +72,18 @@ def test_memory_does_not_grow_with_the_genome(both: bool) -> None:
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
         assert peaks[1] < 1.1 * peaks[0] < 3e6, peaks
+
+
+@pytest.mark.parametrize("features", [period_three, lambda s: pair_counts(s, (1, 9600))])
+def test_memory_does_not_grow_with_the_longest_sequence(features, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("periodicity", "mutual_information"):
+        monkeypatch.setattr(f"bioeval.metrics.{module}.BLOCK", 1 << 16)
+    codes, peaks = np.random.default_rng(0).integers(0, 4, 1_500_000).astype(np.uint8), []
+    for letters in (150_000, 1_500_000):
+        codes[letters - 1] = 4
+        sequences = SequenceSet(("g",), codes[:letters], np.array([0]), np.array([letters - 1]))
+        tracemalloc.start()
+        features(sequences)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0], peaks
