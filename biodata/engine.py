@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import Any, Literal, TypeVar
 
 from biodata.errors import ConfigError, SeqloomError, require
@@ -185,6 +184,8 @@ class _Worker:
     """One process and the pipes to it; the pipe of tasks closes when this process ends, however."""
 
     def __init__(self) -> None:
+        from multiprocessing.connection import Connection
+
         read_tasks, write_tasks = os.pipe()
         read_results, write_results = os.pipe()
         command = [sys.executable, "-m", "biodata.worker", str(read_tasks), str(write_results)]

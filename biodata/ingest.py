@@ -12,14 +12,12 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 import biodata
 from biodata.config_content import content_of
-from biodata.curate.exclusion import exclusion_rules
-from biodata.curate.labels import LabelTable
 from biodata.curate.rules import RuleLog
 from biodata.engine import in_order
 from biodata.errors import ConfigError, DataError
@@ -31,6 +29,9 @@ from biodata.schema import SCHEMA_VERSION
 from biodata.sources.local import SourceFile, find_files
 from biodata.staging import Staging, shard_name
 from biodata.units import Unit, apply_edits, read_unit
+
+if TYPE_CHECKING:
+    from biodata.curate.labels import LabelTable
 
 UNIT_BYTES = 64 << 20
 """Input files are taken together until they have this many bytes."""
@@ -97,6 +98,8 @@ def _fingerprint(config: ReadConfig, files: list[SourceFile], log: RuleLog) -> s
     settings = content_of(config)
     del settings["inputs"]
     if config.exclusion.exclude:
+        from biodata.curate.exclusion import exclusion_rules
+
         settings["exclusion_rules"] = exclusion_rules().sha256
     return fingerprint({"config": settings, "sources": [f.as_dict() for f in files],
                         "left_out": log.as_dict(), "schema": SCHEMA_VERSION,
@@ -121,8 +124,10 @@ class _Ingest:
 
     def __init__(self, config: ReadConfig, files: list[SourceFile], staging: Staging) -> None:
         self.config, self.staging = config, staging
-        self.labels = None
+        self.labels: LabelTable | None = None
         if config.labels is not None:
+            from biodata.curate.labels import LabelTable
+
             self.labels = LabelTable(Path(config.labels), windows=config.windows.window > 0)
         files = [dataclasses.replace(file, path=file.path.absolute()) for file in files]
         read = config

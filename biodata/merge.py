@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,12 +21,14 @@ from biodata.arrays import arrow
 from biodata.curate.accessions import Accessions
 from biodata.curate.dedupe import Deduper, Digests
 from biodata.curate.ids import UniqueIds
-from biodata.curate.labels import LabelTable
 from biodata.curate.rules import LISTING_SCHEMA, RuleLog
 from biodata.errors import DataError
 from biodata.files import atomic_path
 from biodata.staging import batches_of
 from biodata.units import EDITS_SCHEMA, Unit
+
+if TYPE_CHECKING:
+    from biodata.curate.labels import LabelTable
 
 
 class Merge:

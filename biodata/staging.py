@@ -27,6 +27,7 @@ from biodata.arrays import arrow_text
 from biodata.curate.rules import LISTING_SCHEMA, RuleLog
 from biodata.files import atomic_path, read_json, write_json
 from biodata.io.parquet import parquet_options
+from biodata.io.pieces import PieceFile
 from biodata.schema import SCHEMA
 
 GROUP_BYTES = 16 << 20
@@ -199,7 +200,10 @@ class ShardWriter:
         if self._writer is None:
             part = self._shard.enter_context(atomic_path(self.folder / shard_name(self.next)))
             options = parquet_options(SCHEMA, temporary=True, long=is_long)
-            self._writer = pq.ParquetWriter(part, SCHEMA, **options)
+            if not is_long and self._pending[0]["alphabet"][0].as_py() == "protein":
+                options["compression"]["sequence"] = "none"  # in which snappy finds nothing to pack
+            file = self._shard.enter_context(PieceFile(part, "wb"))
+            self._writer = pq.ParquetWriter(file, SCHEMA, **options)
         self._wait()
         table = pa.Table.from_batches(self._pending, schema=SCHEMA)
         size = max(table.num_rows, 1)

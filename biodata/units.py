@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,15 +30,18 @@ import pyarrow.parquet as pq
 
 from biodata.curate.accessions import accession_column
 from biodata.curate.dedupe import Digests
-from biodata.curate.labels import LabelTable
 from biodata.curate.rules import LISTING_SCHEMA, RuleLog
 from biodata.curate.steps import FileSteps
 from biodata.errors import DataError
 from biodata.files import read_json, sync, write_json
 from biodata.io import open_records
+from biodata.io.pieces import PieceFile
 from biodata.read_config import ReadConfig
 from biodata.sources.local import SourceFile
 from biodata.staging import ShardWriter, batches_of_shard, shard_name
+
+if TYPE_CHECKING:
+    from biodata.curate.labels import LabelTable
 
 LISTED_ROWS = 1 << 16
 """Listed rows that are held in memory."""
@@ -168,7 +171,8 @@ class _Rows:
         self._shards = ShardWriter(folder, 0)
         # read once and removed: hashes and ids neither repeat nor pack
         plain = {"use_dictionary": False, "compression": "none", "write_statistics": False}
-        self._rows = pq.ParquetWriter(folder / "rows.parquet", ROWS_SCHEMA, **plain)
+        self._file = PieceFile(folder / "rows.parquet", "wb")
+        self._rows = pq.ParquetWriter(self._file, ROWS_SCHEMA, **plain)
 
     def write(self, batch: pa.RecordBatch, lines: pa.Array, found: Digests, file: SourceFile) -> None:
         column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(found), [None, pa.py_buffer(found)])
@@ -183,6 +187,7 @@ class _Rows:
 
     def __exit__(self, *failure: Any) -> None:
         self._rows.close()
+        self._file.close()
         self._shards.__exit__(*failure)
         self.shards = self._shards.next
 
@@ -209,4 +214,6 @@ def _label_table(config: ReadConfig) -> LabelTable | None:
 
 @lru_cache(maxsize=1)
 def _read_labels(path: Path, changed: int, windows: bool) -> LabelTable:
+    from biodata.curate.labels import LabelTable
+
     return LabelTable(path, windows=windows)

@@ -10,17 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from biodata.curate.digest_index import DigestIndex
 from biodata.curate.rules import RuleLog
+from biodata.curate.text_hash import text_hashes
 
 REPEATED = "duplicate-accession"
 """The rule by which rows go, with the file that was first as the detail."""
-
-_SEEDS = (3, 4)
 
 
 class Accessions:
@@ -71,9 +69,7 @@ class Accessions:
 
     def _owners(self, accessions: pa.Array) -> npt.NDArray[np.int32]:
         """The number of the file that gave each accession first."""
-        column = pl.Series(accessions, dtype=pl.String)
-        hashes = np.stack([column.hash(seed).to_numpy() for seed in _SEEDS], axis=1)
-        numbers, fresh = self._index.number(np.ascontiguousarray(hashes).view(np.uint8).reshape(-1, 16))
+        numbers, fresh = self._index.number(text_hashes(accessions))
         mine = len(self._files) - 1
         with open(self._path, "ab") as out:
             out.write(np.full(int(fresh.sum()), mine, np.int32).tobytes())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from io import BufferedRandom
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ import pyarrow as pa
 from biodata.arrays import arrow
 from biodata.curate.digest_index import DigestIndex
 from biodata.curate.rules import RuleLog
+from biodata.io.pieces import PieceFile
 
 Digests = npt.NDArray[np.uint8]
 
@@ -114,8 +116,8 @@ class _IdFile:
     """Ids by number, on disk: they are only looked at for duplicates."""
 
     def __init__(self, workdir: Path) -> None:
-        self._text = open(workdir / "dedupe-ids.bin", "w+b")  # noqa: SIM115 - closed by close
-        self._ends = open(workdir / "dedupe-ends.bin", "w+b")  # noqa: SIM115 - closed by close
+        self._paths = [workdir / name for name in ("dedupe-ids.bin", "dedupe-ends.bin")]
+        self._text, self._ends = (BufferedRandom(PieceFile(path, "w+b")) for path in self._paths)
         self._end = 0
 
     def append(self, ids: pa.Array) -> None:
@@ -139,6 +141,6 @@ class _IdFile:
         return os.pread(self._text.fileno(), end - start, start).decode()
 
     def close(self) -> None:
-        for handle in (self._text, self._ends):
+        for handle, path in zip((self._text, self._ends), self._paths):
             handle.close()
-            Path(handle.name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)

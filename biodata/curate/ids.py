@@ -6,18 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from biodata.arrays import arrow_text
 from biodata.curate.digest_index import DigestIndex
 from biodata.curate.rules import RuleLog
+from biodata.curate.text_hash import text_hashes
 
 MADE_UNIQUE = "id-made-unique"
 """The rule by which `UniqueIds` lists what it changed: the new id, and the old one as the detail."""
-
-_SEEDS = (1, 2)
 
 
 class UniqueIds:
@@ -78,9 +76,7 @@ class UniqueIds:
         return f"{name}#{self._last[name]}"
 
     def _fresh(self, ids: pa.Array) -> npt.NDArray[np.bool_]:
-        column = pl.Series(ids, dtype=pl.String)
-        hashes = np.stack([column.hash(seed).to_numpy() for seed in _SEEDS], axis=1)
-        return self._index.number(np.ascontiguousarray(hashes).view(np.uint8).reshape(-1, 16))[1]
+        return self._index.number(text_hashes(ids))[1]
 
 
 def fill_empty_ids(batch: pa.RecordBatch, log: RuleLog) -> pa.RecordBatch:

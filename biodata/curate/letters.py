@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from biodata.arrays import distinct
 from biodata.curate.letter_rules import (
     BLANK,
     EMPTY,
@@ -150,7 +151,7 @@ def _row_flags(data: memoryview, offsets: Int64s, rules: LetterRules) -> dict[in
             first = int(np.searchsorted(offsets, start, side="right")) - 1
             last = int(np.searchsorted(offsets, end, side="left"))
             suspects.append(np.arange(first, last))
-    rows = np.unique(np.concatenate(suspects))
+    rows = distinct(np.concatenate(suspects))
     found = zip(rows.tolist(), offsets[rows].tolist(), offsets[rows + 1].tolist())
     return {row: flags for row, a, b in found if (flags := _look(data[a:b], rules))}
 

@@ -1,26 +1,27 @@
-"""The way of one input file's batches, from the reader to rows of `SCHEMA`."""
+"""The way of one input file's batches, from the reader to rows of `SCHEMA`.
+
+What only some inputs need is imported where it is called: polars and the tables of the exclusion take longer
+to load than a small genome to read.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from biodata.arrays import arrow, arrow_text, text_lengths
-from biodata.curate.cds import check_frames
 from biodata.curate.cds_cut import extract_cds
 from biodata.curate.complexity import filter_complexity
 from biodata.curate.dedupe import Digests, checksum_column, digests
-from biodata.curate.exclusion import Exclusion
 from biodata.curate.exclusion_policy import ExclusionPolicy
 from biodata.curate.ids import fill_empty_ids
-from biodata.curate.labels import LabelTable, concat_lists
 from biodata.curate.letters import clean_letters
-from biodata.curate.molecules import check_selfies, to_selfies
 from biodata.curate.rules import RuleLog
 from biodata.curate.text_pairs import add_texts
 from biodata.curate.windows import cut_windows
@@ -28,6 +29,10 @@ from biodata.io import CUT_FROM, open_records
 from biodata.read_config import ReadConfig
 from biodata.schema import SCHEMA
 from biodata.sources.local import SourceFile
+
+if TYPE_CHECKING:
+    from biodata.curate.exclusion import Exclusion
+    from biodata.curate.labels import LabelTable
 
 
 class FileSteps:
@@ -73,6 +78,8 @@ class FileSteps:
     def _cleaned(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         config, policy = self.config, self.config.letters
         if config.alphabet == "selfies":
+            from biodata.curate.molecules import check_selfies, to_selfies
+
             smiles = config.molecules == "smiles" and self.file.format != "seqloom"
             return to_selfies(batch, log=self.log) if smiles else check_selfies(batch, log=self.log)
         annotated = batch["features"].null_count < batch.num_rows
@@ -86,6 +93,8 @@ class FileSteps:
             policy = dataclasses.replace(policy, **drop)
         batch = clean_letters(batch, alphabet=config.alphabet, policy=policy, log=self.log)
         if config.take == "cds":
+            from biodata.curate.cds import check_frames
+
             batch = check_frames(batch, policy=config.cds, log=self.log, transl_table=config.transl_table)
         return batch
 
@@ -111,7 +120,7 @@ class FileSteps:
             "checksum": checksums,
         }
         arrays = [columns.get(f.name, None) for f in SCHEMA]
-        filled = [pa.nulls(n, f.type) if a is None else a for a, f in zip(arrays, SCHEMA)]
+        filled = [_nulls(f.type, n) if a is None else a for a, f in zip(arrays, SCHEMA)]
         return pa.record_batch(filled, schema=SCHEMA)
 
     def _source(self, batch: pa.RecordBatch) -> pa.Array:
@@ -125,10 +134,27 @@ class FileSteps:
         if self.labels is None:
             return batch["labels"]
         found = self.labels.of(batch["id"])
-        return found if batch["labels"].null_count == batch.num_rows else concat_lists(batch["labels"], found)
+        if batch["labels"].null_count == batch.num_rows:
+            return found
+        from biodata.curate.labels import concat_lists
+
+        return concat_lists(batch["labels"], found)
+
+
+def _nulls(kind: pa.DataType, n: int) -> pa.Array:
+    """Nulls, cut from a column that is made once."""
+    size = 1 << max(n - 1, 0).bit_length()
+    return _null_column(kind, size).slice(0, n)
+
+
+@lru_cache(maxsize=64)
+def _null_column(kind: pa.DataType, n: int) -> pa.Array:
+    return pa.nulls(n, kind)
 
 
 @lru_cache(maxsize=1)
 def _exclusion(policy: ExclusionPolicy) -> Exclusion:
     """One for all files of a process: a taxonomy takes seconds to read."""
+    from biodata.curate.exclusion import Exclusion
+
     return Exclusion(policy)

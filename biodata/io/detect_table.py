@@ -11,8 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from biodata.errors import DataError
-from biodata.io.smiles import looks_like_smiles
-from biodata.io.tables import separator_of
 
 _MAGIC = b"PAR1"
 _OAS = re.compile(rb"\A(?:\"\{\s*\"\"|\{\s*\")(?=[^{}]{0,4096}\bRun\b)")
@@ -64,6 +62,8 @@ def table_kind(head: bytes, path: Path, columns: Sequence[str] = ()) -> str:
     Raises:
         UnknownFormatError: none of them; quotes the first line or the columns.
     """
+    from biodata.io.smiles import looks_like_smiles  # these load polars: not for FASTA
+
     if _OAS.match(head):
         return "oas"
     lines = head.decode("utf-8", "replace").splitlines()
@@ -88,6 +88,8 @@ def table_kind(head: bytes, path: Path, columns: Sequence[str] = ()) -> str:
 
 
 def _row(line: str) -> list[str]:
+    from biodata.io.tables import separator_of
+
     line = line.replace("\0", "")  # which csv refuses up to Python 3.10; the reader names the place
     try:
         return [name.strip() for name in next(csv.reader([line], delimiter=separator_of(line)), [])]

@@ -79,7 +79,7 @@ def _blocks(chunks: Iterator[bytes], *, where: Path | str) -> Iterator[bytearray
             whole, pending, at_seam = [pending], bytearray(), False
             yield whole.pop()
             chunk = chunk[end:]
-        cut = chunk.rfind(b"\n>") + 1
+        cut = _last_header(chunk)
         if cut or at_seam:
             pending += memoryview(chunk)[:cut]
             whole = [pending]
@@ -96,6 +96,12 @@ def _blocks(chunks: Iterator[bytes], *, where: Path | str) -> Iterator[bytearray
         whole = [pending]
         del pending
         yield whole.pop()
+
+
+def _last_header(chunk: bytes) -> int:
+    """Where the last header that follows a line feed begins, 0 if none does."""
+    at = chunk.rfind(b">")  # one byte is looked for ten times as fast as two
+    return chunk.rfind(b"\n>", 0, at + 1) + 1 if at > 0 else 0
 
 
 def _starts_with_header(text: bytes, where: Path | str) -> bool:

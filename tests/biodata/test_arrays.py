@@ -47,14 +47,14 @@ def test_lengths_are_those_of_pyarrow(texts: list[str], skip: int, size: str) ->
 
 
 @pytest.mark.parametrize(("alphabet", "text"), [("protein", ">a x\nMKV\n>b\nMKL\n"), ("dna", ">a\nACGTN\n")])
-def test_a_clean_fasta_file_is_read_without_pandas(tmp_path: Path, alphabet: str, text: str) -> None:
+def test_a_clean_fasta_file_is_read_without_slow_imports(tmp_path: Path, alphabet: str, text: str) -> None:
     (tmp_path / "a.fa").write_text(text)
     code = f"""
 import sys
 from pathlib import Path
 from biodata.ingest import ReadConfig, ingest
 ingest(ReadConfig(inputs=("a.fa",), alphabet={alphabet!r}), Path("out"))
-print(sorted({{"pandas", "Bio"}} & set(sys.modules)))
+print(sorted({{"pandas", "Bio", "polars", "yaml"}} & set(sys.modules)))
 """
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
