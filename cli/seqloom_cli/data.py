@@ -16,6 +16,7 @@ from biodata.export import EXPORTS, ExportConfig
 from biodata.fetch.config import FetchConfig, fetch_folder
 from biodata.fetch.names import describe_sources, source_names
 from seqloom_cli.commands import Positional, add_command, json_option
+from seqloom_cli.needless import refuse_needless
 from seqloom_cli.output import one_line_errors, show
 from seqloom_cli.texts import built, verified
 
@@ -36,6 +37,7 @@ class BuildCommand(BuildConfig):
 def _build(config: BuildCommand) -> Mapping[str, Any]:
     from biodata.build import build_dataset
 
+    refuse_needless(config)
     return build_dataset(config, config.out)
 
 
