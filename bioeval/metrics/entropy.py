@@ -102,8 +102,9 @@ class Entropy:
     """Shannon entropy of k-mers, entropy of a letter given those before it, and linguistic complexity.
 
     `entropy_kK` is the block entropy H_K in bits a k-mer (2 K at most for nucleotides), `entropy_rate`
-    H_k - H_(k-1) of the largest k: bits that a letter adds to the k - 1 before it (block entropies: Herzel,
-    Ebeling and Schmitt 1994, doi:10.1103/PhysRevE.50.5061). All shares of the generated set.
+    H_k - H_(k-1) of the largest k, both of the same windows, so at least 0: bits that a letter adds to the
+    k - 1 before it (block entropies: Herzel, Ebeling and Schmitt 1994, doi:10.1103/PhysRevE.50.5061); not
+    defined without such a window. All shares of the generated set.
 
     Attributes:
         largest: the largest k; few letters make high k look ordered, in the null as well.
@@ -138,8 +139,12 @@ class Entropy:
     def compare(
         self, first: EntropyFeatures, second: EntropyFeatures, *, rows: np.ndarray, others: np.ndarray
     ) -> np.ndarray:
-        blocks = [shannon_entropy(subset_totals(table, rows)) for table in first.tables]
-        rate = blocks[-1] - (blocks[-2] if len(blocks) > 1 else 0)
+        totals = [subset_totals(table, rows) for table in first.tables]
+        blocks = [shannon_entropy(counts) for counts in totals]
+        letters = first.tables[0].shape[1]
+        # Of the same windows: the ends of short sequences have words of k - 1 letters and none of k.
+        before = totals[-1].reshape(len(rows), -1, letters).sum(axis=-1)
+        rate = np.where(before.any(axis=-1), blocks[-1] - shannon_entropy(before), np.nan)
         known = rows & ~np.isnan(first.complexity)
         with np.errstate(invalid="ignore"):
             complexity = (known @ np.nan_to_num(first.complexity)) / known.sum(axis=1)

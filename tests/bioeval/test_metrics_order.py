@@ -197,6 +197,20 @@ def test_calibration_of_a_share_metric() -> None:
     assert not any(row["within_null"] for row in found)
 
 
+def test_a_letter_never_adds_less_than_nothing() -> None:
+    """Sequences as short as a word have windows of three letters and hardly one of four."""
+    metric, every = Entropy(largest=4), np.ones((1, 3), dtype=bool)
+    place = [m.name for m in metric.measures].index("entropy_rate")
+    for texts, rate in (
+        (["ACGT", "GGC", "TTA"], 0.0),
+        (["ACGT", "ACGA", "CC"], 1.0),
+        (["AC", "GGC", ""], None),
+    ):
+        found = metric.features(SequenceSet.from_strings(texts))
+        value = metric.compare(found, found, rows=every, others=every)[0, place]
+        assert np.isnan(value) if rate is None else value == pytest.approx(rate)
+
+
 @pytest.mark.parametrize("wrong", [0, 16])
 def test_wrong_windows_are_quoted(wrong: int) -> None:
     with pytest.raises(ConfigError, match=f"k = {wrong}"):
