@@ -180,6 +180,10 @@ def _overall(tasks: Sequence[Json]) -> list[Json]:
         if i == 0 or row["mean_rank"] > rows[i - 1]["mean_rank"]:
             place = i + 1
         row["place"], row["tie_group"] = place, group
+    if len(tasks) == 1:  # what its comparisons say, which is finer than places that overlap
+        groups = {row["model"]: row["tie_group"] for row in tasks[0]["rows"]}
+        for row in rows:
+            row["tie_group"] = groups[row["model"]] if row["place"] else None
     return rows
 
 

@@ -69,6 +69,20 @@ def test_all_tasks_together(board: dict[str, Any]) -> None:
     assert sum(m["wins"] for m in models.values()) >= 10
 
 
+def test_one_task_has_one_set_of_tie_groups(tmp_path: Path) -> None:
+    models = (("alpha", ALPHA), ("beta", BETA), ("gamma", GAMMA))
+    write_results(tmp_path / "a", [add_result(tmp_path / "a", n, "ranked", Y, p, metric="spearman",
+                                              baselines={"kmer": KMER, "one-hot": ONE_HOT})
+                                   for n, p in models])  # fmt: skip
+    config = LeaderboardConfig(inputs=(str(tmp_path / "a"),), out=tmp_path / "board.html", resamples=300)
+    board = build_leaderboard(config)
+    of_task, of_all = (
+        {row["model"]: row["tie_group"] for row in rows}
+        for rows in (board["tasks"][0]["rows"], board["models"])
+    )
+    assert of_task == of_all and len(set(of_all.values())) > 2
+
+
 def test_differences_are_corrected_over_the_board(board: dict[str, Any]) -> None:
     for task in ("ranked", "errors"):
         found = row(board, task, "alpha")
