@@ -67,3 +67,7 @@ class GenerateConfig:
             check_range(f"generate {name}", getattr(self, name), low=0)
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"generate top_p must be over 0 and at most 1, got {self.top_p!r}")
+        for name, given in (("top_k", self.top_k != 0), ("top_p", self.top_p != 1)):
+            if given and self.temperature == 0:
+                raise ConfigError(f"generate {name} does nothing at temperature 0, which takes the likeliest "
+                                  "token: leave it out")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def encode_path(tokenizer: Path, path: Path, *, out: Path | None = None) -> dict
 
 def _first_records(tokenizer: Tokenizer, path: Path) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
-    for names, rows in read_strings(path, tokenizer.kind):
+    for names, rows in _named_strings(path, tokenizer.kind):
         for name, row in list(zip(names.to_pylist(), rows.to_pylist()))[: SHOWN_RECORDS - len(records)]:
             ids = tokenizer.encode(row)
             tokens = " ".join(tokenizer.tokens[i] for i in ids)
@@ -53,11 +54,21 @@ def _first_records(tokenizer: Tokenizer, path: Path) -> list[dict[str, Any]]:
     return records
 
 
+def _named_strings(path: Path, kind: str) -> Iterator[tuple[pa.StringArray, pa.LargeStringArray]]:
+    """`read_strings`; records without an id, as those of a table may be, are called `record N`, from 1."""
+    done = 0
+    for names, rows in read_strings(path, kind):
+        if not all(texts := names.to_pylist()):
+            names = pa.array([text or f"record {done + n}" for n, text in enumerate(texts, 1)], pa.string())
+        done += len(rows)
+        yield names, rows
+
+
 def _write(tokenizer: Tokenizer, path: Path, out: Path, total: Measure) -> None:
     value = pa.from_numpy_dtype(np.min_scalar_type(tokenizer.vocab_size - 1))
     schema = pa.schema([("id", pa.string()), ("ids", pa.large_list(value))])
     with pq.ParquetWriter(out, schema, compression="zstd") as writer:
-        for names, rows in read_strings(path, tokenizer.kind):
+        for names, rows in _named_strings(path, tokenizer.kind):
             encoded = tokenizer.encode_column(rows)
             total.add(tokenizer, rows, without_ends(encoded))
             ids = pa.LargeListArray.from_arrays(pa.array(encoded.offsets), pa.array(encoded.ids))

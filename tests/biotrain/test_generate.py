@@ -138,6 +138,7 @@ def test_prompt_begins_every_sequence(run, tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"top_p": 1.1}, "generate top_p must be over 0 and at most 1, got 1.1"),
+        ({"temperature": 0, "top_k": 5}, "generate top_k does nothing at temperature 0"),
         ({"temperature": -1}, "generate temperature must be 0 or more, got -1"),
         ({"num": 0}, "generate num must be 1 or more, got 0"),
         ({"prompt": "ATGG"}, "prompt 'ATGG' is not made of whole tokens"),

@@ -51,3 +51,9 @@ def test_files_that_are_not_what_they_say(places: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
         encode_path(places / "nuc", places / "none.fa", out=places / "o.parquet")
     assert not (places / "o.parquet").exists()
+
+
+def test_records_without_an_id_can_be_told_apart(places: Path) -> None:
+    (places / "x.csv").write_text("cds,value\nATGAAA,1\nATGCCC,2\n")
+    encode_path(places / "codon", places / "x.csv", out=places / "x.parquet")
+    assert pq.read_table(places / "x.parquet")["id"].to_pylist() == ["record 1", "record 2"]
