@@ -116,7 +116,16 @@ def read_rows(path: Path, part: str, *, alphabet: str) -> tuple[list[str], pa.Ch
 
 
 def read_split(path: Path, alphabet: str, *, columns: Columns = _USUAL) -> AuditedRows:
-    """Rows that can be audited, the split of each, and what is wrong with the others."""
+    """Rows that can be audited, the split of each, and what is wrong with the others.
+
+    Args:
+        path: CSV, TSV or Parquet.
+        alphabet: what the sequences are; selfies: SELFIES or SMILES.
+        columns: where the usual names do not say it.
+
+    Raises:
+        DataError: no table, a column that is not there, or no row that can be audited.
+    """
     if path.is_dir():
         raise DataError("a folder without manifest.json", where=path,
                         hint=f"name one file, for example {tables_in(path)[0].name}")  # fmt: skip
