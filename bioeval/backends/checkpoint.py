@@ -119,8 +119,8 @@ class Checkpoint:
         if share > _UNKNOWN_ALLOWED:
             say(
                 f"{self.name}: {share:.1%} of the tokens are unknown to its tokenizer; usual causes: "
-                "another alphabet than the model's (proteins for DNA), U for T, lower case, or sequences that "
-                "must be split into codons first"
+                "another alphabet than the model's (proteins for DNA), U for T, lower case, or sequences "
+                "that must be split into codons first"
             )
 
     @cached_property
