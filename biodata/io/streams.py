@@ -21,7 +21,6 @@ import zstandard
 from isal import igzip, isal_zlib
 
 from biodata.errors import ConfigError, DataError
-from biodata.io.ahead import ReadAhead
 from biodata.io.limits import record_limit, too_long
 
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -74,8 +73,7 @@ def open_binary(path: Path | str) -> BinaryIO:
     compression = compression_of(path)
     if compression == "gzip":
         _check_bgzip_end(path)
-    checked = _Checked(path, _decompressed(path, compression))
-    stream = io.BufferedReader(checked if compression == "plain" else ReadAhead(checked), _BUFFER)
+    stream = io.BufferedReader(_Checked(path, _decompressed(path, compression)), _BUFFER)
     try:
         _refuse_web_page(path, stream.peek(512)[:512])
     except DataError:
