@@ -4,11 +4,13 @@
                                   [--compared 700] [--json F]
 
 A step is forward, loss, backward, update of the 8M models of `length_scaling.py` under bfloat16 autocast;
-operations are counted as `--dry-run` counts them.
+operations are counted as `--dry-run` counts them. Where flash-linear-attention is installed, Based runs with
+its kernel and again without (`based plain`).
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 from typing import Any
@@ -18,6 +20,7 @@ from gpu_device import device_of, milliseconds, name_of, options, save
 from length_scaling import VOCAB, Case, config_of
 from torch.nn import functional as F
 
+from biotrain.layers import cuda_kernels
 from biotrain.models import build_model, flops_per_token
 
 
@@ -65,6 +68,17 @@ def speed(kind: str, length: int, tokens: int, device: torch.device) -> dict[str
     return {"tokens_per_s": rate, "tflops": rate * flops_per_token(config, vocab_size=VOCAB) / 1e12}
 
 
+def measure(name: str, kind: str, arguments: argparse.Namespace, device: torch.device) -> dict[Any, Any]:
+    """Differences and speeds of one model, printed as they come."""
+    result: dict[Any, Any] = {"differences": differences(kind, arguments.compared, device)}
+    print(name, json.dumps(result["differences"]))
+    for length in arguments.lengths:
+        found = result[length] = speed(kind, length, arguments.tokens, device)
+        tokens, rate = f"{found['tokens_per_s']:.0f} tokens/s", f"{found['tflops']:.1f} TFLOP/s"
+        print(f"| {name} | {length} | {tokens} | {rate} |")
+    return result
+
+
 def main() -> None:
     parser = options(__doc__, tokens=65_536, compared=700)
     parser.add_argument("--lengths", nargs="+", type=int, default=[1024, 4096, 16_384, 65_536])
@@ -74,12 +88,10 @@ def main() -> None:
         return
     result: dict[str, Any] = {"device": name_of(device), "settings": vars(arguments)}
     for kind in ("hyena", "based"):
-        result[kind] = {"differences": differences(kind, arguments.compared, device)}
-        print(kind, json.dumps(result[kind]["differences"]))
-        for length in arguments.lengths:
-            found = result[kind][length] = speed(kind, length, arguments.tokens, device)
-            tokens, rate = f"{found['tokens_per_s']:.0f} tokens/s", f"{found['tflops']:.1f} TFLOP/s"
-            print(f"| {kind} | {length} | {tokens} | {rate} |")
+        result[kind] = measure(kind, kind, arguments, device)
+    if cuda_kernels.has_taylor(device):
+        with cuda_kernels.plain_forms():
+            result["based plain"] = measure("based plain", "based", arguments, device)
     save(result, arguments.json)
 
 

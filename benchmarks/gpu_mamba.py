@@ -3,7 +3,7 @@
     python benchmarks/gpu_mamba.py [--repeats 20] [--width 1024] [--length 2048] [--batch 8] [--json F]
 
 Forward and backward of one scan in float32. `plain` is what runs without mamba-ssm; `kernel` what
-`biotrain.layers.ssm_kernels` finds. Aim: Mamba-2's plain form within 1.3x of the kernel.
+`biotrain.layers.cuda_kernels` finds. Aim: Mamba-2's plain form within 1.3x of the kernel.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from gpu_device import device_of, milliseconds, name_of, options, save
 
-from biotrain.layers import ssm_kernels
+from biotrain.layers import cuda_kernels
 from biotrain.layers.ssm_chunks import Chunked, chunked_scan
 from biotrain.layers.ssm_scan import Selective, selective_scan
 
@@ -46,8 +46,8 @@ def drives(
         draw(batch, length, count, heads), steps(batch, length, count), -draw(count).abs() - 1, *matrices
     )
     return {
-        "mamba": (selective_scan, one, ssm_kernels.mamba1(one.u) is not None),
-        "mamba2": (chunked_scan, two, ssm_kernels.mamba2(two.u) is not None),
+        "mamba": (selective_scan, one, cuda_kernels.mamba1(one.u) is not None),
+        "mamba2": (chunked_scan, two, cuda_kernels.mamba2(two.u) is not None),
     }
 
 
@@ -67,7 +67,7 @@ def measure(arguments: argparse.Namespace, device: torch.device) -> dict[str, An
         return statistics.median(times[3:])
 
     for name, (scan, drive, has_kernel) in drives(arguments, device).items():
-        with ssm_kernels.plain_scans():
+        with cuda_kernels.plain_forms():
             row: dict[str, Any] = {"plain_ms": median(scan, drive)}
             plain = gradients(scan, drive)
         if has_kernel:

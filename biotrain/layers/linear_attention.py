@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from biotrain.layers import cuda_kernels
 from biotrain.layers.cpu_taylor import TaylorAttention
 from biotrain.layers.kernels import use_kernels
 
@@ -62,6 +63,8 @@ def taylor_attention(q: Tensor, k: Tensor, v: Tensor, *, real: Tensor | None, ca
     with torch.autocast(q.device.type, enabled=False):
         wide = torch.promote_types(q.dtype, torch.float32)
         q, k, v = q.to(wide), k.to(wide), v.to(wide)
+        if causal and (kernel := cuda_kernels.taylor(q, v, _causal_pairs)) is not None:
+            return kernel(q, k, v)
         if q.shape[2] <= QUADRATIC:
             if causal and use_kernels(v.transpose(1, 2).flatten(2)):
                 return TaylorAttention.apply(q, k, v)
@@ -103,6 +106,10 @@ def _all_pairs(q: Tensor, k: Tensor, v: Tensor, *, real: Tensor | None, causal: 
     elif real is not None:
         weights = weights * real[:, None, None]
     return _divide(weights @ _with_ones(v))
+
+
+def _causal_pairs(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return _all_pairs(q, k, v, real=None, causal=True)
 
 
 def _by_chunks(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from biotrain.layers import ssm_kernels
+from biotrain.layers import cuda_kernels
 
 CHUNK = 64
 """Tokens of a chunk; the result does not depend on it."""
@@ -61,7 +61,7 @@ def chunked_scan(
     [1.0, 0.5, 2.25]
     """
     b, t, h, p = drive.u.shape
-    if starts is None and state is None and (kernel := ssm_kernels.mamba2(drive.u)):
+    if starts is None and state is None and (kernel := cuda_kernels.mamba2(drive.u)):
         return kernel(drive, CHUNK), None
     size = min(CHUNK, t)
     x = _chunks(drive.u * drive.dt[..., None], size).permute(0, 1, 3, 2, 4)  # [B, S, H, K, P]

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from biotrain.layers import ssm_kernels
+from biotrain.layers import cuda_kernels
 
 BLOCK_T = 16
 """Tokens of a block; one state of every 16 is kept."""
@@ -65,7 +65,7 @@ def selective_scan(
     >>> y.flatten().tolist()
     [1.0, 0.5, 2.25]
     """
-    if starts is None and state is None and (kernel := ssm_kernels.mamba1(drive.u)):
+    if starts is None and state is None and (kernel := cuda_kernels.mamba1(drive.u)):
         return kernel(drive), None
     first = None if state is None else state.clone()
     keep = None if starts is None else (~starts).to(drive.u.dtype)

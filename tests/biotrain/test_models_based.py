@@ -19,7 +19,7 @@ from biodata.tokenizers.special import BOS, EOS
 from biotrain.config import TrainConfig
 from biotrain.export import load_model
 from biotrain.generate import GenerateConfig, generate
-from biotrain.layers import kernels, linear_attention
+from biotrain.layers import cuda_kernels, kernels, linear_attention
 from biotrain.layers.linear_attention import taylor_attention, taylor_features, taylor_step
 from biotrain.layers.window_attention import window_attention
 from biotrain.loop import train
@@ -313,3 +313,38 @@ def test_trains_and_generates_what_the_slow_way_would(
             break
     made = [row["sequence"] for batch in read_fasta(out) for row in batch.to_pylist()]
     assert made == [tokenizer.decode(ids)] * 3
+
+
+def played(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """What flash-linear-attention computes, by loops: [N, L, H, ..], each token over those up to it."""
+    rows = []
+    for i in range(q.shape[1]):
+        s = torch.einsum("nhd,njhd->njh", q[:, i], k[:, : i + 1]) / math.sqrt(q.shape[-1])
+        weights = 1 + s + s * s / 2
+        rows.append((weights[..., None] * v[:, : i + 1]).sum(1) / (weights.sum(1) + 1e-6)[..., None])
+    return torch.stack(rows, 1)
+
+
+@pytest.mark.parametrize("kernel", [played, lambda q, k, v: v.cumsum(1)], ids=["right", "wrong"])
+def test_the_cuda_kernel_serves_only_where_it_agrees(
+    kernel: Callable[..., torch.Tensor], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = []
+
+    def find(like: torch.Tensor, module: str, name: str) -> object:
+        assert (module, name) == ("fla.ops.based", "fused_chunk_based")
+        return lambda q, k, v: calls.append(q.shape[1]) or kernel(q, k, v)
+
+    q, k, v = (torch.randn(2, 3, 20, width, dtype=torch.float64) for width in (4, 4, 5))
+    plain = taylor_attention(q, k, v, real=None, causal=True)
+    monkeypatch.setattr(cuda_kernels, "_kernel", find)
+    found = taylor_attention(q, k, v, real=None, causal=True)
+    torch.testing.assert_close(found, plain, atol=1e-5, rtol=1e-5)
+    assert (20 in calls) == (kernel is played)
+    assert ("is off by" in capsys.readouterr().err) == (kernel is not played)
+    two_sided = taylor_attention(q, k, v, real=None, causal=False)
+    assert two_sided.isfinite().all() and calls.count(20) == int(kernel is played)
+
+
+def test_nothing_needs_flash_linear_attention() -> None:
+    assert not cuda_kernels.has_taylor(torch.device("cpu"))

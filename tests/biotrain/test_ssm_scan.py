@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from biotrain.layers import ssm_chunks, ssm_kernels, ssm_scan
+from biotrain.layers import cuda_kernels, ssm_chunks, ssm_scan
 from biotrain.layers.ssm_chunks import Chunked, chunked_scan
 from biotrain.layers.ssm_flow import Flow, causal_conv
 from biotrain.layers.ssm_scan import Selective, selective_scan
@@ -182,7 +182,7 @@ def test_kernels_are_called_with_their_own_layouts(monkeypatch: pytest.MonkeyPat
 
     drive, heads = drive_of(2, 9, 3, 4), heads_of(2, 9)
     expected = selective_scan(drive)[0], chunked_scan(heads)[0]
-    monkeypatch.setattr(ssm_kernels, "_kernel", find)
+    monkeypatch.setattr(cuda_kernels, "_kernel", find)
     torch.testing.assert_close(selective_scan(drive)[0], expected[0], atol=1e-12, rtol=1e-12)
     torch.testing.assert_close(chunked_scan(heads)[0], expected[1], atol=1e-12, rtol=1e-12)
     assert len(asked) == 2
@@ -191,8 +191,8 @@ def test_kernels_are_called_with_their_own_layouts(monkeypatch: pytest.MonkeyPat
 
 
 def test_nothing_needs_kernels() -> None:
-    assert ssm_kernels.mamba1(torch.zeros(1)) is None and ssm_kernels.mamba2(torch.zeros(1)) is None
-    assert ssm_kernels._find("no_such_package.kernels", "scan") is None
+    assert cuda_kernels.mamba1(torch.zeros(1)) is None and cuda_kernels.mamba2(torch.zeros(1)) is None
+    assert cuda_kernels._find("no_such_package.kernels", "scan") is None
 
 
 @pytest.mark.parametrize(("tokens", "taps"), [(21, 4), (21, 1), (2, 4), (1, 3)])
