@@ -13,6 +13,8 @@ from biodata.tokenizers import load_tokenizer
 from biotrain.config import TrainConfig
 from biotrain.diffusion.labels import with_classes
 from biotrain.loader import Sampled, cut_windows
+from biotrain.losses.config import ON_TREE
+from biotrain.losses.tree import token_paths
 from biotrain.models import count_parameters, flops_per_token
 from biotrain.objectives.config import BIDIRECTIONAL
 from biotrain.packing import pack
@@ -33,7 +35,7 @@ def dry_run(config: TrainConfig) -> dict[str, Any]:
         instead of the context, and the numbers told of one instead of the vocabulary.
 
     Raises:
-        ConfigError: no vocabulary.
+        ConfigError: no vocabulary, or one that the loss has no hierarchy of.
         DataError: data or tokenizer cannot be read.
     """
     vocab_size, samples = _vocabulary(config), None
@@ -74,7 +76,10 @@ def steps_of(config: TrainConfig, *, samples: int) -> int:
 
 def _vocabulary(config: TrainConfig) -> int:
     if config.tokenizer is not None:
-        return load_tokenizer(config.tokenizer).vocab_size
+        tokenizer = load_tokenizer(config.tokenizer)
+        if config.loss.name in ON_TREE:
+            token_paths(config.loss, tokenizer.tokens)  # refuses what the run would refuse
+        return tokenizer.vocab_size
     if config.vocab_size is None:
         raise ConfigError("how large is the vocabulary? give --tokenizer DIR, or --vocab_size N to estimate")
     return config.vocab_size

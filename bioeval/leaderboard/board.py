@@ -63,7 +63,9 @@ def _task(name: str, entries: Sequence[Entry], how: Resampling) -> Json:
     groups = len(set(stored.groups)) if stored and stored.groups else None
     return {
         "task": name, "metric": first.result.metric, "lower_is_better": down, "n": size, "groups": groups,
-        "detectable": detectable, "power": _power(detectable, groups, size), "rows": best_first,
+        "detectable": detectable, "power": _power(detectable, groups, size),
+        "caution": next((e.result.interval.caution for e in entries if e.result.interval.caution), ""),
+        "rows": best_first,
     }  # fmt: skip
 
 

@@ -52,6 +52,13 @@ class Difference(BaseModel):
     p_value: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
+class Bounds(BaseModel):
+    """How an interval was made."""
+
+    model_config = ConfigDict(strict=True)
+    caution: str = Field(default="", description="why it may be too narrow")
+
+
 class Scored(BaseModel):
     """A value with its interval."""
 
@@ -76,6 +83,7 @@ class Result(Scored):
     baselines: dict[str, Scored] = {}
     strongest_baseline: str | None = None
     leakage: Leak = Leak()
+    interval: Bounds = Bounds()
     items: str | None = None
     source: str = Field(default="", description="where the figure is from: a citation or address")
 

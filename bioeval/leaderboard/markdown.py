@@ -59,7 +59,8 @@ def _task_lines(task: Json) -> list[str]:
         )
     better = "lower" if task["lower_is_better"] else "higher"
     power = f"; {task['power']}" if task["power"] else ""
-    return [*lines, "", f"{task['metric']}, {better} is better{power}."]
+    caution = f"; {task['caution']}" if task["caution"] else ""
+    return [*lines, "", f"{task['metric']}, {better} is better{power}{caution}."]
 
 
 def _name(row: Json) -> str:

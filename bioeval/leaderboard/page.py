@@ -141,10 +141,16 @@ def _task(task: Json) -> str:
     better = "lower is better" if task["lower_is_better"] else "higher is better"
     size = f", {task['n']:,} test items" if task["n"] else ""
     groups = f" in {task['groups']:,} groups" if task["groups"] else ""
-    power = f" {task['power'][0].upper()}{task['power'][1:]} (80 % power)." if task["power"] else ""
-    caption = f"{task['metric']}, {better}{size}{groups}. Difference: to the strongest baseline.{power}"
+    power = f" {_sentence(task['power'])} (80 % power)." if task["power"] else ""
+    caution = f" {_sentence(task['caution'])}." if task["caution"] else ""
+    of = f"{task['metric']}, {better}{size}{groups}"
+    caption = f"{of}. Difference: to the strongest baseline.{power}{caution}"
     name = text(task["task"])
     return f'<section data-task="{name}"><h2>{name}</h2>{_table(head, rows, caption)}</section>'
+
+
+def _sentence(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def _task_cells(row: Json, ends: tuple[float, float]) -> list[str]:

@@ -35,6 +35,9 @@ _USED = {
 }
 """Loss to the fields that it reads; others must be left alone."""
 
+ON_TREE = tuple(name for name, used in _USED.items() if "table" in used)
+"""Losses that need a hierarchy of the vocabulary (`biotrain.losses.tree`)."""
+
 ORDERED = ("topological",)
 """Losses that look at all tokens of a sequence in their order, which only objective `clm` predicts so."""
 

@@ -83,6 +83,16 @@ def test_one_task_has_one_set_of_tie_groups(tmp_path: Path) -> None:
     assert of_task == of_all and len(set(of_all.values())) > 2
 
 
+def test_intervals_likely_too_narrow_say_so_on_the_board(tmp_path: Path) -> None:
+    why = "interval likely too narrow: 12 rows, 15 are wanted"
+    result = add_result(tmp_path / "a", "alpha", "ranked", Y, ALPHA, metric="spearman")
+    write_results(tmp_path / "a", [result | {"interval": {"caution": why, "level": 0.95}}])
+    out = tmp_path / "board.html"
+    board = build_leaderboard(LeaderboardConfig(inputs=(str(tmp_path / "a"),), out=out, resamples=100))
+    assert board["tasks"][0]["caution"] == why
+    assert why[1:] in out.read_text() and why in out.with_suffix(".md").read_text()
+
+
 def test_differences_are_corrected_over_the_board(board: dict[str, Any]) -> None:
     for task in ("ranked", "errors"):
         found = row(board, task, "alpha")

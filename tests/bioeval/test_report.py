@@ -150,6 +150,12 @@ def test_page_is_well_formed_and_has_every_section(html: str) -> None:
     assert page.text.count("was not run") == 0
 
 
+def test_an_interval_likely_too_narrow_says_so(stages: ReportInputs, tmp_path: Path) -> None:
+    why = "interval likely too narrow: 12 rows, 15 are wanted"
+    write(tmp_path / "eval/results.json", {"results": [RESULT | {"interval": {"caution": why}}]})
+    assert why[1:] in render_page(read_facts(replace(stages, evaluation=tmp_path / "eval")))
+
+
 def test_page_needs_nothing_from_outside(html: str) -> None:
     links = Page(html).links
     assert [x for x in links if not x.startswith(("#", "data:image/png;base64,"))] == []

@@ -303,3 +303,12 @@ def test_dry_run_without_data() -> None:
     assert plan["steps"] is None and plan["tokens_per_step"] == 128 * 444
     with pytest.raises(ConfigError, match="vocab_size"):
         dry_run(TrainConfig())
+
+
+@pytest.mark.parametrize("name", ["hxe", "soft_labels", "aa_loss_add", "aa_loss_only"])
+def test_dry_run_refuses_a_loss_without_its_tree(name: str, tiny_config: Make, tmp_path: Path) -> None:
+    config = tiny_config()
+    assert config.data is not None
+    train_tokenizer(TokenizerConfig(kind="nuc", alphabet="dna", data=config.data, out=tmp_path / "nuc"))
+    with pytest.raises(ConfigError, match=f"loss '{name}' needs a codon tokenizer"):
+        dry_run(replace(config, tokenizer=tmp_path / "nuc", loss=LossConfig(name=name)))

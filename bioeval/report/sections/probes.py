@@ -46,6 +46,8 @@ def _task(facts: Facts, task: str) -> str:
     first = results[0]
     rows = ranked(results)
     caption = f"{first['metric']} on {first['n']:,} {first['split']} rows; bars are 95 % bootstrap intervals."
+    if caution := first.get("interval", {}).get("caution"):
+        caption += f" {caution[0].upper()}{caution[1:]}."
     listed = [_row(row) for row in rows]
     return "".join(
         [
