@@ -21,6 +21,7 @@ from length_scaling import VOCAB, Case, config_of
 from torch.nn import functional as F
 
 from biotrain.layers import cuda_kernels
+from biotrain.layers.kernels import plain_kernels
 from biotrain.models import build_model, flops_per_token
 
 
@@ -90,7 +91,7 @@ def main() -> None:
     for kind in ("hyena", "based"):
         result[kind] = measure(kind, kind, arguments, device)
     if cuda_kernels.has_taylor(device):
-        with cuda_kernels.plain_forms():
+        with plain_kernels():
             result["based plain"] = measure("based plain", "based", arguments, device)
     save(result, arguments.json)
 

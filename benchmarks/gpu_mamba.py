@@ -17,6 +17,7 @@ import torch
 from gpu_device import device_of, milliseconds, name_of, options, save
 
 from biotrain.layers import cuda_kernels
+from biotrain.layers.kernels import plain_kernels
 from biotrain.layers.ssm_chunks import Chunked, chunked_scan
 from biotrain.layers.ssm_scan import Selective, selective_scan
 
@@ -67,7 +68,7 @@ def measure(arguments: argparse.Namespace, device: torch.device) -> dict[str, An
         return statistics.median(times[3:])
 
     for name, (scan, drive, has_kernel) in drives(arguments, device).items():
-        with cuda_kernels.plain_forms():
+        with plain_kernels():
             row: dict[str, Any] = {"plain_ms": median(scan, drive)}
             plain = gradients(scan, drive)
         if has_kernel:

@@ -8,8 +8,7 @@ versions, its kernel is compared with the plain form before its first use, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from biodata.progress import say
+from biotrain.layers.kernels import kernels_allowed
 
 if TYPE_CHECKING:
     from biotrain.layers.ssm_chunks import Chunked
@@ -31,18 +31,6 @@ TOLERANCE = 1e-2
 _TAYLOR = ("fla.ops.based", "fused_chunk_based")
 _FEATURES = 16  # up to which flash-linear-attention has the kernel that is linear in length
 _TRIED = 80  # tokens of the first comparison: several blocks, the last not full
-_allowed = True
-
-
-@contextmanager
-def plain_forms() -> Iterator[None]:
-    """Inside, no kernel of another package is taken; for comparisons."""
-    global _allowed
-    before, _allowed = _allowed, False
-    try:
-        yield
-    finally:
-        _allowed = before
 
 
 def mamba1(like: Tensor) -> Callable[[Selective], Tensor] | None:
@@ -124,7 +112,7 @@ def _agrees(
 
 
 def _kernel(like: Tensor, module: str, name: str) -> Callable[..., Any] | None:
-    return _find(module, name) if _allowed and like.is_cuda else None
+    return _find(module, name) if like.is_cuda and kernels_allowed() else None
 
 
 @cache

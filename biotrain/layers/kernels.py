@@ -35,13 +35,18 @@ _allowed = True
 
 @contextmanager
 def plain_kernels() -> Iterator[None]:
-    """Inside, every piece is PyTorch's own operation; for comparisons."""
+    """Inside, every piece is PyTorch's own operation, on a GPU too; for comparisons."""
     global _allowed
     before, _allowed = _allowed, False
     try:
         yield
     finally:
         _allowed = before
+
+
+def kernels_allowed() -> bool:
+    """Whether this is outside of `plain_kernels`."""
+    return _allowed
 
 
 def linear(x: Tensor, layer: nn.Linear) -> Tensor:

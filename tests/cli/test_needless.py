@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -44,7 +45,7 @@ def test_what_is_used_is_taken_and_every_name_is_a_field() -> None:
     read = ReadConfig(inputs=("x.fa",), take="cds", transl_table=11)
     refuse_needless(BuildConfig(read=read, split=SplitConfig(by="time", undated="train")))
     for group, names, _, _ in _RULES:
-        part: object = BuildConfig(read=ReadConfig(inputs=("x.fa",)))
+        part: Any = BuildConfig(read=ReadConfig(inputs=("x.fa",)))
         for name in group.split("."):
             part = getattr(part, name)
-        assert set(names.split()) <= {field.name for field in fields(part)}  # type: ignore[arg-type]
+        assert set(names.split()) <= {field.name for field in fields(part)}
