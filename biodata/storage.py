@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ _WHAT = {
     errno.ENAMETOOLONG: "a name or path is too long for the file system",
     errno.ENOTDIR: "a file stands where a folder is needed",
 }
+_NUMPY = re.compile(r"\d+ requested and \d+ written")  # of an array that did not fit, without a number
 
 
 @contextmanager
@@ -46,4 +48,9 @@ what is finished is kept
             ) from error
         if error.errno in _WHAT:
             raise SeqloomError(f"{where}: {_WHAT[error.errno]}") from error
+        if error.errno is None and _NUMPY.match(str(error)):
+            raise SeqloomError(
+                f"the disk of {folder} is full, or a file larger than the system allows (ulimit -f): free "
+                "some space and run the same command again, what is finished is kept"
+            ) from error
         raise

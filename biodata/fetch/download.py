@@ -21,6 +21,7 @@ from biodata.fetch.checksums import Digests
 from biodata.fetch.remote import RemoteFile
 from biodata.fetch.web import BROKEN, Web
 from biodata.files import make_folder, read_json, write_json
+from biodata.io.pieces import PieceFile
 from biodata.io.streams import open_binary
 from biodata.progress import say
 
@@ -155,8 +156,9 @@ class Download:
         if not have:
             self._refuse_page(answer.headers, block)
             self._begin(answer.headers)
-        # unbuffered: what has arrived survives a kill
-        with open(self.part, "ab" if have else "wb", buffering=0) as out:
+        # unbuffered: what has arrived survives a kill. All of each block: a disk that becomes full takes what
+        # fits, without an error
+        with PieceFile(self.part, "ab" if have else "wb") as out:
             while block:
                 out.write(block)
                 self._digests.update(block)

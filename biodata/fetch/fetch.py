@@ -29,6 +29,7 @@ from biodata.fetch.web import Web
 from biodata.files import make_folder
 from biodata.folders import locked
 from biodata.progress import progress, say
+from biodata.storage import storage_errors
 
 
 def fetch(config: FetchConfig, out: Path, *, web: Web | None = None) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def fetch(config: FetchConfig, out: Path, *, web: Web | None = None) -> dict[str
         ConfigError: the folder holds another release, or a file of a stranger under the name of one that is
             wanted.
         FetchError: a file cannot be had; those before it are kept.
-        SeqloomError: another fetch is running in the folder.
+        SeqloomError: another fetch is running in the folder, or its disk is full or cannot be written.
         InterruptedRunError: Ctrl-C; the same call goes on.
     """
     out, web = Path(out), web or web_for(config)
@@ -55,10 +56,11 @@ def fetch(config: FetchConfig, out: Path, *, web: Web | None = None) -> dict[str
     try:
         wanted = list_wanted(config, web)
         plan = describe(wanted, out)
-        make_folder(out)
-        with locked(out, name=WORK, doing="fetch") as work:
-            counts = _Fetch(wanted, out, web, overwrite=config.overwrite).run()
-            shutil.rmtree(work)
+        with storage_errors(out):
+            make_folder(out)
+            with locked(out, name=WORK, doing="fetch") as work:
+                counts = _Fetch(wanted, out, web, overwrite=config.overwrite).run()
+                shutil.rmtree(work)
     except KeyboardInterrupt:
         raise InterruptedRunError(
             f"stopped; what has arrived is kept in {out}: the same command goes on there"

@@ -138,7 +138,7 @@ def test_a_disk_that_fills_up_at_any_write(
 def test_files_that_may_not_grow(
     source: Path, whole: dict[str, bytes], tmp_path: Path, project: Path
 ) -> None:
-    """The kernel refuses to write on: in Arrow, in worker processes, in MMseqs2."""
+    """The kernel refuses to write on: in Arrow, in worker processes, in MMseqs2, in arrays of numpy."""
     out = tmp_path / "out"
 
     def run(limit: int) -> subprocess.CompletedProcess[str]:
@@ -147,7 +147,7 @@ def test_files_that_may_not_grow(
             cwd=project, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
         )  # fmt: skip
 
-    for limit in (3_000, 100_000):
+    for limit in (3_000, 100_000, 185_000):
         done = run(limit)
         assert done.returncode == 1, done.stderr
         assert done.stdout.count("\n") == 1 and "Traceback" not in done.stderr

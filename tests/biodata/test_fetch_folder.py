@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import resource
 import signal
 import subprocess
 import sys
@@ -86,6 +88,24 @@ def test_a_stopped_fetch_goes_on(sign: int, code: int, server: ArchiveServer, tm
     fetch(VIRAL, tmp_path / "d", web=web_of(server))
     assert_whole(server, tmp_path / "d")
     assert server.requests_of(FIRST)[-1].range == "bytes=50-"
+
+
+def test_a_disk_that_becomes_full(tmp_path: Path) -> None:
+    """The system takes what fits of a block without an error: a short file must not take its name."""
+    letters = "".join(random.Random(1).choices("ACGT", k=60_000))
+    files = {"viral": {"viral.1.1.genomic.fna": f">NC_1.1 x\n{letters}\n".encode()}}
+    with ArchiveServer(refseq_release(files)) as server:
+        done = subprocess.run(
+            [SEQLOOM, "data", "fetch", "refseq:viral", "--out", str(tmp_path / "d")],
+            env=os.environ | {"SEQLOOM_MIRRORS": server.mirror_variable}, capture_output=True, text=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000)),
+        )  # fmt: skip
+        assert done.returncode == 1, done.stderr
+        assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path / 'd'}: a file became larger than")
+        assert not list((tmp_path / "d").glob("*.gz")) and part_size(tmp_path / "d") == 8000
+        fetch(VIRAL, tmp_path / "d", web=web_of(server))
+        assert_whole(server, tmp_path / "d")
+        assert server.requests_of(FIRST)[-1].range == "bytes=8000-"
 
 
 def test_ctrl_c_is_an_error_of_ours(server: ArchiveServer, tmp_path: Path, monkeypatch) -> None:
