@@ -1,4 +1,4 @@
-"""A training step of the 8M-parameter GPT and BERT against transformers' classes, and HXE against XE.
+"""A training step of the 8M-parameter GPT and BERT against transformers' classes.
 
     python benchmarks/train_step.py [--rounds 7] [--threads 2] [--clock wall|cpu] [--only NAME ...] [--json F]
 
@@ -7,7 +7,7 @@ forward, loss, backward, update. Ours is what `seqloom train` does: `build_model
 AdamW of `build_optimizer`, parts of the batch side by side (`lanes_for`), freed memory kept. Theirs is
 GPT2LMHeadModel with SDPA attention, `labels=`, and `torch.optim.AdamW(model.parameters())` as documented; a
 line with the fused AdamW is shown too. BERT is BertForMaskedLM, 15 % of the tokens masked on both sides: we
-compute the output layer for these alone, transformers for all.
+compute the output layer for these alone, transformers for all. What losses cost: `loss_step.py`.
 
 Each contender lives in a process of its own, as a user runs it, and the processes take turns, one step each a
 round, so that a busy machine disturbs the ratios of a round little.
@@ -21,20 +21,22 @@ from typing import Any
 from paired import Step, compare, options, save
 
 BATCH, LENGTH, VOCAB, LAYERS, WIDTH, HEADS = 16, 256, 70, 10, 256, 4
-CONTENDERS = ("seqloom", "seqloom hxe", "seqloom plain", "transformers", "transformers fused",
+CONTENDERS = ("seqloom", "seqloom plain", "transformers", "transformers fused",
               "seqloom bert", "transformers bert", "transformers bert fused")  # fmt: skip
 RATIOS = (
     ("seqloom", "transformers"),
     ("seqloom", "transformers fused"),
     ("seqloom", "seqloom plain"),
-    ("seqloom hxe", "seqloom"),
     ("seqloom bert", "transformers bert"),
     ("seqloom bert", "transformers bert fused"),
 )
 
 
-def make_ours(loss_name: str, *, bert: bool = False) -> Step:
-    """Our step: objective, model, loss, optimizer as the training loop builds them."""
+def make_ours(*loss_names: str, bert: bool = False) -> list[Step]:
+    """Our step with each loss: objective, model, losses, optimizer as the training loop builds them.
+
+    Only the losses differ; model and optimizer are the same, so that all steps use the same memory.
+    """
     import torch
 
     from biodata.codon import CODONS
@@ -49,25 +51,25 @@ def make_ours(loss_name: str, *, bert: bool = False) -> Step:
     shape = ModelConfig(name=kind, layers=LAYERS, width=WIDTH, heads=HEADS, context=LENGTH)
     model = build_model(shape, vocab_size=VOCAB)
     optimizer = build_optimizer(model, OptimConfig(lr=1e-3))
-    loss_of = build_loss(LossConfig(name=loss_name), tokens=(*SPECIAL_TOKENS, *CODONS))
+    tokens = (*SPECIAL_TOKENS, *CODONS)
     objective = build_objective(ObjectiveConfig(name="mlm" if bert else "clm"), vocab_size=VOCAB)
     ids, generator = token_ids(), torch.Generator()
     lanes = lanes_for(threads=torch.get_num_threads(), rows=BATCH, tokens=LENGTH, width=WIDTH, dropout=0)
 
-    def losses(inputs: Any, targets: Any) -> Losses:
+    def losses(loss_of: Any, inputs: Any, targets: Any) -> Losses:
         rows = targets != IGNORE
         loss = loss_of(model(inputs, rows=rows), targets[rows])
         return Losses(loss / lanes.count, loss.detach() / lanes.count)
 
-    def step() -> float:
+    def step(loss_of: Any) -> float:
         optimizer.zero_grad(set_to_none=True)
         inputs, targets = objective.prepare(ids, torch.ones_like(ids, dtype=torch.bool), generator)[:2]
         halves = zip(inputs.chunk(lanes.count), targets.chunk(lanes.count))
-        shares = lanes.backward(model, [partial(losses, *half) for half in halves])
+        shares = lanes.backward(model, [partial(losses, loss_of, *half) for half in halves])
         optimizer.step()
         return sum(share.item() for share in shares)
 
-    return step
+    return [partial(step, build_loss(LossConfig(name=name), tokens=tokens)) for name in loss_names]
 
 
 def make_bert(*, fused: bool) -> Step:
@@ -136,7 +138,7 @@ def make(name: str) -> Step:
     from biotrain.layers.kernels import plain_kernels
 
     keep_freed_memory()
-    step = make_ours("hxe" if name.endswith("hxe") else "xe", bert=name.endswith("bert"))
+    (step,) = make_ours("xe", bert=name.endswith("bert"))
 
     def run() -> float:
         with plain_kernels() if name.endswith("plain") else nullcontext():
