@@ -18,11 +18,12 @@ from biodata.files import atomic_path
 from biodata.progress import progress
 from bioeval.backends import EmbedSettings, ScoreSettings
 from bioeval.baselines import BASELINES
+from bioeval.folders import check_out
 from bioeval.probes import PROBES
 from bioeval.results import finished, save
 from bioeval.running.bench import RULES_VERSION, Bench, Models
 from bioeval.running.contacts import SOURCES
-from bioeval.running.lock import held
+from bioeval.running.lock import WORK, held
 from bioeval.stats import Resampling
 from bioeval.stats.repeated import LEAST_REPEATS
 from bioeval.tasks import Task, load_task
@@ -146,10 +147,11 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         file `out/results.json` also keeps results of earlier calls. Each is saved as soon as it is there.
 
     Raises:
-        ConfigError: an unknown model or task, or a setting that does not fit.
+        ConfigError: an unknown model or task, a setting that does not fit, or a folder of other files.
         DataError: data or model that cannot be used.
         SeqloomError: another evaluation is running in the folder.
     """
+    check_out(config.out, command="eval run", key="results", parts=("predictions", "left_out", WORK))
     models, names = list(dict.fromkeys(config.models)), dict.fromkeys(config.tasks)
     for name in models:
         _check_name(name)

@@ -17,6 +17,7 @@ from bioeval.distances.matrix import INTERVAL, Distances, measure_distances, par
 from bioeval.distances.page import markdown, page
 from bioeval.distances.tree import TreeKind, make_tree, newick, supports
 from bioeval.distances.windows import Group, parse_group, read_groups
+from bioeval.folders import check_out
 from bioeval.metrics import METRICS
 from bioeval.metrics.kmer import KmerDivergence
 from bioeval.metrics.protocol import Metric
@@ -89,9 +90,10 @@ def evaluate_distances(config: DistancesConfig) -> dict[str, Any]:
         p_adjusted}`, `parents` (see `parents_test`), `tree{kind, newick}`, `warnings`.
 
     Raises:
-        ConfigError: a file is not there, or no such measure.
+        ConfigError: a file is not there, no such measure, or `out` holds other files.
         DataError: a group with too few windows.
     """
+    check_out(config.out, command="eval distances", key="pairs", parts=("results.md",))
     names, chosen = [parse_group(text) for text in config.groups], config.sequence_column
     check_column([path for name in names for path in name.paths], chosen)
     window, groups = read_groups(

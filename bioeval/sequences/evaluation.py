@@ -12,6 +12,7 @@ import numpy as np
 from biodata.errors import DataError
 from biodata.files import write_json
 from biodata.progress import progress
+from bioeval.folders import check_out
 from bioeval.metrics import METRICS
 from bioeval.metrics.calibration import FeatureSets, calibrate, random_splits, usable_families
 from bioeval.metrics.kmer import WINDOWS_PER_KMER
@@ -72,11 +73,12 @@ def evaluate_sequences(config: SequencesConfig) -> dict[str, Any]:
         `inputs`, `warnings`.
 
     Raises:
-        ConfigError: an input does not exist.
+        ConfigError: an input does not exist, or `out` holds other files.
         FetchError: an input is a source name and cannot be fetched.
         DataError: fewer than 2 generated or 4 reference sequences, or letters that the alphabet lacks.
         SeqloomError: the screener failed or said nothing that can be understood.
     """
+    check_out(config.out, command="eval sequences", key="metrics", parts=(PICTURES_FILE,))
     config = _resolved(config)
     check_column([path for path in _paths(config).values() if path is not None], config.sequence_column)
     inputs, counts = _read(config)

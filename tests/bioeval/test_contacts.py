@@ -304,13 +304,20 @@ class Both(Planted):
     ],
 )
 def test_what_contacts_are_read_from_must_be_said(changes: dict, text: str, tmp_path: Path) -> None:
-    given = {"models": ("one-hot",), "tasks": (str(spots_task(tmp_path)),), "out": tmp_path, **changes}
+    given = {
+        "models": ("one-hot",),
+        "tasks": (str(spots_task(tmp_path)),),
+        "out": tmp_path / "out",
+        **changes,
+    }
     with pytest.raises(ConfigError, match=text):
         evaluate(EvalConfig(**given))
 
 
 def test_it_is_refused_where_no_task_is_of_contacts(planted_task: Path, tmp_path: Path) -> None:
-    config = EvalConfig(models=("kmer",), tasks=(str(planted_task),), out=tmp_path, contacts="attention")
+    config = EvalConfig(
+        models=("kmer",), tasks=(str(planted_task),), out=tmp_path / "out", contacts="attention"
+    )
     with pytest.raises(ConfigError, match="contacts = 'attention' does nothing: no task is of contacts"):
         evaluate(config)
 
@@ -319,7 +326,7 @@ def test_too_few_sequences_with_a_contact_in_the_range(tmp_path: Path) -> None:
     rows = [f"MKVLAWGHIKACMKVLAWGHIKACMKVLAWGHIKAC,0-{'30' if s != 'test' else '8'},{s}" for s in ROWS]
     yaml = f"alphabet: protein\nkind: contacts\n{COLUMNS}contacts: {{first: 0}}\ndata: {{file: t.csv}}\n"
     path = task(tmp_path, yaml, t__csv=table("seq,c,split", *rows))
-    config = EvalConfig(models=("one-hot",), tasks=(str(path),), out=tmp_path, contacts="embeddings")
+    config = EvalConfig(models=("one-hot",), tasks=(str(path),), out=tmp_path / "out", contacts="embeddings")
     with pytest.raises(
         DataError, match="0 test sequences have a contact that long-p-at-l counts, at least 3"
     ):
