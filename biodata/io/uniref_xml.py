@@ -29,7 +29,7 @@ _SPACE = "{http://uniprot.org/uniref}"
 _OPEN, _CLOSE = b'<UniRef xmlns="http://uniprot.org/uniref">', b"</UniRef>"
 _ENTRY = re.compile(rb"<entry[\s>]")
 _BLOCK = 4 << 20
-_MEMBERS = re.compile(rb"(?<=</representativeMember>).*?(?=</entry>)", re.DOTALL)
+_MEMBERS = re.compile(rb"(</representativeMember>)(.*?)(?=</entry>)", re.DOTALL)
 _SEED = re.compile(rb'<property\s+type="isSeed"\s+value="true"')
 _MEMBER_ID = re.compile(rb'<dbReference\s[^>]*?\bid="([^"]+)"')
 _ROOT_END = re.compile(rb"</UniRef(?:100|90|50)?\s*>")  # files of a release name the level
@@ -96,7 +96,7 @@ def _batch(block: bytes, line: int, path: Path, log: RuleLog) -> pa.RecordBatch:
     lines = [*accumulate(breaks, initial=line)][1:]
     seeds = [_seed(block[a:b]) for a, b in pairwise([*starts, len(block)])]
     # as many lines as before, for the messages
-    heads = _MEMBERS.sub(lambda match: b"\n" * match[0].count(b"\n"), block)
+    heads = _MEMBERS.sub(lambda match: match[1] + b"\n" * match[2].count(b"\n"), block)
     try:
         root = ElementTree.fromstring(b"".join([_OPEN, heads, _CLOSE]))
     except ElementTree.ParseError as error:

@@ -156,6 +156,12 @@ def test_the_root_of_releases_names_the_level(root: str, tmp_path: Path) -> None
     assert len(rows_of(read_uniref_xml(path))) == 3
 
 
+def test_xml_without_a_single_new_line(tmp_path: Path) -> None:
+    path = tmp_path / "u.xml"
+    path.write_text(xml_of(5, members=0).replace("\n", ""))
+    assert [row["id"] for row in rows_of(read_uniref_xml(path))] == [f"UniRef50_{i}" for i in range(5)]
+
+
 def test_xml_that_is_damaged_names_file_and_line(tmp_path: Path) -> None:
     path, text = tmp_path / "u.xml", xml_of(3)
     path.write_text(text[: text.index("UniRef50_2") + 5])
