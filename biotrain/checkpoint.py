@@ -58,6 +58,7 @@ class RunState:
         train_seconds: time spent in training steps.
         train_loss: training loss of the last log line, in nats.
         sums: what has been added up since the last log line.
+        grad_norm: of the last step.
         inputs: fingerprints of dataset and tokenizer.
         hardware: device, precision and threads.
         watch: `biotrain.watch.Watch` after the last validation.
@@ -73,6 +74,7 @@ class RunState:
     train_seconds: float = 0.0
     train_loss: float = 0.0
     sums: dict[str, float] = field(default_factory=dict)
+    grad_norm: float = 0.0
     inputs: dict[str, str] = field(default_factory=dict)
     hardware: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)

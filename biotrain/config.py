@@ -42,6 +42,11 @@ class TrainConfig:
         default=None, metadata={"help": "tokenizer folder, from `seqloom tokenizer train`"}
     )
     out: Path | None = field(default=None, metadata={"help": "run folder to write"})
+    init_from: Path | None = field(
+        default=None,
+        metadata={"help": "run folder, or exported model folder, whose weights this run starts with; the "
+                          "same model and tokenizer, all else anew; none = random weights"},
+    )  # fmt: skip
     model: ModelConfig = field(default_factory=ModelConfig, metadata={"help": "shape of the model"})
     objective: ObjectiveConfig = field(
         default_factory=ObjectiveConfig, metadata={"help": "what is predicted: clm or mlm"}

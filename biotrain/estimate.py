@@ -41,6 +41,10 @@ def dry_run(config: TrainConfig) -> dict[str, Any]:
     vocab_size, samples = _vocabulary(config), None
     if config.data is not None:
         config = replace(config, model=with_classes(config.model, open_dataset(config.data)))
+    if config.init_from is not None and config.tokenizer is not None:
+        from biotrain.start import check_start  # needs torch, as the run will
+
+        check_start(config.model, config.init_from, tokens=load_tokenizer(config.tokenizer).tokens)
     if config.data is not None and config.tokenizer is not None:
         samples = _train_samples(config, config.data, config.tokenizer)
     steps = config.max_steps

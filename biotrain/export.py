@@ -127,9 +127,7 @@ def load_model(path: Path) -> Transformer:
         DataError: no model there, a damaged or foreign file; pickled weights are never read.
     """
     folder = model_folder(path)
-    values = _read_config(folder / CONFIG_FILE)
-    config, vocab_size = from_hf_config(values, folder / CONFIG_FILE)
-    config = _whole_config(config, values, folder / OWN_FILE)
+    config, vocab_size = model_config(folder)
     weights = folder / WEIGHTS_FILE
     if not weights.is_file():
         raise DataError("no model.safetensors there", where=folder, hint="pickled weights are never read")
@@ -143,6 +141,17 @@ def load_model(path: Path) -> Transformer:
     except DataError as error:
         raise DataError(str(error), where=weights) from None
     return model.eval()
+
+
+def model_config(folder: Path) -> tuple[ModelConfig, int]:
+    """The configuration of a model's folder and the size of its vocabulary.
+
+    Raises:
+        DataError: another kind of model, or no `config.json` of one.
+    """
+    values = _read_config(folder / CONFIG_FILE)
+    config, vocab_size = from_hf_config(values, folder / CONFIG_FILE)
+    return _whole_config(config, values, folder / OWN_FILE), vocab_size
 
 
 def model_folder(path: Path) -> Path:

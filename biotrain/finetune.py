@@ -108,13 +108,25 @@ class _Finetuning:
         """The newest checkpoint's state with its weights loaded, or the beginning."""
         found = checkpoints(self.checkpoints)
         if not found:
+            if (self.config.out / rundir.SUMMARY_FILE).exists():
+                raise ConfigError(
+                    f"{self.config.out} has no checkpoint left to go on from: choose another --out"
+                )
             if self.team.first:
                 rundir.begin(self.config, self.config.out)
             return RunState(inputs=inputs, hardware=self.hardware.describe())
         state = load_checkpoint(found[-1], self.trained)
         rundir.same_inputs(inputs, state.inputs, self.config.out)
+        self._prolong(state)
         say(f"going on after step {state.step:,} of {self.config.max_steps:,} ({found[-1]})")
         return state
+
+    def _prolong(self, state: RunState) -> None:
+        """Takes another number of steps, on which no step depends."""
+        wanted, out = self.config.max_steps, self.config.out
+        rundir.check_room(out, done=state.step, wanted=wanted)
+        if wanted != rundir.begun_with(self.config, out).max_steps and self.team.first:
+            rundir.begin_again(self.config, out)
 
     def train(self, state: RunState, log: Log, stop: StopRequest) -> None:
         """To the last step."""

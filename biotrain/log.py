@@ -112,11 +112,12 @@ class Meter:
 
     Args:
         sums: of an interrupted interval, from a checkpoint.
+        grad_norm: of its last step.
     """
 
-    def __init__(self, sums: Mapping[str, float]) -> None:
+    def __init__(self, sums: Mapping[str, float], *, grad_norm: float = 0.0) -> None:
         self.sums = dict.fromkeys(SUMS, 0.0) | dict(sums)
-        self.grad_norm = 0.0
+        self.grad_norm = grad_norm
         self._waiting: list[tuple[int, StepResult]] = []
 
     def add(self, step: int, result: StepResult) -> None:

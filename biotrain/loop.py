@@ -20,7 +20,7 @@ import torch
 from biodata.alphabet import ALPHABETS
 from biodata.configs import to_dict
 from biodata.dataset import open_dataset
-from biodata.errors import InterruptedRunError, SeqloomError
+from biodata.errors import ConfigError, InterruptedRunError, SeqloomError
 from biodata.files import write_json
 from biodata.progress import progress, say
 from biotrain import rundir
@@ -38,7 +38,9 @@ from biotrain.log import LOG_FILE, Log, Meter, NoLog, NonFiniteError, RunLog, St
 from biotrain.optim.groups import set_learning_rate
 from biotrain.parallel import whole_model
 from biotrain.parts import Parts, build_parts
+from biotrain.prolong import anew, prolonged
 from biotrain.records import WALL_CLOCK, Interval, summary_of, training_line
+from biotrain.start import start_inputs, start_provenance
 from biotrain.step import train_step, validate
 from biotrain.trackers import check_installed, open_tracker
 from biotrain.watch import Watch
@@ -68,7 +70,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     paths = config.paths()
     with joined(config.parallel, device=config.device) as team, ExitStack() as held:
         dataset = open_dataset(paths.data)
-        inputs = rundir.fingerprints(dataset.manifest, paths.tokenizer)
+        inputs = rundir.fingerprints(dataset.manifest, paths.tokenizer) | start_inputs(config)
         summary = team.from_first(lambda: _finished(config, inputs, held))
         if summary is not None:
             return rundir.result(summary)
@@ -81,7 +83,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
             parts = build_parts(config, dataset, hardware, team=team)
             _warn_of_letters(dataset.manifest.get("alphabet", ""), parts)
             state = _start(parts, inputs)
-            state.provenance = rundir.provenance(dataset.manifest)
+            state.provenance = rundir.provenance(dataset.manifest) | start_provenance(config, state)
             if not state.provenance["exclusion"]["enabled"]:
                 say("the dataset was built without the biosafety exclusion (docs/curation.md): noted")
             say(
@@ -115,6 +117,8 @@ def _start(parts: Parts, inputs: Mapping[str, str]) -> RunState:
     out, hardware = parts.config.paths().out, parts.describe()
     found = checkpoints(out / rundir.CHECKPOINTS)
     if not found:
+        if (out / rundir.SUMMARY_FILE).exists():
+            raise ConfigError(f"{out} has no checkpoint left to go on from: {anew(parts.config)}")
         if parts.config.resume:
             say(f"{out} has no checkpoint: starting at the beginning")
         if parts.team.first:
@@ -122,6 +126,8 @@ def _start(parts: Parts, inputs: Mapping[str, str]) -> RunState:
         return RunState(inputs=dict(inputs), hardware=hardware)
     state = load_checkpoint(found[-1], Trained(parts.model, parts.optimizer, parts.ema))
     rundir.same_inputs(inputs, state.inputs, out)
+    if prolonged(parts, state) and parts.team.first:
+        rundir.begin_again(parts.config, out)
     say(f"going on after step {state.step:,} of {parts.steps:,} ({found[-1]})")
     if state.hardware != hardware:
         say(f"begun on {state.hardware}, now {hardware}: the last bits will differ")
@@ -141,7 +147,7 @@ class _Run:
     def __init__(self, parts: Parts, state: RunState, log: Log) -> None:
         self.parts, self.config, self.state, self.log = parts, parts.config, state, log
         self.checkpoints = self.config.paths().out / rundir.CHECKPOINTS
-        self.meter, self.watch = Meter(state.sums), Watch(**state.watch)
+        self.meter, self.watch = Meter(state.sums, grad_norm=state.grad_norm), Watch(**state.watch)
 
     def complete(self, paths: TrainPaths) -> dict[str, Any]:
         """Trains to the end and writes what a finished run has; the summary last."""
@@ -175,7 +181,7 @@ class _Run:
                 epoch, batch, rows = next(stream)
                 step = state.step + 1
                 last = step == steps
-                log_due = last or step == 1 or _due(step, config.log_every)
+                log_due = step == 1 or _due(step, config.log_every)
                 save_due = last or _due(step, config.checkpoint_every)
                 with self.meter.clock():
                     result = self._step(rows, step)
@@ -190,6 +196,8 @@ class _Run:
                 if self.parts.team.any(stop.asked) and not last:
                     self._interrupt()
                 advance(step, loss, rate)
+        if self.meter.sums["targets"]:  # after the checkpoint, which a longer run goes on from
+            self._write_line()
 
     def _step(self, rows: Rows, step: int) -> StepResult:
         set_learning_rate(self.parts.optimizer, self._rate(step))
@@ -263,7 +271,8 @@ class _Run:
 
     def _save(self) -> None:
         self._settle()
-        self.state.sums, self.state.log_bytes = dict(self.meter.sums), self.log.sync()
+        self.state.sums, self.state.grad_norm = dict(self.meter.sums), self.meter.grad_norm
+        self.state.log_bytes = self.log.sync()
         trained = Trained(self.parts.model, self.parts.optimizer, self.parts.ema)
         save_checkpoint(
             self.checkpoints,

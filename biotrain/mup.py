@@ -16,7 +16,7 @@ the ratio of the inputs of a layer.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -82,6 +82,18 @@ def output_scale(config: ModelConfig) -> float:
     return config.mup_base_width / config.width if config.mup_base_width else 1.0
 
 
+def from_usual(weights: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
+    """What `as_usual` gave, or the weights of any usual model, as a model of `config` computes with them.
+
+    Args:
+        weights: of the usual parametrisation.
+        config: of the model to be, with or without muP.
+    """
+    if not config.mup_base_width:
+        return dict(weights)
+    return _scaled(weights, config, lambda value, factor: value / factor)
+
+
 def as_usual(weights: Mapping[str, Tensor], config: ModelConfig) -> tuple[Mapping[str, Tensor], ModelConfig]:
     """Weights of the usual parametrisation that compute the same, and their configuration.
 
@@ -89,13 +101,20 @@ def as_usual(weights: Mapping[str, Tensor], config: ModelConfig) -> tuple[Mappin
     """
     if not config.mup_base_width:
         return weights, config
-    usual = dict(weights)
+    usual = _scaled(weights, config, lambda value, factor: value * factor)
+    return usual, replace(config, mup_base_width=0)
+
+
+def _scaled(
+    weights: Mapping[str, Tensor], config: ModelConfig, scale: Callable[[Tensor, float], Tensor]
+) -> dict[str, Tensor]:
+    scaled = dict(weights)
     queries = config.heads * config.head_width
     factor = (attention_scale(config) or config.head_width**-0.5) * math.sqrt(config.head_width)
     norm = "transform_norm." if "transform_norm.weight" in weights else "norm."
     for name, value in weights.items():
         if ".attention.qkv." in name:
-            usual[name] = torch.cat((value[:queries] * factor, value[queries:]))
+            scaled[name] = torch.cat((scale(value[:queries], factor), value[queries:]))
         elif name.startswith(norm):
-            usual[name] = value * output_scale(config)
-    return usual, replace(config, mup_base_width=0)
+            scaled[name] = scale(value, output_scale(config))
+    return scaled

@@ -30,6 +30,7 @@ from biotrain.packing import pack
 from biotrain.parallel import Processes, check_sharded, shard
 from biotrain.remat import checkpoint_blocks, compile_blocks
 from biotrain.schedule import Schedule, build_schedule
+from biotrain.start import begun_in, start_from
 
 UNKNOWN_LIMIT = 0.01
 STREAMS = {"masks": 1, "dropout": 2, "validation": 3}
@@ -108,7 +109,7 @@ def build_parts(
         loss=loss,
         optimizer=build_optimizer(model, config.optim),
         ema=_ema(config, model),
-        schedule=_schedule(config, samples=len(train)),
+        schedule=schedule_of(config, samples=len(train)),
         lanes=_lanes(config, hardware) if team.parallel == "none" else Processes(team, model),
         steps=steps_of(config, samples=len(train)),
         flops=flops_per_token(
@@ -123,7 +124,10 @@ def _model(
     config: TrainConfig, hardware: Hardware, objective: Objective, team: Team, *, tokens: Sequence[str]
 ) -> Transformer:
     shape = config.model.architecture.of_tokens(config.model, tokens)
-    model = build_model(shape, vocab_size=len(tokens), seed=config.seed).to(hardware.device)
+    model = build_model(shape, vocab_size=len(tokens), seed=config.seed)
+    if config.init_from is not None and not begun_in(config):
+        start_from(model, config.init_from, tokens=tokens)
+    model = model.to(hardware.device)
     objective.attach(model)
     if config.gradient_checkpointing:
         checkpoint_blocks(model)
@@ -139,7 +143,13 @@ def _ema(config: TrainConfig, model: nn.Module) -> Ema | None:
     return Ema(model, decay=config.ema_decay, on_cpu=config.ema_on_cpu) if config.ema_decay else None
 
 
-def _schedule(config: TrainConfig, *, samples: int) -> Schedule:
+def schedule_of(config: TrainConfig, *, samples: int) -> Schedule:
+    """The learning rate over a run.
+
+    Args:
+        config: of the run.
+        samples: of an epoch.
+    """
     per_epoch = -(-samples // config.rows_per_step)
     steps = steps_of(config, samples=samples)
     return build_schedule(

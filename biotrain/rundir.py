@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from biodata.configs import from_dict, read_yaml, to_dict, write_yaml
 from biodata.errors import ConfigError, DataError, SeqloomError
@@ -24,11 +24,15 @@ CHECKPOINTS = "checkpoints"
 MODEL = "model"
 
 RunConfig = TrainConfig | FinetuneConfig
+AnyConfig = TypeVar("AnyConfig", bound="TrainConfig | FinetuneConfig")
 
 FREE = ("data", "tokenizer", "out", "resume", "threads", "keep_checkpoints", "checkpoint_every", "vocab_size",
         "parallel", "log")  # fmt: skip
 """Settings that a resumed run may change: places (the content is compared instead), and what leaves the
 weights as they are."""
+
+LENGTH = ("max_steps", "epochs", "schedule")
+"""Settings that it may change where the steps done would have been the same (`biotrain.prolong`)."""
 
 FIELDS = (
     "run",
@@ -100,7 +104,8 @@ def finished(config: RunConfig, out: Path, *, fields: Sequence[str] = FIELDS) ->
     """
     if not (out / CONFIG_FILE).exists():
         return None
-    _same_config(config, out)
+    if _other_length(config, out):
+        return None
     if (out / SUMMARY_FILE).exists():
         summary = {**_summary(out / SUMMARY_FILE, fields), "run": str(out)}
         say(f"{out} holds this run, finished at step {summary['step']}: nothing was done")
@@ -137,6 +142,30 @@ def begin(config: RunConfig, out: Path) -> None:
     write_yaml(out / CONFIG_FILE, to_dict(config))
 
 
+def begun_with(config: AnyConfig, out: Path) -> AnyConfig:
+    """The configuration in the run folder, of the same kind as `config`."""
+    where = out / CONFIG_FILE
+    return from_dict(type(config), read_yaml(where), where=str(where))
+
+
+def check_room(out: Path, *, done: int, wanted: int) -> None:
+    """Whether a run of `wanted` steps can hold what is done.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if wanted < done:
+        raise ConfigError(
+            f"{out} has done {done:,} steps, more than the {wanted:,} wanted now: choose another --out"
+        )
+
+
+def begin_again(config: RunConfig, out: Path) -> None:
+    """Makes a run one of another length: it has not ended any more."""
+    (out / SUMMARY_FILE).unlink(missing_ok=True)
+    begin(config, out)
+
+
 def result(summary: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a summary that `train` returns; perplexity only where tokens are predicted."""
     return {name: summary[name] for name in FIELDS if name in summary}
@@ -154,22 +183,35 @@ def _summary(path: Path, fields: Sequence[str]) -> dict[str, Any]:
     return summary
 
 
-def _same_config(config: RunConfig, out: Path) -> None:
-    where = out / CONFIG_FILE
-    before = _flat(to_dict(from_dict(type(config), read_yaml(where), where=str(where))))
-    now = _flat(to_dict(config))
-    different = [key for key in now if before.get(key) != now[key] and key.split(".")[0] not in FREE]
+def _other_length(config: RunConfig, out: Path) -> bool:
+    """Whether a run that has begun there is to go on with another length.
+
+    Raises:
+        ConfigError: other settings differ too, or `config.resume` is off.
+    """
+    before, now = flat(to_dict(begun_with(config, out))), flat(to_dict(config))
+    free = (*FREE, "init_from") if before.get("init_from") and now.get("init_from") else FREE
+    different = [key for key in now if before.get(key) != now[key] and key.split(".")[0] not in free]
     if not different or not (has_checkpoint(out) or (out / SUMMARY_FILE).exists()):
-        return
+        return False
+    lengths = all(key.split(".")[0] in LENGTH for key in different)
+    if lengths and config.resume:
+        return True
     changes = ", ".join(f"{key} {before.get(key)!r} -> {now[key]!r}" for key in different)
-    raise ConfigError(f"{out} holds a run with another configuration ({changes}): choose another --out")
+    other = "choose another --out" + (", or give --resume to go on with it" if lengths else "")
+    raise ConfigError(f"{out} holds a run with another configuration ({changes}): {other}")
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings of all groups by their dotted names.
+
+    >>> flat({"seed": 0, "model": {"width": 8}})
+    {'seed': 0, 'model.width': 8}
+    """
+    found: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
+            found |= flat(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
-    return flat
+            found[prefix + key] = value
+    return found

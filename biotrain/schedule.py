@@ -10,7 +10,7 @@ import numpy as np
 
 from biotrain.schedule_config import SCHEDULES, ScheduleConfig
 
-__all__ = ["SCHEDULES", "Schedule", "ScheduleConfig", "build_schedule", "warmup_steps"]
+__all__ = ["SCHEDULES", "Schedule", "ScheduleConfig", "build_schedule", "first_other", "warmup_steps"]
 
 _NOISE = 4
 """Number of the random stream beside those of `biotrain.parts.STREAMS`."""
@@ -88,6 +88,21 @@ class Schedule:
         while abs(noise := random.normal(0.0, config.noise_std)) >= config.noise_limit:
             pass
         return noise
+
+
+def first_other(one: Schedule, other: Schedule, *, steps: int) -> int | None:
+    """The first of the steps 1 to `steps` whose learning rate would differ, whatever validations have shown.
+
+    Args:
+        one: a schedule.
+        other: that of a run with other lengths.
+        steps: to compare.
+    """
+    scales = (1.0, 0.5) if "plateau" in (one.config.name, other.config.name) else (1.0,)
+    for step in range(1, steps + 1):
+        if any(one.rate(step, scale=scale) != other.rate(step, scale=scale) for scale in scales):
+            return step
+    return None
 
 
 def build_schedule(

@@ -187,8 +187,21 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(
         assert (tmp_path / "other" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert lines(tmp_path / "other") == lines(tmp_path / "whole")
     assert finetune(make(out=tmp_path / "whole", checkpoint_every=2), gc)["step"] == 6  # done already
+    with pytest.raises(ConfigError, match=r"max_steps 6 -> 4.*or give --resume to go on with it"):
+        finetune(make(out=tmp_path / "whole", checkpoint_every=2, max_steps=4), gc)
+    with pytest.raises(ConfigError, match="has done 6 steps, more than the 4 wanted now"):
+        finetune(make(out=tmp_path / "whole", checkpoint_every=2, max_steps=4, resume=True), gc)
     with pytest.raises(ConfigError, match=r"another configuration .*kl 0\.04 -> 0\.5"):
         finetune(make(out=tmp_path / "whole", checkpoint_every=2, kl=0.5), gc)
+
+
+def test_a_longer_run_is_that_with_more_steps_from_the_start(make: Make, tmp_path: Path) -> None:
+    finetune(make(out=tmp_path / "long", max_steps=3), gc)
+    finetune(make(out=tmp_path / "short", max_steps=2), gc)
+    assert finetune(make(out=tmp_path / "short", max_steps=3, resume=True), gc)["step"] == 3
+    for name in ("model/model.safetensors", "checkpoints/step-3/optimizer.safetensors"):
+        assert (tmp_path / "short" / name).read_bytes() == (tmp_path / "long" / name).read_bytes()
+    assert lines(tmp_path / "short") == lines(tmp_path / "long")
 
 
 def test_a_signal_leaves_a_checkpoint_to_go_on_from(make: Make, tmp_path: Path) -> None:
