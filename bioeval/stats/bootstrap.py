@@ -34,7 +34,14 @@ from bioeval.stats.resampling import (
     left_out_values,
     units_of,
 )
-from bioeval.stats.scales import JACKKNIFED, LOG_RATIOS, jackknifed, studentised
+from bioeval.stats.scales import (
+    JACKKNIFED,
+    LOG_RATIOS,
+    ODDS_JACKKNIFED,
+    jackknifed,
+    jackknifed_odds,
+    studentised,
+)
 
 _NORMAL = NormalDist()
 _LEAST_FREEDOM = 3.0
@@ -114,11 +121,14 @@ def interval(
     if found.value is None or found.lo is None:
         return found
     value, found = found.value, replace(found, caution=caution(metric, y, units))
-    if metric not in (*LOG_RATIOS, *JACKKNIFED):
+    if metric not in (*LOG_RATIOS, *JACKKNIFED, *ODDS_JACKKNIFED):
         return found
     left_out, bounds, method = left_out_values(statistic, units), None, "jackknife"
     if metric in JACKKNIFED:
         bounds = jackknifed(metric, value, left_out, level=how.level, n=units.count)
+    elif metric in ODDS_JACKKNIFED:
+        freedom = degrees_of_freedom(left_out, units.count)
+        bounds = jackknifed_odds(value, left_out, level=how.level, n=units.count, freedom=freedom)
     elif units.count >= LEAST_TO_STUDENTISE:
         tails = tail_level(how.level, units.count, freedom=degrees_of_freedom(left_out, units.count))
         bounds = studentised(LOG_RATIOS[metric], y, p, units=units, how=how, tails=tails)

@@ -12,8 +12,6 @@ LEAST_TO_STUDENTISE = 25
 """Of fewer units many resamples hold so few of them that their spread means nothing."""
 LEAST_OF_CLASS = 8
 LEAST_OF_TOP = 5
-LEAST_OF_LABELS = 400
-"""Of fewer units average precision, averaged over labels, is covered in 91 to 93 %."""
 _TOP = frozenset({"ndcg10", "top10-recall"})
 _OF_CLASSES = frozenset({"auroc", "auprc"})
 _OF_SQUARES = frozenset({"rmse", "r2"})
@@ -40,8 +38,6 @@ def caution(metric: str, y: np.ndarray, units: Units) -> str:
         why = f"the top tenth is {units.count // 10} {units.kind}, {LEAST_OF_TOP} are wanted"
     elif metric in _OF_CLASSES and (rarest := _rarest(y, units)) < LEAST_OF_CLASS:
         why = f"{rarest} {units.kind} of the rarest class, {LEAST_OF_CLASS} are wanted"
-    elif metric == "auprc" and y.ndim == 2 and units.count < LEAST_OF_LABELS:
-        why = f"average precision of labels of {units.count} {units.kind}, {LEAST_OF_LABELS} are wanted"
     else:
         return ""
     return f"interval likely too narrow: {why}"
