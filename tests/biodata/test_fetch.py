@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -207,11 +208,15 @@ def test_no_server(tmp_path: Path) -> None:
     assert not (tmp_path / "d").exists()
 
 
-def test_a_missing_file_is_not_asked_for_again(server: ArchiveServer, tmp_path: Path) -> None:
+def test_a_missing_file_is_not_asked_for_again(server: ArchiveServer, tmp_path: Path, capsys) -> None:
     server.faults[FIRST] = [Status(404)]
     with pytest.raises(FetchError, match=r"HTTP 404.*no such file"):
         fetch(VIRAL, tmp_path / "d", web=web_of(server))
-    assert len(server.requests_of(FIRST)) == 1
+    assert len(server.requests_of(FIRST)) == 1 and len(server.requests_of(".gz")) == 1
+    # how much it is and under which terms was said before the first byte came
+    assert re.search(
+        r"3 files, 3 to get, \d+ bytes, to .*\n +licence: no restriction by NCBI", capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("page", [Page(), Page(honest=False)], ids=str)

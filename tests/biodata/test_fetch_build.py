@@ -154,7 +154,9 @@ def test_a_recipe_may_name_a_source_and_its_plan_asks_no_server(tmp_path: Path) 
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert plan.returncode == 0, plan.stderr
-    assert json.loads(plan.stdout)["stages"]["data"]["settings"]["read"]["inputs"] == ["refseq:viral"]
+    read = json.loads(plan.stdout)["stages"]["data"]["settings"]["read"]
+    assert read["inputs"] == ["refseq:viral"]
+    assert read["exclusion"]["exclude"] is True  # nobody asked: what ends in a model that writes excludes
 
 
 def test_a_mirror_without_folder_pages(server: ArchiveServer, tmp_path: Path, capsys) -> None:

@@ -112,6 +112,32 @@ def test_chain_of_mutants_is_joined_or_purged(tmp_path: Path) -> None:
     assert (purged.split[12:] >= 0).all() and sum(split_counts(purged.split).values()) < len(texts)
 
 
+@pytest.mark.parametrize(
+    ("alphabet", "letters", "identity", "coverage"),
+    [("protein", "ACDEFGHIKLMNPQRSTVWY", 0.5, 0.8), ("dna", "ACGT", 0.85, 0.5)],
+)
+def test_clusters_of_any_identity_and_coverage(
+    alphabet: str, letters: str, identity: float, coverage: float, tmp_path: Path
+) -> None:
+    """Families that only this identity (proteins, 0.65 alike) or coverage (0.6 in common) makes alike."""
+    rng = random.Random(13)
+    texts = []
+    for _ in range(20):
+        core, edits = "".join(rng.choices(letters, k=240)), 48 if alphabet == "protein" else 7
+        for _ in range(3):
+            new = list(core)
+            for at in rng.sample(range(240), edits):
+                new[at] = rng.choice(letters.replace(new[at], ""))
+            texts.append("".join(new) + "".join(rng.choices(letters, k=0 if alphabet == "protein" else 160)))
+    config = SplitConfig(identity=identity, coverage=coverage, threads=1, exact_effort=0.5)
+    split = split_until_clean(texts, config, alphabet, tmp_path)
+    parts = split.split.reshape(20, 3)
+    assert all(len(set(family)) == 1 for family in parts.tolist()) and (parts >= 0).all()
+    plain = split_rows(normalised(pa.array(texts), alphabet=alphabet), SplitConfig(threads=1),
+                       alphabet=alphabet, workdir=tmp_path)  # fmt: skip
+    assert plain.info["joined"]["clusters"] == 60
+
+
 def test_short_proteins_do_not_slip_through(tmp_path: Path, real_data: Path) -> None:
     with gzip.open(real_data / "tcr" / "tcrdb_PRJNA298417.tsv.gz", "rt") as handle:
         texts = list(dict.fromkeys(row["AASeq"] for row in csv.DictReader(handle, delimiter="\t")))
