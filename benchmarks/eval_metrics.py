@@ -1,16 +1,14 @@
-"""Sequence metrics beside the programs that people use for them; prints tables, writes JSON.
+"""Sequence metrics beside the programs that people use for them; prints a table, writes JSON.
 
     python -m venv peers && peers/bin/pip install ripser persim complexcgr
-    SEQLOOM_REAL_DATA=... python benchmarks/eval_metrics.py --peer-python peers/bin/python [--kmc PATH]
+    python benchmarks/eval_metrics.py --peer-python peers/bin/python [--kmc PATH]
     [--rounds 5]
 
 All in CPU seconds (of the process; of KMC and Jellyfish those of the child, system time included), which a
 busy machine disturbs little; both sides of a line take turns within a round, and ratios are of medians.
 Python peers live in an environment of their own and are timed there, after imports and one warm-up; values
 are compared with ours. KMC and Jellyfish are whole programs, so their line also has ours as a whole process
-with its imports. The last table runs families of metrics on genomes of 1.2, 4.6 and 12 Mb, each in a fresh
-process after a warm-up on 20 kb, which pays for the imports; "reading" is what a process needs before any
-metric. Families that take coding sequences, training sequences or many sequences say nothing of one genome.
+with its imports.
 """
 
 from __future__ import annotations
@@ -31,29 +29,16 @@ from pathlib import Path
 from typing import Any
 
 K, POINTS, DIRECTIONS = 6, 2000, 50
-FAMILIES = ("composition", "skew", "kmer", "fcgr", "entropy", "periodicity", "repeats", "mutual-information",
-            "wen", "persistence", "c4dr", "genes")  # fmt: skip
-READING = "reading"
-_COLI, _YEAST = "GCF_000005845.2_ASM584v2_genomic.fna.gz", "sacCer3.fa.gz"
-GENOMES = {
-    "E. coli, first 1.2 Mb": (_COLI, 1_200_000),
-    "E. coli, 4.6 Mb": (_COLI, 0),
-    "yeast, 12 Mb": (_YEAST, 0),
-}
 
 
 def main() -> None:
     arguments = options().parse_args()
     if arguments.serve:
         serve(arguments.serve)
-    elif arguments.family:
-        print(json.dumps(family_on(arguments.family, Path(arguments.genome), arguments.letters)))
-    else:
-        rows = [] if arguments.no_peers else compared(arguments)
-        genomes = [] if arguments.no_genomes else whole_genomes()
-        if arguments.json:
-            text = json.dumps({"rows": rows, "genomes": genomes}, indent=2) + "\n"
-            arguments.json.write_text(text, encoding="utf-8")
+        return
+    rows = compared(arguments)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n", encoding="utf-8")
 
 
 def options() -> argparse.ArgumentParser:
@@ -66,12 +51,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--megabases", type=int, default=100, help="letters that k-mers are counted in")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--no-genomes", action="store_true", help="leave the table of whole genomes out")
-    parser.add_argument("--no-peers", action="store_true", help="only the table of whole genomes")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
-    parser.add_argument("--family", help=argparse.SUPPRESS)
-    parser.add_argument("--genome", help=argparse.SUPPRESS)
-    parser.add_argument("--letters", type=int, default=0, help=argparse.SUPPRESS)
     return parser
 
 
@@ -133,19 +113,8 @@ def kmc_command(kmc: str | None, fasta: Path, work: Path) -> list[str] | None:
     """One thread, no canonical k-mers, all counts kept, counters that do not saturate."""
     if not kmc:
         return None
-    return [
-        kmc,
-        f"-k{K}",
-        "-b",
-        "-t1",
-        "-ci1",
-        "-cs4294967295",
-        "-fm",
-        "-m2",
-        str(fasta),
-        str(work / "kmc"),
-        str(work),
-    ]
+    settings = f"-k{K} -b -t1 -ci1 -cs4294967295 -fm -m2".split()
+    return [kmc, *settings, str(fasta), str(work / "kmc"), str(work)]
 
 
 def jellyfish_command(jellyfish: str | None, fasta: Path, work: Path) -> list[str] | None:
@@ -311,70 +280,6 @@ def in_turns(jobs: dict[str, Callable[[], float]], rounds: int) -> dict[str, flo
         for name in order:
             times[name].append(jobs[name]())
     return {name: statistics.median(values) for name, values in times.items()}
-
-
-def whole_genomes() -> list[dict[str, Any]]:
-    """Features of every family on genomes of three lengths, a process each."""
-    folder = Path(
-        os.environ.get("SEQLOOM_REAL_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")
-    )
-    rows = []
-    print("\n| family | " + " | ".join(f"{name}: CPU s | peak MB" for name in GENOMES) + " |")
-    print("|---|" + "---|" * (2 * len(GENOMES)), flush=True)
-    for family in (READING, *FAMILIES):
-        found = {
-            name: ask_family(family, folder / "genome" / file, letters)
-            for name, (file, letters) in GENOMES.items()
-        }
-        cells = " | ".join(f"{f['seconds']:.2f} | {f['peak_mb']:.0f}" for f in found.values())
-        print(f"| {family} | {cells} |", flush=True)
-        rows.append({"family": family, **found})
-    return rows
-
-
-def ask_family(family: str, genome: Path, letters: int) -> dict[str, float]:
-    task = ["--family", family, "--genome", str(genome), "--letters", str(letters)]
-    environment = one_thread() | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-    done = subprocess.run([sys.executable, __file__, *task], capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise SystemExit(f"{family} on {genome.name}: {done.stderr.strip().splitlines()[-1]}")
-    return json.loads(done.stdout)
-
-
-def family_on(family: str, genome: Path, letters: int) -> dict[str, float]:
-    """CPU seconds of a family's features of a genome (and of one comparison), and the peak of the process."""
-    from bioeval.metrics.sequence_set import SequenceSet
-    from bioeval.sequences.inputs import read_set
-
-    start = time.process_time()
-    sequences = read_set(genome, split="test", limit=0, seed=0).sequences
-    if letters:
-        sequences = SequenceSet.from_strings([sequences.strings()[0][:letters]])
-    if family != READING:
-        run_family(family, SequenceSet.from_strings([sequences.sequence(0)[:20_000]]))
-        start = time.process_time()
-        run_family(family, sequences)
-    return {"seconds": time.process_time() - start, "peak_mb": peak_megabytes()}
-
-
-def run_family(family: str, sequences: Any) -> None:
-    """Features, once, and their comparison with themselves."""
-    import numpy as np
-
-    from bioeval.metrics import METRICS
-    from bioeval.metrics.setting import Setting
-
-    setting = Setting(generated=sequences, reference=sequences, both_strands=family in ("kmer", "fcgr"))
-    every = np.ones((1, len(sequences)), dtype=bool)
-    for metric in METRICS.load(family).of_run(setting):
-        features = metric.features(sequences)
-        metric.compare(features, features, rows=every, others=every)
-
-
-def peak_megabytes() -> float:
-    """Of this process; `getrusage` would give that of the process it was forked from, where that is more."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def one_thread() -> dict[str, str]:

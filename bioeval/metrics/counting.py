@@ -58,11 +58,11 @@ def kmer_table(sequences: SequenceSet, k: int, *, both_strands: bool = False) ->
     """
     cells = sequences.other**k
     table = np.zeros((len(sequences), cells), dtype=np.int32)
-    for rows, block in sequences.blocks(BLOCK):
+    for rows, block, _ in sequences.pieces(BLOCK, overlap=k - 1):
         numbers, valid = window_numbers(block, k)
         for row, start, length in zip(range(rows.start, rows.stop), block.starts, block.lengths):
             piece = slice(start, start + max(length - k + 1, 0))
-            table[row] = np.bincount(numbers[piece][valid[piece]], minlength=cells)
+            table[row] += np.bincount(numbers[piece][valid[piece]], minlength=cells).astype(np.int32)
     if both_strands:
         table += table[:, reverse_complement_order(k)]
     return table
@@ -76,14 +76,15 @@ def letter_table(sequences: SequenceSet) -> np.ndarray:
     """
     kinds = sequences.other + 1
     table = np.zeros((len(sequences), kinds), dtype=np.int64)
-    for rows, block in sequences.blocks(BLOCK):
+    for rows, block, _ in sequences.pieces(BLOCK):
         cells = block.rows_of_positions() * kinds + block.codes
-        table[rows] = np.bincount(cells, minlength=kinds * len(block)).reshape(-1, kinds)
+        table[rows] += np.bincount(cells, minlength=kinds * len(block)).reshape(-1, kinds)
     return table[:, :-1]
 
 
 def kmer_matrix(sequences: SequenceSet, k: int, *, both_strands: bool = False) -> csr_matrix:
-    """k-mer counts of each sequence, sparse int64 [n, 4^k]: memory grows with the letters, not with 4^k.
+    """k-mer counts of each sequence, sparse int64 [n, 4^k]: memory grows with the kinds of k-mers that there
+    are, neither with 4^k nor with the letters.
 
     Args:
         sequences: n of them.
@@ -93,9 +94,23 @@ def kmer_matrix(sequences: SequenceSet, k: int, *, both_strands: bool = False) -
     >>> kmer_matrix(SequenceSet.from_strings(["AACA", "T"]), 2).toarray()[0].nonzero()[0].tolist()
     [0, 1, 4]
     """
-    from scipy.sparse import csr_matrix
+    from scipy.sparse import csr_matrix, vstack
 
     check_k(k, sequences.letters)
+    parts, done = [csr_matrix((0, sequences.other**k), dtype=np.int64)], 0
+    for rows, block, _ in sequences.pieces(BLOCK, overlap=k - 1):
+        found = _matrix_of(block, k, both_strands=both_strands)
+        if rows.start < done:  # one more piece of the same sequence
+            parts[-1] = parts[-1] + found
+        else:
+            parts.append(found)
+        done = rows.stop
+    return vstack(parts, format="csr")
+
+
+def _matrix_of(sequences: SequenceSet, k: int, *, both_strands: bool) -> csr_matrix:
+    from scipy.sparse import csr_matrix
+
     numbers, valid = window_numbers(sequences, k)
     owners = sequences.rows_of_positions()[: len(numbers)][valid]
     found = numbers[valid].astype(np.int64)

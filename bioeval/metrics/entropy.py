@@ -49,12 +49,12 @@ def linguistic_complexity(sequences: SequenceSet) -> np.ndarray:
     [0.029, 0.981, nan]
     """
     starts, owners, letters = _stretches(sequences)
-    text = np.concatenate([sequences.codes, np.full(WINDOW, sequences.other, dtype=np.uint8)])
     share = np.zeros(len(starts))
     for begin in range(0, len(starts), _BLOCK):
         part = slice(begin, begin + _BLOCK)
-        places = starts[part, None] + np.arange(WINDOW)
-        share[part] = _kinds_over_most(text[places], letters[part], sequences.other)
+        # what lies beyond a stretch, and beyond the last letter, is not looked at
+        places = np.minimum(starts[part, None] + np.arange(WINDOW), len(sequences.codes) - 1)
+        share[part] = _kinds_over_most(sequences.codes[places], letters[part], sequences.other)
     totals = np.bincount(owners, weights=share, minlength=len(sequences))
     numbers = np.bincount(owners, minlength=len(sequences))
     return np.divide(totals, numbers, out=np.full(len(sequences), np.nan), where=numbers > 0)

@@ -30,13 +30,23 @@ def find_genes(sequences: SequenceSet) -> np.ndarray:
     result = np.zeros((len(sequences), 3))
     for row in range(len(sequences)):
         length = int(sequences.lengths[row])
-        covered = np.zeros(length + 1, dtype=np.int64)
-        genes = finder.find_genes(sequences.sequence(row).encode()) if length else []
-        for gene in genes:
-            covered[gene.begin - 1] += 1
-            covered[min(gene.end, length)] -= 1
-        result[row] = length, np.count_nonzero(np.cumsum(covered)[:length]), len(genes)
+        genes = finder.find_genes(sequences.spelt(row)) if length else []
+        places = [(gene.begin - 1, min(gene.end, length)) for gene in genes]
+        result[row] = length, _covered(places), len(genes)
     return result
+
+
+def _covered(places: list[tuple[int, int]]) -> int:
+    """Letters in at least one of some stretches, each from its first letter to the one after its last.
+
+    >>> _covered([(7, 9), (0, 3), (2, 5)])
+    7
+    """
+    total, done = 0, 0
+    for begin, end in sorted(places):
+        total += max(end - max(begin, done), 0)
+        done = max(done, end)
+    return total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ import numpy as np
 
 from biodata.errors import ConfigError
 from bioeval.metrics.counting import BLOCK, window_numbers
+from bioeval.metrics.long_repeats import longest_repeat
 from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import NUCLEOTIDES, SequenceSet
 from bioeval.metrics.setting import Setting
@@ -47,12 +48,13 @@ def _shares_of_table(codes: np.ndarray, k: int) -> np.ndarray:
     """The two shares of one long sequence from the counts of all k-mers."""
     words = WordCounts(k)
     words.add(codes)
-    times = words.counts()
-    kinds = np.flatnonzero(times)
-    often, mirrored = times[kinds], times[_reverse_complements(kinds, k)]
-    if not len(kinds):
-        return np.full(2, np.nan)
-    return np.array([often[often > 1].sum(), often[mirrored > 0].sum()]) / often.sum()
+    times, hits, total = words.table(), np.zeros(2, dtype=np.int64), 0
+    for start in range(0, len(times), BLOCK):
+        kinds = start + np.flatnonzero(times[start : start + BLOCK])
+        often, mirrored = times[kinds], times[_reverse_complements(kinds, k)]
+        hits += often[often > 1].sum(), often[mirrored > 0].sum()
+        total += int(often.sum())
+    return hits / total if total else np.full(2, np.nan)
 
 
 def _shares_by_sorting(sequences: SequenceSet, k: int) -> np.ndarray:
@@ -77,7 +79,8 @@ def longest_repeats(sequences: SequenceSet) -> np.ndarray:
     """Letters of the longest piece that occurs twice in a sequence (overlaps count), exact, int64 [n].
 
     By sorting the suffixes of all sequences at once (`bioeval.metrics.suffixes`): neighbours in the order of
-    the suffixes of one sequence share the longest beginnings.
+    the suffixes of one sequence share the longest beginnings. Of nucleotides longer than a block by doubling
+    the windows that are repeated (`bioeval.metrics.long_repeats`), in a tenth of the memory.
 
     >>> longest_repeats(SequenceSet.from_strings(["ACGTTACG", "AAAA", "ACGT", ""])).tolist()
     [3, 3, 0, 0]
@@ -89,6 +92,10 @@ def longest_repeats(sequences: SequenceSet) -> np.ndarray:
 def _longest_of_block(sequences: SequenceSet) -> np.ndarray:
     from bioeval.metrics.suffixes import common_prefixes, suffix_order
 
+    if sequences.letters == NUCLEOTIDES and len(sequences) == 1 and sequences.lengths[0] > BLOCK:
+        found = longest_repeat(sequences.row_codes(0), at_once=BLOCK)
+        if found is not None:
+            return np.array([found])
     order = suffix_order(sequences.codes, sequences.other)
     order = order[sequences.codes[order] < sequences.other]
     owners = sequences.rows_of_positions()

@@ -142,7 +142,11 @@ class SequenceSet:
 
     def sequence(self, row: int) -> str:
         """One sequence as text: of nucleotides upper-case A, C, G, T and N."""
-        return _coding(self.letters).spelling[self.row_codes(row)].tobytes().decode()
+        return self.spelt(row).decode()
+
+    def spelt(self, row: int) -> bytes:
+        """As `sequence`, in bytes."""
+        return _coding(self.letters).spelling[self.row_codes(row)].tobytes()
 
     def strings(self) -> list[str]:
         """All sequences as text."""

@@ -56,8 +56,12 @@ class WordCounts:
 
     def counts(self) -> np.ndarray:
         """int64 [4^k], in alphabetical order of the k-mers."""
+        return self.table().copy()
+
+    def table(self) -> np.ndarray:
+        """`counts` without a copy: what is added later changes it."""
         self._take_apart()
-        return self._counts.copy()
+        return self._counts
 
     def _add(self, codes: np.ndarray) -> None:
         bad = np.zeros(0, dtype=np.int64)
