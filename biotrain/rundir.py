@@ -27,9 +27,9 @@ RunConfig = TrainConfig | FinetuneConfig
 AnyConfig = TypeVar("AnyConfig", bound="TrainConfig | FinetuneConfig")
 
 FREE = ("data", "tokenizer", "out", "resume", "threads", "keep_checkpoints", "checkpoint_every", "vocab_size",
-        "parallel", "log")  # fmt: skip
+        "parallel", "log", "device")  # fmt: skip
 """Settings that a resumed run may change: places (the content is compared instead), and what leaves the
-weights as they are."""
+weights as they are, but for the last bits on another device, which the loop says."""
 
 LENGTH = ("max_steps", "epochs", "schedule")
 """Settings that it may change where the steps done would have been the same (`biotrain.prolong`)."""

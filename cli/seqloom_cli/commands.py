@@ -16,6 +16,9 @@ from seqloom_cli.output import Text, one_line_errors, show
 
 Run = Callable[[Any], Mapping[str, Any]]
 
+SWITCHES: dict[str, set[str]] = {}
+"""Command to its options that take no value."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Positional:
@@ -64,6 +67,8 @@ def add_command(
         replace(leaf, others=(others[leaf.path],)) if leaf.path in others else leaf
         for leaf in leaves(config, skip=taken)
     ]
+
+    SWITCHES.setdefault(name, set()).update(f"--{leaf.option}" for leaf in options if leaf.kind is bool)
 
     def command(**values: Any) -> None:
         as_json, dry = values.pop("as_json"), values.pop("dry_run", False)

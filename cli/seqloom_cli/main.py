@@ -14,7 +14,7 @@ from biodata import __version__
 from biodata.errors import ConfigError
 from biodata.progress import say
 from seqloom_cli import data, evaluate, models, tokenizer, train
-from seqloom_cli.commands import json_option
+from seqloom_cli.commands import SWITCHES, json_option
 from seqloom_cli.helm import from_helm
 from seqloom_cli.output import one_line_errors, show
 
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def prepared(arguments: list[str]) -> list[str]:
     """The arguments as typer takes them: `-` for `_` in names, `--task` repeated, HELM's forms rewritten."""
-    spelt = [_spelt(argument) for argument in arguments]
+    spelt = _switched([_spelt(argument) for argument in arguments])
     return ["train", *from_helm(spelt[1:])] if spelt[:1] == ["train"] else _tasks_apart(spelt)
 
 
@@ -132,6 +132,18 @@ def _run(recipe: str, out: Path | None, settings: list[str], *, dry_run: bool, a
 def _spelt(argument: str) -> str:
     name = re.match(r"--[A-Za-z0-9_]+(?:[-_][A-Za-z0-9_]+)*", argument)
     return name.group().replace("_", "-") + argument[name.end() :] if name else argument
+
+
+def _switched(arguments: list[str]) -> list[str]:
+    """`--pack true` as `--pack`, `false` as `--no-pack`: so are settings given that have a third state."""
+    switches = {name for word in arguments[:2] for name in SWITCHES.get(word, ())}
+    done: list[str] = []
+    for word in arguments:
+        if done and done[-1] in switches and word in ("true", "false"):
+            done[-1] = done[-1] if word == "true" else f"--no-{done[-1][2:]}"
+        else:
+            done.append(word)
+    return done
 
 
 def _tasks_apart(arguments: list[str]) -> list[str]:

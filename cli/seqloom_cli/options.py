@@ -50,18 +50,18 @@ class Leaf:
 
     def annotation(self) -> Any:
         """The option's type and how it is shown."""
-        default = None if self.default is dataclasses.MISSING else _shown(self.default)
+        text = self.help
+        if self.default is not dataclasses.MISSING and (default := _shown(self.default)):
+            text = f"{text}  [default: {default}]"  # a text as show_default stands in further parentheses
         bare = f"--{self.option}"
         names = [bare, *_OTHER_NAMES.get(self.option, ()), *self.others]
         if self.kind is bool:
             return bool, typer.Option(
-                f"{bare}/--no-{self.option}", help=self.help, show_default=default or False,
-                rich_help_panel=self.panel,
+                f"{bare}/--no-{self.option}", help=text, show_default=False, rich_help_panel=self.panel,
             )  # fmt: skip
         kind = list[str] if _is_texts(self.kind) else str
         return kind, typer.Option(
-            *names, help=self.help, metavar=_metavar(self.kind), show_default=default or False,
-            rich_help_panel=self.panel,
+            *names, help=text, metavar=_metavar(self.kind), show_default=False, rich_help_panel=self.panel,
         )  # fmt: skip
 
 

@@ -41,9 +41,9 @@ def show(result: Mapping[str, Any], *, as_json: bool, text: Text | None = None) 
 
 def show_columns(results: Sequence[Mapping[str, Any]], *, skip: tuple[str, ...] = ()) -> None:
     """Prints results of one kind side by side: a line for each field, a column for each result."""
-    width = 2 + max(len(_text(v)) for result in results for k, v in result.items() if k not in skip)
+    width = 2 + max(len(plain(v)) for result in results for k, v in result.items() if k not in skip)
     for name in (key for key in results[0] if key not in skip):
-        cells = [_text(result[name]) for result in results]
+        cells = [plain(result[name]) for result in results]
         print(f"{name:<28}" + "".join(f"{cell:>{width}}" for cell in cells))
 
 
@@ -85,13 +85,14 @@ def _flatten(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]
             for number, entry in enumerate(item):
                 rows += _flatten(entry, f"{prefix}{key}[{number}].")
         else:
-            rows.append((f"{prefix}{key}", _text(item)))
+            rows.append((f"{prefix}{key}", plain(item)))
     return rows
 
 
-def _text(value: Any) -> str:
+def plain(value: Any) -> str:
+    """A value as people see it."""
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list):
-        return ", ".join(map(_text, value)) or "-"
+        return ", ".join(map(plain, value)) or "-"
     return "-" if value is None else str(value)

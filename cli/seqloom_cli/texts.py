@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from biodata.configs import read_yaml
+from seqloom_cli.output import plain
 
 
 def built(result: Mapping[str, Any]) -> str:
@@ -43,6 +47,25 @@ def evaluated(result: Mapping[str, Any]) -> str:
                 lines.append(_score_row(one, f"{name} (baseline)", score))
             seen.add((one["task"], name))
     return "\n".join([*lines, "", *(one["sentence"] for one in result["results"]), *_written(result)])
+
+
+def trained(result: Mapping[str, Any]) -> str:
+    """A finished run: its figures, where the model is, what comes next."""
+    run = shlex.quote(str(result["run"]))
+    width = max(map(len, result))
+    lines = [f"{name:<{width}}  {plain(value)}" for name, value in result.items()]
+    steps = [f"seqloom eval run {run} --task NAME (seqloom eval tasks)"]
+    if "val_perplexity" not in result:  # pictures have no tokens
+        steps = [f"seqloom generate {run} --num 100 --out new.npy"]
+    elif _generates(Path(result["run"])):
+        steps.insert(0, f"seqloom generate {run} --num 100 --out new.fasta")
+    return "\n".join([*lines, f"next: {', '.join(steps)}"])
+
+
+def _generates(run: Path) -> bool:
+    """Whether the model of a run draws sequences."""
+    settings = read_yaml(run / "config.yaml")
+    return not settings["model"]["bidirectional"] or settings["objective"]["name"] == "masked_diffusion"
 
 
 def compared(result: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from biotrain.generate_config import GenerateConfig
 from seqloom_cli.commands import Positional, add_command
 from seqloom_cli.helm import ALIASES
 from seqloom_cli.raw_files import TrainCommand
+from seqloom_cli.texts import trained
 
 
 def _train(config: TrainCommand) -> Mapping[str, Any]:
@@ -62,18 +63,17 @@ def _finetune(config: FinetuneConfig) -> Mapping[str, Any]:
     return finetune(config, reward_of(config.reward, reference=config.reference, seed=config.seed))
 
 
-RUN = Positional(path="run", metavar="RUN", help="run folder of a causal model")
-ANY_RUN = Positional(path="run", metavar="RUN", help="run folder, or exported model folder")
+RUN = Positional(path="run", metavar="RUN", help="run folder, or exported model folder")
 
 
 def add_commands(app: typer.Typer) -> None:
     """Adds both commands to the top level."""
     add_command(
-        app, "train", TrainCommand, _train, plan=_dry_run, aliases=ALIASES,
+        app, "train", TrainCommand, _train, plan=_dry_run, aliases=ALIASES, text=trained,
         help="Pretrains a model on a dataset.",
     )  # fmt: skip
     add_command(
-        app, "export", ModelExportConfig, _export, positional=(ANY_RUN,),
+        app, "export", ModelExportConfig, _export, positional=(RUN,),
         help="Writes a model in another form: a folder for transformers, or weights for Megatron-core.",
     )  # fmt: skip
     add_command(

@@ -12,8 +12,9 @@ import typer
 from typer.testing import CliRunner
 
 from biodata.errors import ConfigError
+from seqloom_cli import main as whole
 from seqloom_cli.commands import Positional, add_command
-from seqloom_cli.main import _tasks_apart
+from seqloom_cli.main import _tasks_apart, prepared
 from seqloom_cli.options import leaves, merge
 
 
@@ -138,3 +139,16 @@ def test_setting_without_a_name():
 )
 def test_several_tasks_may_follow_one_option(given: str, apart: str):
     assert _tasks_apart(given.split()) == apart.split()
+
+
+def test_a_switch_may_have_its_value_beside_it() -> None:
+    given = ["train", "--pack", "true", "--compile", "false", "--bidirectional", "false", "--log", "true"]
+    kept = ["--bidirectional", "false", "--log", "true"]
+    assert prepared(given) == ["train", "--pack", "--no-compile", *kept]
+    assert prepared(["generate", "run", "--fresh_noise", "true"]) == ["generate", "run", "--fresh-noise"]
+    assert prepared(["tokenizer", "train", "true"]) == ["tokenizer", "train", "true"]
+
+
+def test_help_shows_defaults_once() -> None:
+    said = " ".join(CliRunner().invoke(whole.app, ["generate", "--help"]).stdout.split())
+    assert "number of sequences, 1 or more [default: 100]" in said and "(100)" not in said

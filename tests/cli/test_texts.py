@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 from typer.testing import CliRunner, Result
 
+from biodata.configs import write_yaml
 from seqloom_cli.main import app
+from seqloom_cli.texts import trained
 
 
 def run(*arguments: object) -> Result:
@@ -82,3 +84,18 @@ def test_metrics_of_sequences_are_a_table_and_a_page(tmp_path: Path) -> None:
     assert any(line.startswith("| kmer_jsd_k2 | bits | ") for line in said) and len(said) < 25
     assert "8 generated, 16 natural sequences" in said[-2] and said[-1] == f"written: {out / 'report.html'}"
     assert "Sequence metrics with their null" in (out / "report.html").read_text()
+
+
+def test_a_finished_training_says_what_comes_next(tmp_path: Path) -> None:
+    def text(bidirectional: bool, objective: str, **figures: float) -> str:
+        settings = {"model": {"bidirectional": bidirectional}, "objective": {"name": objective}}
+        write_yaml(tmp_path / "config.yaml", settings)
+        return trained({"run": tmp_path, "step": 4, "val_loss": 4.25719123, **figures})
+
+    said = text(False, "clm", val_perplexity=70.5).splitlines()
+    assert said[1:3] == ["step            4", "val_loss        4.25719"]
+    evaluate = f"seqloom eval run {tmp_path} --task NAME (seqloom eval tasks)"
+    assert said[-1] == f"next: seqloom generate {tmp_path} --num 100 --out new.fasta, {evaluate}"
+    assert text(True, "mlm", val_perplexity=1.0).splitlines()[-1] == f"next: {evaluate}"
+    assert "generate" in text(True, "masked_diffusion", val_perplexity=1.0)
+    assert text(True, "image_diffusion").endswith("--out new.npy")
