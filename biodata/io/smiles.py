@@ -92,6 +92,8 @@ def _parse(
 def _column(row: str) -> int | None:
     """Which word of a line is the SMILES: 0, or 1 behind a number; None for neither."""
     words = row.split()
+    if not words:  # a form feed only, say
+        return None
     if _SMILES.fullmatch(words[0]) and len(words) <= 3:
         return 0
     if len(words) == 2 and words[0].isdigit() and _SMILES.fullmatch(words[1]):

@@ -124,3 +124,11 @@ def test_real_tables(real_data, tmp_path) -> None:
     found, _ = staged(real_data / "smiles" / "selfies_freesolv.csv.gz", tmp_path / "out")
     first = next(row for row in found if label(row, "smiles") == "CS(=O)(=O)Cl")
     assert label(first, "expt") == -4.87 and label(first, "iupac") == "methanesulfonyl chloride"
+
+
+def test_a_first_line_of_blanks_alone_is_a_molecule_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "x.smi"
+    path.write_bytes(b"\x0c\nCCO a\n")
+    rows = pa.Table.from_batches(read_smiles(path)).select(["id", "sequence", "line"]).to_pylist()
+    assert rows[1:] == [{"id": "a", "sequence": "CCO", "line": 2}]
+    assert rows[0]["sequence"] == "\x0c"  # and is listed as what could not be converted
