@@ -93,8 +93,9 @@ def find_file(source: Source, *, beside: Path, piece: Piece | None = None, downl
 
 def where_to_put(source: Source, piece: Piece | None = None) -> str:
     """One sentence for people who have to get the file themselves."""
-    origin = (piece.url if piece else source.url) or source.home or "its publisher"
-    return f"get it from {origin} and put it into {task_folder()} (or set SEQLOOM_CACHE)"
+    piece = piece or Piece(file=str(source.file), url=source.url)
+    origin = piece.url or source.home or "its publisher"
+    return f"get it from {origin} and save it as {_kept_as(piece)} (or set SEQLOOM_CACHE)"
 
 
 def plain_sha256(paths: Sequence[Path]) -> str:
@@ -151,12 +152,10 @@ def _folders(beside: Path) -> list[Path]:
 
 
 def _download(piece: Piece, source: Source) -> Path:
-    url, path = str(piece.url), task_folder() / piece.file
+    url, path = str(piece.url), _kept_as(piece)
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _HERE):
         raise ConfigError(f"{url}: only https:// addresses are downloaded; {where_to_put(source, piece)}")
-    if _compressed(url) and not path.name.endswith(_compressed(url)):
-        path = path.with_name(path.name + _compressed(url))
     say(f"downloading {url}")
     try:
         with (
@@ -168,8 +167,16 @@ def _download(piece: Piece, source: Source) -> Path:
             _check_length(answer.headers.get("Content-Length"), handle.tell())
     except (urllib.error.URLError, TimeoutError, ConnectionError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        raise ConfigError(f"{url} cannot be downloaded ({reason}): {where_to_put(source, piece)}") from error
+        raise ConfigError(
+            f"{piece.file} cannot be downloaded ({reason}): {where_to_put(source, piece)}"
+        ) from error
     return path
+
+
+def _kept_as(piece: Piece) -> Path:
+    """Where a downloaded file is looked for; several publishers call theirs `splits.zip`."""
+    suffix = _compressed(piece.url or "")
+    return task_folder() / (piece.file if piece.file.endswith(suffix) else piece.file + suffix)
 
 
 def _compressed(url: str) -> str:

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from biodata.errors import ConfigError, DataError
 from bioeval.tasks import describe_tasks, load_task, task_names
 from bioeval.tasks import loader as module
+from bioeval.tasks.find import find_file, pieces_of, where_to_put
+from bioeval.tasks.loader import read_task
 from bioeval.tasks.splits import group_split
 
 ROWS = [f"ACGU{'A' * i},{i}.5,{s}" for i, s in enumerate(["train"] * 3 + ["val"] * 3 + ["test"] * 3)]
@@ -82,6 +84,24 @@ def test_describe_tasks_tells_where_to_get_what_is_missing(monkeypatch: pytest.M
     rows = {row["name"]: row for row in describe_tasks()}
     assert rows["mrfp"]["data"] is None and "raw.githubusercontent.com" in rows["mrfp"]["get"]
     assert "non-commercial" in rows["mrfp"]["licence"]
+
+
+def test_a_file_saved_where_the_message_says_is_found(own_cache: Path) -> None:
+    """Every publisher's file has a name of its own there; five call theirs `splits.zip`."""
+    places = {}
+    for name in task_names():
+        config, path = read_task(name)
+        if not (config.data.url or config.data.home):
+            continue
+        piece = pieces_of(config)[0]
+        said = where_to_put(config.data, piece)
+        place = Path(said.partition("save it as ")[2].removesuffix(" (or set SEQLOOM_CACHE)"))
+        assert place.is_relative_to(own_cache / "tasks")
+        assert places.setdefault(place, piece.url) == piece.url, said
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+        assert find_file(config.data, beside=path.parent, piece=piece, download=False) == place
+    assert len(places) > 30
 
 
 def test_missing_data_without_network_is_one_line(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

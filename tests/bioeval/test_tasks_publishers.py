@@ -168,4 +168,4 @@ def test_what_is_not_there_is_one_line_that_says_what_to_fetch(name: str, tmp_pa
     with pytest.raises(ConfigError, match="get it from https://") as caught:
         load_task(name)
     said = str(caught.value)
-    assert "\n" not in said and f"put it into {tmp_path / 'cache' / 'tasks'}" in said
+    assert "\n" not in said and f"save it as {tmp_path / 'cache' / 'tasks'}" in said
