@@ -62,7 +62,9 @@ class TrainConfig:
     accumulate: int = field(
         default=1, metadata={"help": "such batches per step; same result as one batch as large, >= 1"}
     )
-    max_steps: int | None = field(default=None, metadata={"help": "optimizer steps, >= 1; none = by epochs"})
+    max_steps: int | None = field(
+        default=None, metadata={"help": "optimizer steps, >= 1, whatever epochs says; none = by epochs"}
+    )
     epochs: int = field(default=1, metadata={"help": "passes over the training split, without max_steps"})
     context: int | None = field(
         default=None,
@@ -131,7 +133,12 @@ class TrainConfig:
         if self.context is None:
             object.__setattr__(self, "context", self.model.context)
         added = ROOM.get(self.objective.name, 0)
-        check_range("context", self.window, low=2 + added, high=self.model.context)
+        check_range("context", self.window, low=2 + added)
+        if self.window > self.model.context:
+            raise ConfigError(
+                f"context {self.window} is longer than the {self.model.context} tokens that the model reads: "
+                f"give --model-context {self.window} (model.context), or a shorter context"
+            )
         check_range("min_lr", self.min_lr, low=0, high=self.optim.lr)
         check_range("warmup_lr", self.schedule.warmup_lr, low=0, high=self.optim.lr)
         for name in self.log:

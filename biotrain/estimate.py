@@ -85,7 +85,7 @@ def _vocabulary(config: TrainConfig) -> int:
             token_paths(config.loss, tokenizer.tokens)  # refuses what the run would refuse
         return tokenizer.vocab_size
     if config.vocab_size is None:
-        raise ConfigError("how large is the vocabulary? give --tokenizer DIR, or --vocab_size N to estimate")
+        raise ConfigError("how large is the vocabulary? give --tokenizer DIR, or --vocab-size N to estimate")
     return config.vocab_size
 
 

@@ -198,7 +198,8 @@ def _other_length(config: RunConfig, out: Path) -> bool:
     if lengths and config.resume:
         return True
     changes = ", ".join(f"{key} {before.get(key)!r} -> {now[key]!r}" for key in different)
-    other = "choose another --out" + (", or give --resume to go on with it" if lengths else "")
+    longer = lengths and {"max_steps", "epochs"} & set(different)
+    other = "choose another --out" + (", or give --resume to go on with it" if longer else "")
     raise ConfigError(f"{out} holds a run with another configuration ({changes}): {other}")
 
 

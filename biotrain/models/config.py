@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from biodata.catalog import Catalog
 from biodata.errors import ConfigError
@@ -214,10 +214,9 @@ class ModelConfig:
         for name, nothing in _OPTIONAL.items():
             if getattr(self, name) != nothing and name not in self.architecture.takes:
                 able = [other for other in MODELS if name in MODELS.load(other).takes]
+                have = f"{', '.join(able)} have" if len(able) > 1 else f"only {able[0]!r} has"
                 raise ConfigError(
-                    f"model {self.name!r} has no option {name} ({', '.join(able)} have)"
-                    if len(able) > 1
-                    else f"model {self.name!r} has no option {name} (only {able[0]!r} has)"
+                    f"model {self.name!r} has no option {_said(name, getattr(self, name))} ({have})"
                 )
 
     def _fill(self) -> None:
@@ -265,6 +264,14 @@ class ModelConfig:
             raise ConfigError(
                 "position 'none' needs a causal model: one that sees both sides would not know the order"
             )
+
+
+def _said(name: str, value: Any) -> str:
+    """What was set where it may not be: of a group the fields that are not as usual, as their options are."""
+    if name not in _GROUPS or not value:
+        return name
+    changed = [item.name for item in fields(value) if getattr(value, item.name) != item.default]
+    return ", ".join(f"{name}.{one}" for one in changed) or name
 
 
 _GROUPS = {"moe": MoEConfig, "hyena": HyenaConfig, "based": BasedConfig, "ssm": SsmConfig, "pair": PairConfig,

@@ -40,7 +40,11 @@ def test_every_field_explains_itself() -> None:
     [
         ({"batch_size": 0}, "batch_size must be 1 or more, got 0"),
         ({"max_steps": 0}, "max_steps must be 1 or more, got 0"),
-        ({"context": 1000}, "context must be from 2 to 512, got 1000"),
+        (
+            {"context": 1000},
+            "context 1000 is longer than the 512 tokens that the model reads: give --model-context 1000",
+        ),
+        ({"context": 1}, "context must be 2 or more, got 1"),
         ({"precision": "fp16"}, "'precision' takes one of auto, fp32, bf16"),
         ({"schedule": {"min_lr": 1}}, "min_lr must be from 0 to 0.0003, got 1"),
         ({"schedule": "cosin"}, "did you mean 'cosine'?"),

@@ -179,6 +179,7 @@ def test_bf16_autocast_is_near_and_has_gradients(name: str) -> None:
     [
         ({"name": "gpt2", "kv_heads": 2}, r"model 'gpt2' has no option kv_heads \(llama, moe have\)"),
         ({"name": "llama", "moe": MoEConfig()}, r"model 'llama' has no option moe \(only 'moe' has\)"),
+        ({"name": "llama", "moe": MoEConfig(experts=3)}, "model .llama. has no option moe.experts "),
         ({"name": "gpt2", "rope_base": 1e4}, "rope_base 10000 needs position 'rope', got 'learned'"),
         ({"name": "llama", "rope_base": 0.5}, "model rope_base must be 1.001 or more, got 0.5"),
         ({"name": "llama", "heads": 4, "kv_heads": 3}, "heads 4 is not divisible by kv_heads 3"),
