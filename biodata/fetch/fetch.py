@@ -15,6 +15,7 @@ from biodata.fetch.config import FetchConfig
 from biodata.fetch.download import Download, put_in_place
 from biodata.fetch.plan import Wanted, describe, list_wanted, web_for
 from biodata.fetch.record import (
+    ABOUT,
     MANIFEST,
     WORK,
     Entry,
@@ -162,10 +163,8 @@ class _Fetch:
 
     def _write_manifest(self) -> None:
         manifest = read_manifest(self.out) or {"sources": []}
-        names = ("archive", "title", "home", "licence", "citation", "accessions", "files_listed", "select",
-                 "fetched")  # fmt: skip
         about: dict[str, Mapping[str, Any]] = {
-            f"{s['source']} {s['what']}": {name: s[name] for name in names} for s in manifest["sources"]
+            f"{s['source']} {s['what']}": {name: s[name] for name in ABOUT} for s in manifest["sources"]
         }
         today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
         for wanted in self.wanted:

@@ -19,10 +19,13 @@ from typing import Any
 
 import biodata
 from biodata.errors import ConfigError, DataError
+from biodata.fetch.remote import RemoteFile
 from biodata.files import make_folder, read_json, write_json
 
 MANIFEST = "fetch.json"
 WORK = ".fetch"
+ABOUT = ("archive", "title", "home", "licence", "citation", "accessions", "files_listed", "select", "fetched")
+"""What is said of a source besides its name, kind, release and files."""
 _VERSION = 1
 _RUNNING = "running.json"
 
@@ -85,7 +88,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     """`fetch.json` of a folder; `None` without one, or if another program wrote it.
 
     Raises:
-        DataError: it is of another version.
+        DataError: it is of another version, damaged, or names files outside of the folder.
     """
     path = Path(folder) / MANIFEST
     if not path.is_file():
@@ -96,9 +99,25 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(found, dict) or "seqloom_version" not in found:
         return None
-    if found["format"] != _VERSION:
-        raise DataError(f"format {found['format']!r}", where=path, hint=f"this seqloom reads {_VERSION}")
+    if found.get("format") != _VERSION:
+        raise DataError(f"format {found.get('format')!r}", where=path, hint=f"this seqloom reads {_VERSION}")
+    _check(found, path)
     return found
+
+
+def _check(manifest: Mapping[str, Any], path: Path) -> None:
+    """Names in it become paths, here and in builds, so that an edited record must not lead elsewhere."""
+    try:
+        for source in manifest["sources"]:
+            shared = {name: source[name] for name in ("source", "what", "release")}
+            if missing := sorted({*ABOUT} - {*source}):
+                raise KeyError(missing[0])
+            for file in source["files"]:
+                entry = Entry(**shared, **file)
+                RemoteFile(url=entry.url, name=entry.name)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise DataError(f"the record is damaged ({error})", where=path,
+                        hint="fetch into a new folder") from error  # fmt: skip
 
 
 def write_manifest(folder: Path, entries: Iterable[Entry], about: Mapping[str, Mapping[str, Any]]) -> None:
@@ -182,7 +201,12 @@ def _journal_lines(folder: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]  # a killed process leaves half a line
+    try:
+        return [json.loads(line) for line in lines if line.endswith("\n")]  # a kill leaves half a line
+    except ValueError as error:
+        raise DataError(
+            f"the journal is damaged ({error})", where=path, hint="fetch into a new folder"
+        ) from error
 
 
 def _is_there(path: Path, size: int) -> bool:

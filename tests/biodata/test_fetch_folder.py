@@ -20,6 +20,7 @@ from biodata.errors import ConfigError, DataError, FetchError, InterruptedRunErr
 from biodata.fetch.config import FetchConfig
 from biodata.fetch.fetch import fetch
 from biodata.fetch.names import is_source_name, parse_name
+from biodata.fetch.origin import Origins
 from biodata.fetch.plan import describe, list_wanted
 from biodata.fetch.record import MANIFEST, WORK, read_entries, read_manifest
 from biodata.fetch.remote import Listing, RemoteFile
@@ -185,6 +186,32 @@ def test_a_list_that_cannot_be_had_leaves_a_whole_folder_whole(server: ArchiveSe
     with pytest.raises(FetchError, match="404"):
         fetch(VIRAL, tmp_path, web=web_of(server))
     assert_whole(server, tmp_path)
+
+
+def test_a_damaged_or_edited_record_is_one_line(server: ArchiveServer, tmp_path: Path) -> None:
+    """Also for a build of files that lie anywhere below it."""
+    fetch(VIRAL, tmp_path, web=web_of(server))
+    whole = json.loads((tmp_path / MANIFEST).read_text())
+    outside = json.loads(json.dumps(whole))
+    outside["sources"][0]["files"][0]["name"] = "../mine.fa"
+    short = json.loads(json.dumps(whole))
+    del short["sources"][0]["licence"]
+    version = whole["seqloom_version"]
+    for record, words in ((outside, r"'\.\./mine\.fa' is not safe"), (short, "is damaged .*licence"),
+                          ({"seqloom_version": version}, "format None"),
+                          (whole | {"sources": [3]}, "is damaged"),
+                          (whole | {"sources": None}, "is damaged")):  # fmt: skip
+        (tmp_path / MANIFEST).write_text(json.dumps(record))
+        for read in (lambda: fetch(VIRAL, tmp_path, web=web_of(server)),
+                     lambda: Origins().of(tmp_path / "viral.1.1.genomic.fna.gz", sha256="")):  # fmt: skip
+            with pytest.raises(DataError, match=words) as caught:
+                read()
+            assert "\n" not in str(caught.value)
+    (tmp_path / MANIFEST).unlink()
+    (tmp_path / WORK).mkdir(exist_ok=True)
+    (tmp_path / WORK / "journal.jsonl").write_text('{"name": \n')
+    with pytest.raises(DataError, match="the journal is damaged"):
+        fetch(VIRAL, tmp_path, web=web_of(server))
 
 
 def test_no_room(server: ArchiveServer, tmp_path: Path, monkeypatch) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 SEQLOOM = str(Path(sys.executable).with_name("seqloom"))
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/benchmarks.md", "docs/archives.md",
-         "docs/data.md", "docs/tokenizers.md", "docs/training.md", "docs/evaluation.md", "docs/metrics.md",
-         "docs/tasks.md", "docs/probes.md")  # fmt: skip
+         "docs/data.md", "docs/curation.md", "docs/scale.md", "docs/tokenizers.md", "docs/training.md",
+         "docs/evaluation.md", "docs/metrics.md", "docs/tasks.md", "docs/probes.md")  # fmt: skip
 
 
 def blocks(page: Path) -> list[str]:
@@ -48,6 +48,36 @@ def test_commands_and_their_options_exist(name: str, project: Path):
             help_of[names] = run.stdout
         for option in (w.split("=")[0] for w in words if w.startswith("--")):
             assert option in help_of[names], f"{name}: {' '.join(words)}: no {option}"
+
+
+@pytest.mark.parametrize("name", ["data", "archives", "curation", "tokenizers", "scale"])
+def test_options_in_the_text_of_the_data_pages_exist(name: str, project: Path):
+    """Also those that stand in tables and sentences; the command line is generated from these classes."""
+    from typer.main import get_command
+
+    from seqloom_cli.main import app
+
+    root = get_command(app)
+    given = {option for group in ("data", "tokenizer") for command in root.commands[group].commands.values()
+             for parameter in command.params for option in parameter.opts}  # fmt: skip
+    of_others = {"--data-path", "--set", "--help", "--config"}  # Megatron's; those of every command
+    text = (project / "docs" / f"{name}.md").read_text()
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9.-]*[a-z0-9]", text))
+    assert len(named) >= 4 and named <= given | of_others, named - given - of_others
+
+
+def test_the_recipe_of_the_curation_page_is_one(project: Path):
+    import yaml
+
+    from biodata.build import BuildConfig
+    from biodata.configs import from_dict
+
+    (example,) = re.findall(r"```yaml\n(.*?)```", (project / "docs" / "curation.md").read_text(), re.S)
+    config = from_dict(BuildConfig, yaml.safe_load(example)["data"])
+    assert config.curate.sample_by == "lineage:2" and config.read.exclusion.deny_taxa == (
+        "632",
+        "Variola virus",
+    )
 
 
 def test_make_targets_named_in_the_readme_exist(project: Path):

@@ -104,6 +104,7 @@ def test_overlapping_kmers_by_the_python_file_in_the_folder(k: int, overlap: int
 
     tokenizer = KmerTokenizer("kmer", k, overlap=overlap)
     tokenizer.save(tmp_path / "tok")
+    assert "trust_remote_code=True" in (tmp_path / "tok" / "README.md").read_text()
     auto = AutoTokenizer.from_pretrained(tmp_path / "tok", trust_remote_code=True)
     rows = [*ROWS, "ACGTACGTACGTTGCA"]
     assert auto(rows)["input_ids"] == [tokenizer.encode(row) for row in rows]
