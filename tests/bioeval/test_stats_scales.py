@@ -177,7 +177,9 @@ def test_intervals_that_are_likely_too_narrow_say_so() -> None:
     rng = np.random.default_rng(0)
     y, rare = rng.normal(size=40), np.repeat([0, 1], [35, 5])
     p = np.stack([1 - (q := rng.random(40)), q], axis=1)
-    assert "top tenth is 4 rows, 5 are wanted" in interval("ndcg10", y, -y, how=HOW).caution
+    assert "top tenth is 4 rows, 10 are wanted" in interval("top10-recall", y, y + p[:, 0], how=HOW).caution
+    assert "top tenth is 2 rows, 3 are wanted" in interval("ndcg10", y[:29], p[:29, 0], how=HOW).caution
+    assert interval("ndcg10", y, p[:, 0], how=HOW).caution == ""
     assert "5 rows of the rarest class" in interval("auprc", rare, p, how=HOW).as_dict()["caution"]
     assert "5 groups of the rarest class" in interval("auroc", rare, p, groups=np.arange(40), how=HOW).caution
     assert "14 rows, 15 are wanted" in interval("spearman", y[:14], p[:14, 0], how=HOW).caution
