@@ -10,14 +10,18 @@ from typing import Any
 from biodata.configs import read_yaml
 from seqloom_cli.output import plain
 
+_PURGED = "similar-across-splits"
+
 
 def built(result: Mapping[str, Any]) -> str:
     """A finished build: rows, what was dropped and changed, the repair, the audit, what comes next."""
     path, audit = result["path"], result["audit"]
     lines = [f"{path}: {_rows(result)}"]
-    for what in ("dropped", "changed"):
-        if counts := result[what]:
-            lines.append(f"{what}: {_counts(counts)} (each in {path}/removed/{what}.parquet)")
+    if dropped := result["dropped"]:
+        purged = f", {_PURGED} in purged.parquet" if _PURGED in dropped else ""
+        lines.append(f"dropped: {_counts(dropped)} (each in {path}/removed/dropped.parquet{purged})")
+    if changed := result["changed"]:  # of most rules only the number is kept
+        lines.append(f"changed: {_counts(changed)}")
     lines += [result["repair"]["explanation"], _leaks(audit)]
     lines.append(f"next: seqloom tokenizer train KIND --data {shlex.quote(path)} --out tok "
                  "(seqloom tokenizer kinds)")  # fmt: skip
@@ -60,6 +64,16 @@ def trained(result: Mapping[str, Any]) -> str:
     elif _generates(Path(result["run"])):
         steps.insert(0, f"seqloom generate {run} --num 100 --out new.fasta")
     return "\n".join([*lines, f"next: {', '.join(steps)}"])
+
+
+def generated(result: Mapping[str, Any]) -> str:
+    """What was drawn, and how it is judged."""
+    width = max(map(len, result))
+    lines = [f"{name:<{width}}  {plain(value)}" for name, value in result.items()]
+    if "sheet" not in result:
+        path = shlex.quote(str(result["path"]))
+        lines.append(f"next: seqloom eval sequences {path} --reference DATA --out validity")
+    return "\n".join(lines)
 
 
 def _generates(run: Path) -> bool:

@@ -1,13 +1,15 @@
 """What people see of a build and of a check: few lines that say what happened, and what comes next."""
 
+import random
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 from typer.testing import CliRunner, Result
 
 from biodata.configs import write_yaml
 from seqloom_cli.main import app
-from seqloom_cli.texts import trained
+from seqloom_cli.texts import generated, trained
 
 
 def run(*arguments: object) -> Result:
@@ -22,7 +24,8 @@ def test_a_build_says_what_became_of_the_rows_and_what_comes_next(tmp_path: Path
     said = run(*build).stdout.splitlines()
     assert said[0] == f"{out}: 3 rows in 3 clusters: train 1, validation 1, test 1"
     assert said[1] == f"dropped: duplicate 1, invalid-letter 1 (each in {out}/removed/dropped.parquet)"
-    assert said[2] == f"changed: upper-cased 1 (each in {out}/removed/changed.parquet)"
+    assert pq.read_table(out / "removed" / "dropped.parquet")["id"].to_pylist() == ["e", "d"]
+    assert said[2] == "changed: upper-cased 1"
     assert said[-2].startswith("audit: no held-out row is at least 100% identical over 80% of both")
     assert said[-1].startswith(f"next: seqloom tokenizer train KIND --data '{out}'")
     assert len(said) == 6
@@ -32,6 +35,21 @@ def test_a_build_says_what_became_of_the_rows_and_what_comes_next(tmp_path: Path
     checked = run("data", "verify", out).stdout.splitlines()
     assert checked[0] == "ok: nothing is wrong" and checked[1] == said[-2]
     assert checked[2].startswith("of 1 test rows 0 have the sequence of a training row, 0 share half")
+
+
+def test_purged_rows_are_where_the_build_says(tmp_path: Path) -> None:
+    text = "".join(random.Random(2).choices("ACGT", k=120))
+    rows = {"a": text, "b": f"{text[:60]}{'A' if text[60] != 'A' else 'C'}{text[61:]}", "c": "TTGACTGA" * 9}
+    lines = [f"{name},{text},{day}" for (name, text), day in zip(rows.items(), ("2001", "2002", "2003"))]
+    (tmp_path / "x.csv").write_text(
+        "\n".join(["id,sequence,date", *lines, f"d,{'GGATCCTT' * 9},2000"]) + "\n"
+    )
+    build = ("data", "build", tmp_path / "x.csv", "--out", tmp_path / "d", "--by", "time", "--threads", 1)
+    said = run(*build, "--cuts", "2002,2003").stdout
+    removed = tmp_path / "d" / "removed"
+    rule = "similar-across-splits"
+    assert f"dropped: {rule} 1 (each in {removed}/dropped.parquet, {rule} in purged.parquet)" in said
+    assert pq.read_table(removed / "purged.parquet").num_rows == 1
 
 
 def test_a_check_against_another_set_speaks_of_that(tmp_path: Path) -> None:
@@ -99,3 +117,5 @@ def test_a_finished_training_says_what_comes_next(tmp_path: Path) -> None:
     assert text(True, "mlm", val_perplexity=1.0).splitlines()[-1] == f"next: {evaluate}"
     assert "generate" in text(True, "masked_diffusion", val_perplexity=1.0)
     assert text(True, "image_diffusion").endswith("--out new.npy")
+    said = generated({"path": "new.fasta", "n": 2}).splitlines()
+    assert said[-1] == "next: seqloom eval sequences new.fasta --reference DATA --out validity"
