@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ from biodata.tokenizers import load_tokenizer
 from biotrain.config import TrainConfig
 from biotrain.diffusion.labels import with_classes
 from biotrain.loader import Sampled, cut_windows
+from biotrain.losses import build_loss
 from biotrain.losses.config import ON_TREE
 from biotrain.losses.tree import token_paths
 from biotrain.models import count_parameters, flops_per_token
+from biotrain.objectives import build_objective
 from biotrain.objectives.config import BIDIRECTIONAL
 from biotrain.packing import pack
 
@@ -35,7 +39,7 @@ def dry_run(config: TrainConfig) -> dict[str, Any]:
         instead of the context, and the numbers told of one instead of the vocabulary.
 
     Raises:
-        ConfigError: no vocabulary, or one that the loss has no hierarchy of.
+        ConfigError: no vocabulary, or one that does not fit to the model, the objective or the loss.
         DataError: data or tokenizer cannot be read.
     """
     vocab_size, samples = _vocabulary(config), None
@@ -81,8 +85,7 @@ def steps_of(config: TrainConfig, *, samples: int) -> int:
 def _vocabulary(config: TrainConfig) -> int:
     if config.tokenizer is not None:
         tokenizer = load_tokenizer(config.tokenizer)
-        if config.loss.name in ON_TREE:
-            token_paths(config.loss, tokenizer.tokens)  # refuses what the run would refuse
+        _refuse_misfits(config, tokenizer.tokens)
         return tokenizer.vocab_size
     if config.vocab_size is None:
         raise ConfigError("how large is the vocabulary? give --tokenizer DIR, or --vocab-size N to estimate")
@@ -98,3 +101,16 @@ def _train_samples(config: TrainConfig, data: Path, tokenizer: Path) -> Sampled:
     )
     room = config.window - config.cut
     return pack(samples, context=config.window, room=room, seed=config.seed) if config.pack else samples
+
+
+def _refuse_misfits(config: TrainConfig, tokens: Sequence[str]) -> None:
+    """What the run would refuse of this vocabulary; where only torch can tell, if that is installed."""
+    config.model.architecture.of_tokens(config.model, tokens)
+    if config.loss.name in ON_TREE:
+        token_paths(config.loss, tokens)
+    if find_spec("torch") is None:
+        return
+    if config.loss.name not in (*ON_TREE, "xe"):
+        build_loss(config.loss, tokens=tokens)
+    if config.objective.name not in ("clm", "mlm"):
+        build_objective(config.objective, vocab_size=len(tokens), tokens=tokens)

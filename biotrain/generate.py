@@ -34,6 +34,7 @@ from biotrain.generate_config import GenerateConfig
 from biotrain.layers.cache import Cache, States
 from biotrain.layers.transformer import Transformer
 
+_NOT_FASTA = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".npy", ".npz", ".gb", ".gbk")
 NEVER = [i for i in range(len(SPECIAL_TOKENS)) if i != EOS]
 
 
@@ -57,6 +58,7 @@ def generate(config: GenerateConfig) -> dict[str, Any]:
         return _paint(config, folder, model)
     note = read_note(folder / OWN_FILE)
     _check(config, model, note)
+    _check_out(config.out)
     tokenizer = load_tokenizer(folder)
     if tokenizer.vocab_size != model.vocab_size:
         sizes = f"the tokenizer has {tokenizer.vocab_size} tokens, the model {model.vocab_size}"
@@ -73,6 +75,8 @@ def generate(config: GenerateConfig) -> dict[str, Any]:
         sampler = DiffusionSampler(
             model.to(device), config, prompt=prompt, limit=limit, lengths=note["lengths"], choose=choose
         )
+    if config.temperature == 0 and config.num > 1 and model.causal:
+        say(f"temperature 0 takes the likeliest token: all {config.num:,} sequences will be the same")
     rows: list[list[int]] = []
     begin = time.perf_counter()
     with progress("generating", config.num) as advance, torch.inference_mode():
@@ -176,6 +180,16 @@ def _check(config: GenerateConfig, model: Transformer, note: Mapping[str, Any]) 
     for name, usual in (("fresh_noise", False), ("label", ""), ("guidance", UNGUIDED)):
         if getattr(config, name) != usual:
             raise ConfigError(f"generate {name} is for pictures: leave it out")
+
+
+def _check_out(out: Path) -> None:
+    """Says before anything is drawn that FASTA does not belong there."""
+    if out.suffix in _NOT_FASTA or out.name == "-":
+        raise ConfigError(
+            f"generate out is {str(out)!r}, but sequences are written as FASTA: give NAME.fasta"
+        )
+    if out.is_dir():
+        raise ConfigError(f"generate out {out} is a folder: name a file in it")
 
 
 def _paint(config: GenerateConfig, folder: Path, model: DitImage) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 from biodata.errors import ConfigError
 
@@ -27,3 +29,17 @@ def check_range(name: str, value: float, *, low: float = -math.inf, high: float 
         return
     allowed = f"from {low:g} to {high:g}" if math.isfinite(high) else f"{low:g} or more"
     raise ConfigError(f"{name} must be {allowed}, got {value!r}")
+
+
+def said(name: str, value: Any) -> str:
+    """A setting as its option is named: of a group the fields that are not as usual.
+
+    Args:
+        name: of the setting.
+        value: what it was set to.
+    """
+    if not is_dataclass(value):
+        return name
+    changed = [item for item in fields(value) if getattr(value, item.name) != item.default]
+    given = [item for item in changed if item.default is not None] or changed  # what is none is filled in
+    return ", ".join(f"{name}.{item.name}" for item in given) or name

@@ -90,6 +90,8 @@ def _random(config: LossConfig, tree: Mapping[str, Nodes]) -> dict[str, Nodes]:
 def _read(path: Path) -> dict[str, Nodes]:
     try:
         tree = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"loss tree {path}: no such file") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataError(
             f"no tree: {error}", where=path, hint="JSON objects for nodes, lists for leaves"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from biodata.catalog import Catalog
 from biodata.errors import ConfigError
@@ -14,7 +14,7 @@ from biotrain.models.hyena_config import HyenaConfig
 from biotrain.models.modern_config import ModernConfig
 from biotrain.models.pair_config import PairConfig
 from biotrain.models.ssm_config import SsmConfig
-from biotrain.ranges import check_range
+from biotrain.ranges import check_range, said
 
 if TYPE_CHECKING:
     from biotrain.models.architecture import Architecture
@@ -216,7 +216,7 @@ class ModelConfig:
                 able = [other for other in MODELS if name in MODELS.load(other).takes]
                 have = f"{', '.join(able)} have" if len(able) > 1 else f"only {able[0]!r} has"
                 raise ConfigError(
-                    f"model {self.name!r} has no option {_said(name, getattr(self, name))} ({have})"
+                    f"model {self.name!r} has no option {said(name, getattr(self, name))} ({have})"
                 )
 
     def _fill(self) -> None:
@@ -264,14 +264,6 @@ class ModelConfig:
             raise ConfigError(
                 "position 'none' needs a causal model: one that sees both sides would not know the order"
             )
-
-
-def _said(name: str, value: Any) -> str:
-    """What was set where it may not be: of a group the fields that are not as usual, as their options are."""
-    if name not in _GROUPS or not value:
-        return name
-    changed = [item.name for item in fields(value) if getattr(value, item.name) != item.default]
-    return ", ".join(f"{name}.{one}" for one in changed) or name
 
 
 _GROUPS = {"moe": MoEConfig, "hyena": HyenaConfig, "based": BasedConfig, "ssm": SsmConfig, "pair": PairConfig,

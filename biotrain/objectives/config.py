@@ -9,7 +9,7 @@ from biodata.catalog import Catalog
 from biodata.errors import ConfigError
 from biotrain.models.config import MODELS, ModelConfig
 from biotrain.objectives.rtd_config import RtdConfig
-from biotrain.ranges import check_range
+from biotrain.ranges import check_range, said
 
 OBJECTIVES = Catalog(
     "objective",
@@ -117,9 +117,8 @@ class ObjectiveConfig:
         for item in fields(self)[1:]:
             if item.name not in used and getattr(self, item.name) != item.default:
                 owners = ", ".join(name for name, names in _USED.items() if item.name in names)
-                raise ConfigError(
-                    f"objective {self.name!r} does not use {item.name}, which belongs to: {owners}"
-                )
+                what = said(item.name, getattr(self, item.name))
+                raise ConfigError(f"objective {self.name!r} does not use {what}, which belongs to: {owners}")
             if item.name in used and item.name in _GROUPS and getattr(self, item.name) is None:
                 object.__setattr__(self, item.name, _GROUPS[item.name]())
         if self.masking_strategy not in ("single", "double", "span"):

@@ -17,7 +17,7 @@ from biotrain.generate_config import GenerateConfig
 from seqloom_cli.commands import Positional, add_command
 from seqloom_cli.helm import ALIASES
 from seqloom_cli.raw_files import TrainCommand
-from seqloom_cli.texts import trained
+from seqloom_cli.texts import generated, trained
 
 
 def _train(config: TrainCommand) -> Mapping[str, Any]:
@@ -77,7 +77,7 @@ def add_commands(app: typer.Typer) -> None:
         help="Writes a model in another form: a folder for transformers, or weights for Megatron-core.",
     )  # fmt: skip
     add_command(
-        app, "generate", GenerateConfig, _generate, positional=(RUN,),
+        app, "generate", GenerateConfig, _generate, positional=(RUN,), text=generated,
         help="Samples sequences from a model into a FASTA file.",
     )  # fmt: skip
     add_command(

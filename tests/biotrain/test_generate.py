@@ -144,12 +144,24 @@ def test_prompt_begins_every_sequence(run, tmp_path: Path) -> None:
         ({"prompt": "ATGG"}, "prompt 'ATGG' is not made of whole tokens"),
         ({"prompt": "ATG" * 39}, "prompt has 39 tokens, which leaves none of the 39 allowed"),
         ({"max_length": 41}, "max_length 41 is more than the model can read, 39"),
+        (
+            {"out": Path("new.csv")},
+            r"out is 'new\.csv', but sequences are written as FASTA: give NAME\.fasta",
+        ),
+        ({"out": Path("-")}, "out is '-', but sequences are written as FASTA"),
+        ({"out": Path("/")}, "out / is a folder: name a file in it"),
     ],
 )
 def test_what_cannot_be_is_one_line(run, tmp_path: Path, settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        generate(GenerateConfig(run=run(), out=tmp_path / "new.fasta", **settings))
+        generate(GenerateConfig(**{"run": run(), "out": tmp_path / "new.fasta"} | settings))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_same_again_and_again_is_said(run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generate(GenerateConfig(run=run(), out=tmp_path / "new.fasta", temperature=0, num=2))
+    assert "all 2 sequences will be the same" in capsys.readouterr().err
+    assert len(set((tmp_path / "new.fasta").read_text().split(">")[1:])) == 2  # but for their names
 
 
 def test_masked_models_do_not_generate(run, tmp_path: Path) -> None:

@@ -301,8 +301,25 @@ def test_dry_run_without_data() -> None:
     plan = dry_run(TrainConfig(model=helm, vocab_size=70, batch_size=128))
     assert plan["parameters"]["total"] == 49_610_240  # 10 x 640 / 2560, untied: train.md, section 2
     assert plan["steps"] is None and plan["tokens_per_step"] == 128 * 444
-    with pytest.raises(ConfigError, match="vocab_size"):
+    with pytest.raises(ConfigError, match="--vocab-size N"):
         dry_run(TrainConfig())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss": "topological"}, "needs a tokenizer of single nucleotides"),
+        ({"objective": "text_to_sequence"}, "needs a tokenizer of text and sequences"),
+        ({"objective": "image_diffusion", "model": {"name": "dit_image"}}, "take kind 'nuc16'"),
+        ({"objective": "mlm", "model": {"name": "caduceus"}}, "reads both strands, but token"),
+    ],
+)
+def test_dry_run_refuses_what_the_run_would(settings: dict[str, Any], message: str, tmp_path: Path) -> None:
+    (tmp_path / "p.fasta").write_text(">a\nMKV\n")
+    made = TokenizerConfig(kind="aa", alphabet="protein", data=tmp_path / "p.fasta", out=tmp_path / "aa")
+    train_tokenizer(made)
+    with pytest.raises(ConfigError, match=message):
+        dry_run(from_dict(TrainConfig, settings | {"tokenizer": tmp_path / "aa"}, where="x"))
 
 
 @pytest.mark.parametrize("name", ["hxe", "soft_labels", "aa_loss_add", "aa_loss_only"])

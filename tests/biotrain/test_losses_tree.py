@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from biodata.codon import CODONS, codon_tree, genetic_code
-from biodata.errors import DataError
+from biodata.errors import ConfigError, DataError
 from biodata.tokenizers.special import SPECIAL_TOKENS
 from biotrain.losses import LossConfig, build_loss
 from biotrain.losses.tree import token_paths
@@ -123,4 +123,7 @@ def test_a_bad_tree_is_one_line(tmp_path: Path, text: str, message: str) -> None
     path = tmp_path / "tree.json"
     path.write_text(text)
     with pytest.raises(DataError, match=message):
+        token_paths(LossConfig(name="hxe", tree=path), ("<pad>", "A", "C"))
+    path.unlink()
+    with pytest.raises(ConfigError, match=r"^loss tree \S+/tree.json: no such file$"):
         token_paths(LossConfig(name="hxe", tree=path), ("<pad>", "A", "C"))

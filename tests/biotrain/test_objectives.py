@@ -14,6 +14,7 @@ from biodata.tokenizers.special import BOS, EOS, MASK, PAD
 from biotrain.models import MODELS, ModelConfig
 from biotrain.objectives import IGNORE, OBJECTIVES, ObjectiveConfig, build_objective, check_compatible
 from biotrain.objectives.config import BIDIRECTIONAL, SPECIAL
+from biotrain.objectives.rtd_config import RtdConfig
 
 VOCAB = 70
 
@@ -99,6 +100,7 @@ def test_blocks_leave_specials_and_padding_alone() -> None:
     ("fields", "message"),
     [
         ({"name": "clm", "mask_rate": 0.2}, "objective 'clm' does not use mask_rate"),
+        ({"name": "clm", "rtd": RtdConfig(generator_weight=2)}, "does not use rtd.generator_weight, which"),
         ({"name": "mlm", "masking_strategy": "film"}, "allowed: single, double, span"),
         ({"name": "mlm", "span_length": 5.0}, "span_length is of masking_strategy 'span' only"),
     ],
