@@ -232,7 +232,27 @@ def _sentence(result: Mapping[str, Any], leakage: Leakage) -> str:
     bounds = f"[{lo}, {hi}]" if result["value"] is not None else f"({result['interval'].get('reason')})"
     caution = f"; {said}" if (said := result["interval"].get("caution")) else ""
     head = f"{result['model']} {result['metric']} {value} {bounds} (n = {result['n']}){caution}"
-    return f"{head}; {result['verdict']}; {leakage.sentence}"
+    clean = without_leaking(result["leakage"]) if leakage.leaking.any() else ""
+    return f"{head}; {result['verdict']}; {leakage.sentence}{clean and f', {clean}'}"
+
+
+def without_leaking(leakage: Mapping[str, Any]) -> str:
+    """The score of the items whose rows have no near copy in train, one phrase.
+
+    Args:
+        leakage: that of an entry of `results.json`; of results of others it may lack the score.
+
+    >>> without_leaking({"score_without_leaking_rows": {"value": 0.5, "lo": 0.25, "hi": 0.75, "n": 40}})
+    'without them 0.500 [0.250, 0.750] (n = 40)'
+    >>> without_leaking({"score_without_leaking_rows": {"value": None, "lo": None, "hi": None, "n": 2}})
+    'without them undefined (n = 2)'
+    """
+    clean = leakage.get("score_without_leaking_rows")
+    if clean is None:
+        return ""
+    value, lo, hi = (_shown(clean[k]) for k in ("value", "lo", "hi"))
+    bounds = f" [{lo}, {hi}]" if clean["lo"] is not None else ""
+    return f"without them {value}{bounds} (n = {clean['n']})"
 
 
 def _shown(value: float | None) -> str:

@@ -22,7 +22,8 @@ class Estimator:
         target: `number`, `class` or `labels`.
         classes: columns of what it predicts.
         standard: of the features, `None` where they are taken as they are.
-        parameters: numbers fitted.
+        parameters: numbers fitted: coefficients and intercepts, weights of support vectors, one a node of
+            trees; none of neighbours.
         notes: for the result file.
     """
 
@@ -53,14 +54,26 @@ def fit_estimator(make: Callable[[], Any], train: Part, *, standard: Standard | 
     """
     x = train.x if standard is None else standard(train.x)
     if train.target != "labels":
-        return Estimator((_fitted(make(), x, train.y),), train.target, train.classes, standard)
+        fitted = _fitted(make(), x, train.y)
+        return Estimator((fitted,), train.target, train.classes, standard, _numbers_of(fitted))
     columns = []
     for y in train.y.T:
         known = np.isfinite(y)
         seen = np.unique(y[known])
         constant = float(seen[0]) if len(seen) == 1 else 0.5
         columns.append(_fitted(make(), x[known], y[known].astype(int)) if len(seen) == 2 else constant)
-    return Estimator(tuple(columns), "labels", train.y.shape[1], standard)
+    numbers = sum(map(_numbers_of, columns))
+    return Estimator(tuple(columns), "labels", train.y.shape[1], standard, numbers)
+
+
+def _numbers_of(estimator: Any) -> int:
+    if isinstance(estimator, float):
+        return 1
+    if hasattr(estimator, "estimators_"):
+        return sum(tree.tree_.node_count for tree in estimator.estimators_)
+    inner = getattr(estimator, "regressor_", estimator)
+    weights = "dual_coef_" if hasattr(inner, "dual_coef_") else "coef_"
+    return sum(np.size(getattr(inner, name)) for name in (weights, "intercept_") if hasattr(inner, name))
 
 
 def _fitted(estimator: Any, x: np.ndarray, y: np.ndarray) -> Any:

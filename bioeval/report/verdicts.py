@@ -8,8 +8,7 @@ from typing import Any
 
 from bioeval.report.inputs import Json
 from bioeval.results import SIGNIFICANT
-
-LOWER_IS_BETTER = frozenset({"mae", "rmse"})
+from bioeval.scores import LOWER_IS_BETTER
 
 
 def task_names(results: Sequence[Json]) -> list[str]:

@@ -191,3 +191,4 @@ def test_mrfp_floors_equal_the_independent_measurement(
     clean = results[0]["leakage"]["score_without_leaking_rows"]
     assert clean["n"] == results[0]["n"] - results[0]["leakage"]["train_test_rows"]
     assert "worse than one-hot" in results[0]["verdict"]
+    assert f", without them {clean['value']:.3f} [" in results[0]["sentence"]

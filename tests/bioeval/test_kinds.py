@@ -64,6 +64,22 @@ def test_every_kind_has_a_score_with_interval_and_baselines(
     assert result["strongest_baseline"] in rivals
 
 
+@pytest.mark.parametrize(
+    ("kind", "probe", "numbers"),
+    [
+        ("classification", "logistic", lambda d: d + 1),
+        ("multi-label", "logistic", lambda d: 2 * (d + 1)),
+        ("regression", "svr", lambda d: 2),
+        ("classification", "random-forest", lambda d: 300),
+    ],
+)
+def test_what_a_probe_fitted_is_counted(kind: str, probe: str, numbers: Any, tmp_path: Path) -> None:
+    """Of logistic regression a coefficient a feature and an intercept, of others at least so many."""
+    result, _ = run(TASKS[kind], tmp_path, baselines=False, probe=probe)
+    found, least = result["cost"]["probe_parameters"], numbers(result["probe"].get("features_varying", 0))
+    assert found == least if probe == "logistic" else found >= least
+
+
 def test_classes_are_scored_as_scikit_learn_does(tmp_path: Path) -> None:
     result, table = run(TASKS["classification"], tmp_path, baselines=False)
     y = table.column("y").to_numpy()

@@ -208,6 +208,29 @@ def test_leaks_are_not_hidden(stages: ReportInputs) -> None:
     assert "3 held-out sequences are at least 90 % identical" in page.text
 
 
+def test_rows_that_leak_have_the_score_without_them_beside(stages: ReportInputs) -> None:
+    clean = {"value": 0.25, "lo": 0.125, "hi": 0.375, "n": 11}
+    leakage = RESULT["leakage"] | {"train_test_rows": 5, "score_without_leaking_rows": clean}
+    found = RESULT | {
+        "leakage": leakage,
+        "kind": "token",
+        "sentence": "/home/me/run is good",
+        "validation": 1 / 3,
+    }
+    none = clean | {"value": None, "lo": None, "hi": None, "n": 2}
+    other = RESULT | {"model": "kmer", "leakage": leakage | {"score_without_leaking_rows": none}}
+    words = Page(render_page(replace(read_facts(stages), results=(found, other)))).text
+    assert "5 of 16 test rows have a near copy among the training rows (identity ≥ 0.9)." in words
+    assert "run without them: 0.250 ( 0.125 – 0.375 ), n = 11. kmer without them: undefined, n = 2." in words
+    assert "16 labelled positions of the test set" in words and "/home/me" not in words
+    assert "validation 0.333" in words
+
+
+def test_of_cross_entropy_the_lowest_is_best() -> None:
+    rows = ranked([RESULT | {"metric": "cross-entropy"}])
+    assert [row["value"] for row in rows] == [0.4123, 0.601, None]
+
+
 def test_stages_that_are_missing_are_said_to_be(stages: ReportInputs, tmp_path: Path) -> None:
     only = ReportInputs(evaluation=stages.evaluation)
     page = Page(write_report(only, tmp_path / "r.html").read_text())

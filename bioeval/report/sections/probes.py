@@ -21,7 +21,7 @@ from bioeval.report.markup import (
     text,
 )
 from bioeval.report.pairs import paired_tests
-from bioeval.report.verdicts import ranked, task_names
+from bioeval.report.verdicts import model_name, ranked, task_names
 
 KEY, TITLE = "probes", "Does the model know something?"
 HEAD = ("What is embedded", "Score", "95 % interval")
@@ -45,16 +45,23 @@ def _task(facts: Facts, task: str) -> str:
     results = [r for r in facts.results if r["task"] == task]
     first = results[0]
     rows = ranked(results)
-    caption = f"{first['metric']} on {first['n']:,} {first['split']} rows; bars are 95 % bootstrap intervals."
+    caption = f"{first['metric']} on {_items(first)}; bars are 95 % intervals."
     if caution := first.get("interval", {}).get("caution"):
         caption += f" {caution[0].upper()}{caution[1:]}."
     listed = [_row(row) for row in rows]
     return "".join(
         [
             f"<h3>{text(task)}</h3>", figure(_forest(rows, first["metric"]), caption),
-            table(HEAD, listed), *(_verdict(r) + paired_tests(r) for r in results), _leakage(first),
+            table(HEAD, listed), *(_verdict(r) + paired_tests(r) for r in results), _leakage(results),
         ]
     )  # fmt: skip
+
+
+def _items(result: Json) -> str:
+    """How many of what the score is of."""
+    what = {"token": "labelled positions of the", "contacts": "sequences of the", "pairs": "pairs of the"}
+    kind = what.get(result.get("kind", ""), "rows of the")
+    return f"{result['n']:,} {kind} {result['split']} set"
 
 
 def _row(row: Json) -> list[Any]:
@@ -89,22 +96,51 @@ def _verdict(result: Json) -> str:
     return paragraph("Verdict: ", verdict) if verdict else ""
 
 
-def _leakage(result: Json) -> str:
+def _leakage(results: Sequence[Json]) -> str:
+    """The same for all models of a task, but for their scores of the rows that do not leak."""
+    result = results[0]
     leakage = result.get("leakage") or {}
     if not leakage:
         return paragraph("Leakage was not checked.", kind="warning")
     rows, of = leakage.get("train_test_rows"), leakage.get("test_rows", result.get("n"))
     if rows is None:
         return paragraph("Leakage was not checked", f": {why}" if (why := leakage.get("reason")) else ".")
+    clean = [part for r in results for part in _without(r)] if rows else []
     line = paragraph(
         "Leakage: ", number(rows), f" of {of:,} test rows have a near copy among the training rows (identity "
-        f"≥ {leakage.get('identity')}).", kind="warning" if rows else "",
+        f"≥ {leakage.get('identity')}).", *clean, kind="warning" if rows else "",
     )  # fmt: skip
-    small = [(k.replace("_", " "), v) for k, v in _plain(result).items()]
+    small = [
+        (k.replace("_", " "), number(v) if isinstance(v, float) else v) for k, v in _plain(result).items()
+    ]
     return line + (details("How it was measured", facts_list(small)) if small else "")
+
+
+def _without(result: Json) -> tuple[object, ...]:
+    """The score of the others beside it."""
+    clean = result["leakage"].get("score_without_leaking_rows")
+    if not clean:
+        return ()
+    head = f" {model_name(result['model'])} without them: "
+    if clean["value"] is None:
+        return (f"{head}undefined, n = {clean['n']:,}.",)
+    return (head, number(clean["value"]), " (", interval(clean["lo"], clean["hi"]), f"), n = {clean['n']:,}.")
 
 
 def _plain(result: Json) -> dict[str, Any]:
     """The plain values of a result that are not shown above."""
-    shown = ("model", "task", "metric", "value", "lo", "hi", "n", "split", "verdict")
+    shown = (
+        "model",
+        "task",
+        "metric",
+        "value",
+        "lo",
+        "hi",
+        "n",
+        "split",
+        "verdict",
+        "sentence",
+        "key",
+        "items",
+    )
     return {k: v for k, v in result.items() if k not in shown and isinstance(v, (str, int, float))}
