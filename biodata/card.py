@@ -82,7 +82,7 @@ def _body(manifest: Mapping[str, Any]) -> list[str]:
     nearest = f"{best:.1%}" if best is not None else f"below {audit['searched_from_identity']:.0%}"
     lines = [f"# {manifest['rows']:,} {manifest['alphabet']} sequences", "",
              f"Made by seqloom {manifest['seqloom_version']}, fingerprint `{manifest['fingerprint'][:16]}`.",
-             "Everything below is in `manifest.json`; removed rows are listed in `removed/`.", "",
+             _where(manifest), "",
              "| split | rows |", "|---|---:|"]  # fmt: skip
     lines += [f"| {name} | {count:,} |" for name, count in manifest["splits"].items()]
     lines += ["", "## Sources", "", "| file | bytes | sha256 |", "|---|---:|---|"]
@@ -103,6 +103,14 @@ def _body(manifest: Mapping[str, Any]) -> list[str]:
               f"| {audit['leaking_pairs']:,} | {audit['leaking_rows']:,} | {nearest} | "
               f"{audit['exact']['queries']:,} |"]  # fmt: skip
     return lines
+
+
+def _where(manifest: Mapping[str, Any]) -> str:
+    whole = manifest.get("exported_from")
+    if whole is None:
+        return "Everything below is in `manifest.json`; removed rows are listed in `removed/`."
+    of = f"the dataset `{whole['fingerprint'][:16]}` of {whole['rows']:,} rows"
+    return f"Everything below is in `manifest.json`. Exported from {of}; rules, split and audit are its own."
 
 
 def _terms(sources: Sequence[Mapping[str, Any]]) -> list[str]:

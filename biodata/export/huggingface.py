@@ -13,9 +13,18 @@ from biodata.card import dataset_card
 from biodata.dataset import CARD, MANIFEST, Dataset
 from biodata.errors import ConfigError
 from biodata.export.config import ExportConfig, filled_splits
-from biodata.files import atomic_path, make_folder, read_json, sha256_file, write_json, write_text
+from biodata.files import (
+    atomic_path,
+    fingerprint,
+    make_folder,
+    read_json,
+    sha256_file,
+    write_json,
+    write_text,
+)
 from biodata.io.parquet import parquet_options
 from biodata.progress import progress
+from biodata.schema import SPLITS
 from biodata.tokenizers.load import load_tokenizer
 from biodata.tokenizers.protocol import Tokenizer, id_type
 from biodata.tokenizers.rows import strings_of
@@ -47,12 +56,23 @@ def export_huggingface(config: ExportConfig, dataset: Dataset) -> dict[str, Any]
                           "sha256": sha256_file(out / name)})  # fmt: skip
     if tokenizer is not None:
         tokenizer.save(out / TOKENIZER)
-    manifest = {**dataset.manifest, "files": files, "exported": "hf"}
+    manifest = _manifest(dataset, files)
     write_text(out / CARD, dataset_card(manifest) + _tokens_section(tokenizer))
     write_json(out / MANIFEST, manifest)
     (out / _MARK).unlink()
     names = [CARD, MANIFEST, *(entry["name"] for entry in files)]
+    if tokenizer is not None:
+        names += [f"{TOKENIZER}/{path.name}" for path in sorted((out / TOKENIZER).iterdir())]
     return {"rows": rows, "files": [str(out / name) for name in names]}
+
+
+def _manifest(dataset: Dataset, files: list[dict[str, Any]]) -> dict[str, Any]:
+    """The dataset's manifest with what is true of the export: its files, rows, splits and fingerprint."""
+    splits = {name: sum(f["rows"] for f in files if f["split"] == name) for name in SPLITS}
+    own = {"files": files, "rows": sum(splits.values()), "splits": splits, "exported": "hf"}
+    whole = {"fingerprint": dataset.manifest.get("fingerprint"), "rows": dataset.manifest.get("rows")}
+    made = fingerprint([dataset.manifest.get("build_key"), files])
+    return {**dataset.manifest, **own, "exported_from": whole, "fingerprint": made}
 
 
 def _prepare(out: Path) -> None:

@@ -10,6 +10,9 @@ from biodata.curate.interleave import InterleaveConfig
 from biodata.dataset import Dataset
 from biodata.errors import ConfigError, DataError
 from biodata.export import EXPORTS, ExportConfig, export_dataset
+from biodata.files import read_json
+from biodata.schema import SPLITS
+from biodata.splits.verify import verify_dataset
 from biodata.tokenizers import load_tokenizer
 
 
@@ -48,6 +51,25 @@ def test_datasets_reads_the_folder(dataset: Dataset, codons: Path, tmp_path: Pat
         codon = load_tokenizer(out / "tokenizer")
         expected = [codon.encode(s) for s in dataset.sequences("test").to_pylist()]
         assert loaded["test"]["input_ids"][:] == expected
+
+
+def test_an_export_says_what_it_holds_and_is_verified(dataset: Dataset, codons: Path, tmp_path: Path) -> None:
+    for name, splits, tokenizer in (("all", tuple(SPLITS), codons), ("two", ("train", "test"), None)):
+        out = tmp_path / name
+        made = export_dataset(
+            ExportConfig(data=dataset.path, to="hf", out=out, splits=splits, tokenizer=tokenizer)
+        )
+        files = sorted(str(path) for path in out.rglob("*") if path.is_file())
+        assert sorted(made["files"]) == files
+        found = verify_dataset(out, threads=1, effort=1)
+        assert found["ok"], found["problems"]
+        manifest, rows = read_json(out / "manifest.json"), sum(made["rows"].values())
+        assert manifest["rows"] == rows and sum(manifest["splits"].values()) == rows
+        assert manifest["exported_from"]["fingerprint"] == dataset.manifest["fingerprint"]
+        card = (out / "README.md").read_text()
+        assert f"# {rows} dna sequences" in card and "removed/" not in card
+        assert f"`{dataset.manifest['fingerprint'][:16]}` of 60 rows" in card
+    assert "| validation | 0 |" in card
 
 
 def test_folders_of_others_are_left_alone(dataset: Dataset, tmp_path: Path) -> None:
