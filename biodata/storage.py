@@ -22,6 +22,34 @@ _WHAT = {
 _NUMPY = re.compile(r"\d+ requested and \d+ written")  # of an array that did not fit, without a number
 
 
+def storage_problem(error: OSError, folder: Path | None = None) -> str:
+    """What a failure of the storage says to a user, in one line; empty if the error is none.
+
+    Args:
+        error: as the system, Arrow or numpy raised it.
+        folder: where the work goes on when the same command is given again, if it does.
+
+    >>> storage_problem(OSError(errno.ENOSPC, "No space left on device"))
+    'the disk is full: free some space and run the same command again'
+    >>> storage_problem(FileNotFoundError(errno.ENOENT, "No such file or directory"))
+    ''
+    """
+    where = error.filename or folder
+    disk = f"the disk of {folder or where}" if where else "the disk"
+    again = "free some space and run the same command again"
+    again += ", what is finished is kept" if folder else ""
+    if error.errno in _FULL:
+        return f"{disk} is full: {again}"
+    if error.errno in _FORBIDDEN:
+        what = where or "a file"
+        return f"{what} cannot be read or written ({error.strerror}): check its rights or use another --out"
+    if error.errno in _WHAT:
+        return f"{where}: {_WHAT[error.errno]}" if where else _WHAT[error.errno]
+    if error.errno is None and _NUMPY.match(str(error)):
+        return f"{disk} is full, or a file larger than the system allows (ulimit -f): {again}"
+    return ""
+
+
 @contextmanager
 def storage_errors(folder: Path) -> Iterator[None]:
     """Turns failures of the storage under a folder into one line each; other errors pass.
@@ -38,19 +66,6 @@ what is finished is kept
     try:
         yield
     except OSError as error:
-        where = error.filename or folder
-        if error.errno in _FULL:
-            what = f"the disk of {folder} is full: free some space and run the same command again"
-            raise SeqloomError(f"{what}, what is finished is kept") from error
-        if error.errno in _FORBIDDEN:
-            raise SeqloomError(
-                f"{where} cannot be read or written ({error.strerror}): check its rights or use another --out"
-            ) from error
-        if error.errno in _WHAT:
-            raise SeqloomError(f"{where}: {_WHAT[error.errno]}") from error
-        if error.errno is None and _NUMPY.match(str(error)):
-            raise SeqloomError(
-                f"the disk of {folder} is full, or a file larger than the system allows (ulimit -f): free "
-                "some space and run the same command again, what is finished is kept"
-            ) from error
+        if problem := storage_problem(error, folder):
+            raise SeqloomError(problem) from error
         raise

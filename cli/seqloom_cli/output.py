@@ -13,6 +13,7 @@ import typer
 
 from biodata.errors import SeqloomError
 from biodata.progress import say, speaks
+from biodata.storage import storage_problem
 
 Text = Callable[[Mapping[str, Any]], str]
 
@@ -66,7 +67,7 @@ def one_line_errors(run: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(0) from None
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            _fail(f"{where}{error.strerror or error}", 1)
+            _fail(storage_problem(error) or f"{where}{error.strerror or error}", 1)
 
     return wrapped
 
