@@ -71,7 +71,6 @@ class Download:
         self.file, self.part, self.web, self.advance = file, part, web, advance
         self._notes = part.with_name(f"{part.name}~")  # no name of a file has this letter
         self._digests = Digests()
-        self._length_known = False
         make_folder(part.parent)
 
     def run(self) -> Arrived:
@@ -118,7 +117,6 @@ class Download:
         """One request; returns when the server has nothing more to send."""
         have = self._digests.size
         if have and have == self.file.size:
-            self._length_known = True
             return
         headers = self._range_headers(have)
         try:
@@ -130,7 +128,6 @@ class Download:
             error.close()
             if error.headers.get("Content-Range", "").rpartition("/")[2] != str(have):
                 raise self._new_start("the file on the server is shorter than what is here") from None
-            self._length_known = True
 
     def _range_headers(self, have: int) -> dict[str, str]:
         """Asks for the rest of the file that is here, or for all of it if that could mix two versions."""
@@ -149,8 +146,7 @@ class Download:
         else:
             have = 0
         length = answer.headers.get("Content-Length", "")
-        self._length_known = length.isdigit()
-        total = have + int(length) if self._length_known else None
+        total = have + int(length) if length.isdigit() else None
         self._check_offer(answer.headers, total)
         block = answer.read1(_BLOCK)
         if not have:
@@ -215,21 +211,19 @@ class Download:
         return self._damage()
 
     def _damage(self) -> str:
-        """For files without a publisher's checksum: what their own format tells."""
+        """For files without a publisher's checksum: what their own format tells, which has sums inside."""
         suffix = Path(self.file.name).suffix
         if suffix not in _PACKED:
             return ""
         with open(self.part, "rb") as handle:
             if not handle.read(4).startswith(_MAGIC[suffix]):
                 return f"it does not begin like a {suffix} file"
-        if self._length_known:
-            return ""
         try:
             with open_binary(self.part) as stream:
                 while stream.read(1 << 20):
                     pass
         except DataError:
-            return f"it breaks off or is no {suffix} file"
+            return f"it is damaged, breaks off or is no {suffix} file"
         return ""
 
     def _publisher_sums(self) -> dict[str, str]:

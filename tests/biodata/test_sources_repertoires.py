@@ -23,7 +23,7 @@ from tests.archive_layouts import (
     vdjdb_commit,
     zinc_tranches,
 )
-from tests.archive_server import ArchiveServer, Page
+from tests.archive_server import ArchiveServer, Page, Wrong
 
 UNITS = {
     "Banerjee_2017/csv/SRR1_Heavy_Bulk.csv.gz": {
@@ -117,6 +117,15 @@ def test_oas_fetched_whole(oas: ArchiveServer, tmp_path, monkeypatch) -> None:
     with pytest.raises(FetchError, match="web page"):
         fetch(config, tmp_path / "out")
     assert not list((tmp_path / "out").rglob("*.csv.gz"))
+    # there are no checksums, but the sums inside of a packed file tell wrong bytes
+    oas.faults[unit] = [Wrong()] * 3
+    with pytest.raises(FetchError, match=r"it is damaged, .* 3 times"):
+        fetch(config, tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*.csv.gz"))
+    oas.faults[unit] = [Wrong()]
+    fetch(config, tmp_path / "out")
+    (found,) = (tmp_path / "out").rglob("*.csv.gz")
+    assert found.read_bytes() == oas.files[unit]
 
 
 def served(files: Mapping[str, bytes]) -> ArchiveServer:
