@@ -143,9 +143,17 @@ def begin(config: RunConfig, out: Path) -> None:
 
 
 def begun_with(config: AnyConfig, out: Path) -> AnyConfig:
-    """The configuration in the run folder, of the same kind as `config`."""
+    """The configuration in the run folder, of the same kind as `config`.
+
+    Raises:
+        ConfigError: it is of the other kind of run, or none.
+    """
     where = out / CONFIG_FILE
-    return from_dict(type(config), read_yaml(where), where=str(where))
+    values = read_yaml(where)
+    if ("reward" in values) != isinstance(config, FinetuneConfig):
+        other = "finetune" if "reward" in values else "train"
+        raise ConfigError(f"{out} holds a run of `seqloom {other}`: choose another --out")
+    return from_dict(type(config), values, where=str(where))
 
 
 def check_room(out: Path, *, done: int, wanted: int) -> None:

@@ -20,12 +20,14 @@ from biodata.io.fasta import write_fasta
 from biodata.tokenizers import TokenizerConfig, train_tokenizer
 from biodata.tokenizers.special import BOS, EOS
 from biotrain import reward_step as module
+from biotrain.config import TrainConfig
 from biotrain.export import export_model, load_model
 from biotrain.finetune import finetune
 from biotrain.finetune_config import FinetuneConfig
 from biotrain.grpo import Rollouts, advantages, log_probabilities, token_losses
 from biotrain.models import MODELS, ModelConfig, MoEConfig, build_model
 from biotrain.optim import OptimConfig
+from biotrain.rundir import finished
 from seqloom_cli.main import main
 from tests.biotrain.team_process import start_team
 
@@ -187,6 +189,8 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(
         assert (tmp_path / "other" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert lines(tmp_path / "other") == lines(tmp_path / "whole")
     assert finetune(make(out=tmp_path / "whole", checkpoint_every=2), gc)["step"] == 6  # done already
+    with pytest.raises(ConfigError, match=r"whole holds a run of `seqloom finetune`: choose another --out"):
+        finished(TrainConfig(), tmp_path / "whole")
     with pytest.raises(ConfigError, match=r"max_steps 6 -> 4.*or give --resume to go on with it"):
         finetune(make(out=tmp_path / "whole", checkpoint_every=2, max_steps=4), gc)
     with pytest.raises(ConfigError, match="has done 6 steps, more than the 4 wanted now"):
