@@ -85,10 +85,8 @@ def finetune(config: FinetuneConfig, reward: Reward) -> dict[str, Any]:
 def _finished(config: FinetuneConfig, inputs: dict[str, str], held: ExitStack) -> dict[str, Any] | None:
     """Locks the run folder; what a run returned that has ended there."""
     held.enter_context(rundir.locked(config.out))
-    if (summary := rundir.finished(config, config.out, fields=FIELDS)) is None:
-        return None
-    rundir.same_inputs(inputs, summary["inputs"], config.out)
-    return {name: summary[name] for name in FIELDS}
+    summary = rundir.finished(config, config.out, inputs=inputs, fields=FIELDS)
+    return None if summary is None else {name: summary[name] for name in FIELDS}
 
 
 class _Finetuning:

@@ -99,9 +99,7 @@ def _finished(config: TrainConfig, inputs: Mapping[str, str], held: ExitStack) -
     out = config.paths().out
     check_installed(config.log)
     held.enter_context(rundir.locked(out))
-    if (summary := rundir.finished(config, out)) is not None:
-        rundir.same_inputs(inputs, summary["inputs"], out)
-    return summary
+    return rundir.finished(config, out, inputs=inputs)
 
 
 def _warn_of_letters(alphabet: str, parts: Parts) -> None:

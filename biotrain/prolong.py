@@ -53,11 +53,15 @@ def _same_past(parts: Parts, before: TrainConfig, done: int) -> None:
     old = schedule_of(before, samples=len(parts.train))
     step = first_other(old, parts.schedule, steps=done)
     if step is not None:
-        was, now = old.rate(step), parts.schedule.rate(step)
+        rates = (
+            (at, f"{old.rate(at):.4g}", f"{parts.schedule.rate(at):.4g}") for at in range(step, done + 1)
+        )
+        shown = next((rate for rate in rates if rate[1] != rate[2]), None)
+        at, was, now = shown or (step, repr(old.rate(step)), repr(parts.schedule.rate(step)))
         raise ConfigError(
-            f"{out} has done {done:,} of {old.steps:,} steps; with {parts.steps:,} the learning rate of step "
-            f"{step:,} would have been {now:.6g} instead of {was:.6g}, so that this is another run: "
-            + _advice(parts, before, done=done, other=step)
+            f"{out} has done {done:,} of {old.steps:,} steps; with {parts.steps:,} by schedule "
+            f"{config.schedule.name!r} the learning rate of step {at:,} would have been {now} instead of "
+            f"{was}, so that this is another run: {_advice(parts, before, done=done, other=step)}"
         )
 
 

@@ -90,12 +90,15 @@ def provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {"exclusion": manifest.get("exclusion") or {"enabled": False}}
 
 
-def finished(config: RunConfig, out: Path, *, fields: Sequence[str] = FIELDS) -> dict[str, Any] | None:
+def finished(
+    config: RunConfig, out: Path, *, inputs: Mapping[str, str], fields: Sequence[str] = FIELDS
+) -> dict[str, Any] | None:
     """The summary of a run that has ended, if `out` holds one.
 
     Args:
         config: of the run to be.
         out: run folder.
+        inputs: fingerprints of what it is to be trained on.
         fields: what the summary must have.
 
     Raises:
@@ -108,6 +111,7 @@ def finished(config: RunConfig, out: Path, *, fields: Sequence[str] = FIELDS) ->
         return None
     if (out / SUMMARY_FILE).exists():
         summary = {**_summary(out / SUMMARY_FILE, fields), "run": str(out)}
+        same_inputs(inputs, summary["inputs"], out)
         say(f"{out} holds this run, finished at step {summary['step']}: nothing was done")
         return summary
     if has_checkpoint(out) and not config.resume:

@@ -190,7 +190,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(
     assert lines(tmp_path / "other") == lines(tmp_path / "whole")
     assert finetune(make(out=tmp_path / "whole", checkpoint_every=2), gc)["step"] == 6  # done already
     with pytest.raises(ConfigError, match=r"whole holds a run of `seqloom finetune`: choose another --out"):
-        finished(TrainConfig(), tmp_path / "whole")
+        finished(TrainConfig(), tmp_path / "whole", inputs={})
     with pytest.raises(ConfigError, match=r"max_steps 6 -> 4.*or give --resume to go on with it"):
         finetune(make(out=tmp_path / "whole", checkpoint_every=2, max_steps=4), gc)
     with pytest.raises(ConfigError, match="has done 6 steps, more than the 4 wanted now"):

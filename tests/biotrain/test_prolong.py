@@ -69,21 +69,29 @@ def test_killed_on_the_way(tiny_config: Make, tmp_path: Path, monkeypatch: pytes
     same(tmp_path / "short", tmp_path / "long", 30)
 
 
-def test_what_would_have_been_another_run(tiny_config: Make, tmp_path: Path) -> None:
+def test_what_would_have_been_another_run(
+    tiny_config: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "run"
     train(tiny_config(schedule=ScheduleConfig(warmup_steps=2)))
     anew = rf"begin a new run from its weights by --init-from {out} --out OTHER$"
     with pytest.raises(ConfigError, match=r"max_steps 12 -> 20\): .* or give --resume to go on with it$"):
         train(tiny_config(max_steps=20, schedule=ScheduleConfig(warmup_steps=2)))
-    said = r"run has done 12 of 12 steps; with 20 the learning rate of step 3 would have been 0\.\d+ instead "
-    with pytest.raises(ConfigError, match=said + r"of 0\.\d+, so that this is another run: " + anew):
+    said = (
+        r"run has done 12 of 12 steps; with 20 by schedule 'cosine' the learning rate of step 3 would have "
+    )
+    with pytest.raises(ConfigError, match=said + r"been 0\.\d+ instead of 0\.\d+, so that .*: " + anew):
         train(tiny_config(max_steps=20, resume=True, schedule=ScheduleConfig(warmup_steps=2)))
     with pytest.raises(ConfigError, match="has done 12 steps, more than the 6 wanted now"):
         train(tiny_config(max_steps=6, resume=True, schedule=ScheduleConfig(warmup_steps=2)))
     with pytest.raises(ConfigError, match=r"another configuration .*seed 0 -> 1"):
         train(tiny_config(max_steps=20, resume=True, seed=1, schedule=ScheduleConfig(warmup_steps=2)))
     elsewhere = tiny_config(device="auto", schedule=ScheduleConfig(warmup_steps=2))
-    assert (finished(elsewhere, out) or {})["step"] == 12  # another device is no other run
+    assert (finished(elsewhere, out, inputs={}) or {})["step"] == 12  # another device is no other run
+    assert "nothing was done" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="was trained on another dataset"):
+        finished(elsewhere, out, inputs={"dataset": "other"})
+    assert "nothing was done" not in capsys.readouterr().err
     shutil.rmtree(out / "checkpoints")
     with pytest.raises(ConfigError, match=rf"run has no checkpoint left to go on from: {anew}"):
         train(tiny_config(max_steps=20, resume=True, schedule=ScheduleConfig(warmup_steps=2)))
