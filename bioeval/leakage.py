@@ -61,7 +61,7 @@ class Leakage:
     @property
     def sentence(self) -> str:
         """For people."""
-        if self.method == _UNTRAINED:
+        if self.method == NO_TRAIN_ROWS:
             return "no train rows to leak from"
         n, of = int(self.leaking.sum()), len(self.leaking)
         groups = self.details.get("rows_of_train_groups")
@@ -72,7 +72,7 @@ class Leakage:
         )
 
 
-_UNTRAINED = "no train rows"
+NO_TRAIN_ROWS = "no train rows"
 
 
 def find_leakage(task: Task, *, identity: float = 0.9, coverage: float = 0.8) -> Leakage:
@@ -92,7 +92,7 @@ def find_leakage(task: Task, *, identity: float = 0.9, coverage: float = 0.8) ->
     if "train" not in task.splits():
         return Leakage(
             leaking=np.zeros(len(test), bool), exact=0, repeated=0, identity=identity, coverage=coverage,
-            method=_UNTRAINED,
+            method=NO_TRAIN_ROWS,
         )  # fmt: skip
     how = _Search(task.alphabet, task.unit, identity, coverage)
     near, exact, method = how.rows(task.sequences("train"), test)

@@ -98,6 +98,11 @@ class LikelihoodScorer:
         self._layout: Layout | None = None
         self._special: list[int] = []
 
+    @property
+    def parameters(self) -> int | None:
+        """Numbers in the model's weights; `None` where its files do not say."""
+        return self.checkpoint.parameters
+
     def score(self, sequences: Sequence[str]) -> SequenceScores:
         """See the module.
 

@@ -130,6 +130,13 @@ def test_gpt2_is_what_transformers_says(gpt2: Path) -> None:
         assert value == pytest.approx(-float(loss), abs=1e-4)
 
 
+def test_the_cost_of_a_score_has_the_parameters_of_the_model(gpt2: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(gpt2 / "model")
+    assert getattr(open_scorer(str(gpt2)), "parameters", None) == sum(p.numel() for p in model.parameters())
+
+
 def test_long_sequences_are_scored_behind_what_precedes_them(gpt2: Path) -> None:
     import torch
 

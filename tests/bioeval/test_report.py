@@ -224,6 +224,9 @@ def test_rows_that_leak_have_the_score_without_them_beside(stages: ReportInputs)
     assert "run without them: 0.250 ( 0.125 – 0.375 ), n = 11. kmer without them: undefined, n = 2." in words
     assert "16 labelled positions of the test set" in words and "/home/me" not in words
     assert "validation 0.333" in words
+    none = RESULT | {"leakage": RESULT["leakage"] | {"method": "no train rows"}}
+    words = Page(render_page(replace(read_facts(stages), results=(none,)))).text
+    assert "there are no training rows to leak from" in words and "0 of 16 test rows" not in words
 
 
 def test_of_cross_entropy_the_lowest_is_best() -> None:

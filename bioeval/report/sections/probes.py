@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bioeval.leakage import NO_TRAIN_ROWS
 from bioeval.report.charts import BASE, NATURAL, canvas, light_grid
 from bioeval.report.inputs import Facts, Json
 from bioeval.report.markup import (
@@ -105,15 +106,21 @@ def _leakage(results: Sequence[Json]) -> str:
     rows, of = leakage.get("train_test_rows"), leakage.get("test_rows", result.get("n"))
     if rows is None:
         return paragraph("Leakage was not checked", f": {why}" if (why := leakage.get("reason")) else ".")
+    if leakage.get("method") == NO_TRAIN_ROWS:
+        return paragraph("Leakage: there are no training rows to leak from.") + _measured(result)
     clean = [part for r in results for part in _without(r)] if rows else []
     line = paragraph(
         "Leakage: ", number(rows), f" of {of:,} test rows have a near copy among the training rows (identity "
         f"≥ {leakage.get('identity')}).", *clean, kind="warning" if rows else "",
     )  # fmt: skip
+    return line + _measured(result)
+
+
+def _measured(result: Json) -> str:
     small = [
         (k.replace("_", " "), number(v) if isinstance(v, float) else v) for k, v in _plain(result).items()
     ]
-    return line + (details("How it was measured", facts_list(small)) if small else "")
+    return details("How it was measured", facts_list(small)) if small else ""
 
 
 def _without(result: Json) -> tuple[object, ...]:
@@ -129,18 +136,6 @@ def _without(result: Json) -> tuple[object, ...]:
 
 def _plain(result: Json) -> dict[str, Any]:
     """The plain values of a result that are not shown above."""
-    shown = (
-        "model",
-        "task",
-        "metric",
-        "value",
-        "lo",
-        "hi",
-        "n",
-        "split",
-        "verdict",
-        "sentence",
-        "key",
-        "items",
-    )
+    shown = {"model", "task", "metric", "value", "lo", "hi", "n", "split", "verdict", "sentence", "key",
+             "items"}  # fmt: skip
     return {k: v for k, v in result.items() if k not in shown and isinstance(v, (str, int, float))}
