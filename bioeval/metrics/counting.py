@@ -105,7 +105,7 @@ def kmer_matrix(sequences: SequenceSet, k: int, *, both_strands: bool = False) -
         else:
             parts.append(found)
         done = rows.stop
-    return vstack(parts, format="csr")
+    return csr_matrix(vstack(parts))
 
 
 def _matrix_of(sequences: SequenceSet, k: int, *, both_strands: bool) -> csr_matrix:

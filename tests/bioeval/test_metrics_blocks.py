@@ -6,6 +6,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from itertools import product
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -113,7 +114,7 @@ def test_what_is_mostly_repeats_is_sorted_as_a_whole(monkeypatch: pytest.MonkeyP
 def test_spiral_moments_of_any_blocks(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "".join(np.random.default_rng(3).choice(list("ACGT"), 400)) + "AAAA"
     codes = SequenceSet.from_strings([text + "GATTTTACA" * 700]).row_codes(0)  # beyond letter 5,000
-    whole = {variant: moments(codes, variant=variant) for variant in ("dvq", "textbook")}
+    whole = {variant: moments(codes, variant=variant) for variant in get_args(wen.Variant)}
     monkeypatch.setattr(wen, "_BLOCK", block)
     for variant, values in whole.items():
         assert moments(codes, variant=variant) == pytest.approx(values, rel=1e-12)
