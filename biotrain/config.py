@@ -49,9 +49,9 @@ class TrainConfig:
     )  # fmt: skip
     model: ModelConfig = field(default_factory=ModelConfig, metadata={"help": "shape of the model"})
     objective: ObjectiveConfig = field(
-        default_factory=ObjectiveConfig, metadata={"help": "what is predicted: clm or mlm"}
+        default_factory=ObjectiveConfig, metadata={"help": "what is predicted"}
     )
-    loss: LossConfig = field(default_factory=LossConfig, metadata={"help": "training loss: xe or hxe"})
+    loss: LossConfig = field(default_factory=LossConfig, metadata={"help": "training loss"})
     optim: OptimConfig = field(default_factory=OptimConfig, metadata={"help": "optimizer"})
     schedule: ScheduleConfig = field(
         default_factory=ScheduleConfig, metadata={"help": "learning rate over the steps"}

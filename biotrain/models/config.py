@@ -97,7 +97,7 @@ class ModelConfig:
 
     name: str = field(default="gpt2", metadata={"help": f"architecture: {', '.join(MODELS)}"})
     bidirectional: bool | None = field(
-        default=None, metadata={"help": "see both sides, for mlm; none = as usual: bert yes, the others no"}
+        default=None, metadata={"help": "see both sides, for mlm; none = as is usual for the model"}
     )
     layers: int = field(default=6, metadata={"help": "number of blocks, 1 or more"})
     width: int = field(default=256, metadata={"help": "hidden width d, 1 or more, a multiple of heads"})
@@ -113,7 +113,8 @@ class ModelConfig:
         default=512, metadata={"help": "most tokens of a sequence, special tokens included; 2 or more"}
     )
     position: Literal["auto", "learned", "rope", "alibi", "relative", "fixed", "none"] = field(
-        default="auto", metadata={"help": "how places are known; auto = learned, or rope in llama and moe"}
+        default="auto",
+        metadata={"help": "how places are known; auto = as is usual for the model, see docs/training.md"},
     )
     rope_base: float | None = field(
         default=None, metadata={"help": "base of rope's wavelengths, > 1; none = 10000"}

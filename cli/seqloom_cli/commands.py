@@ -9,15 +9,32 @@ from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
+from typer.core import TyperCommand
 
 from biodata.configs import to_dict
-from seqloom_cli.options import Leaf, build, leaves, merge
+from seqloom_cli.options import OPTIONS, Leaf, build, leaves, merge
 from seqloom_cli.output import Text, one_line_errors, show
 
 Run = Callable[[Any], Mapping[str, Any]]
 
 SWITCHES: dict[str, set[str]] = {}
 """Command to its options that take no value."""
+
+
+class Grouped(TyperCommand):
+    """A command whose help shows options by the group of settings that they belong to."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes a section for each group, the general options first."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], OPTIONS: []}
+        for parameter in self.get_params(ctx):
+            if record := parameter.get_help_record(ctx):
+                general = "Arguments" if parameter.param_type_name == "argument" else OPTIONS
+                sections.setdefault(getattr(parameter, "rich_help_panel", None) or general, []).append(record)
+        for name, records in sections.items():
+            if records:
+                with formatter.section(name):
+                    formatter.write_dl(records)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +111,7 @@ def add_command(
     command.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     command.__doc__ = help
-    app.command(name, help=help)(one_line_errors(command))
+    app.command(name, help=help, cls=Grouped)(one_line_errors(command))
 
 
 def json_option() -> Any:

@@ -19,6 +19,9 @@ import yaml
 from biodata.configs import field_types, from_dict, read_yaml, set_by_path
 from biodata.errors import ConfigError
 
+OPTIONS = "Options"
+"""Title of the options of no group."""
+
 _OTHER_NAMES = {"out": ["--output"], "tasks": ["--task"]}
 
 
@@ -71,7 +74,7 @@ def leaves(cls: type, *, skip: frozenset[str] = frozenset()) -> list[Leaf]:
     The field `name` of a group is set by the group's own name (`--loss hxe`); a field whose name is taken by
     another group is prefixed by its own (`--loss-alpha`).
     """
-    found = _walk(cls, "", "Options")
+    found = _walk(cls, "", OPTIONS)
     names = [path.rsplit(".", 1)[-1] for path, *_ in found]
     result = []
     for (path, kind, default, text, panel), name in zip(found, names):
@@ -167,7 +170,8 @@ def _walk(cls: type, prefix: str, panel: str) -> list[tuple[str, Any, Any, str, 
         nested = next((k for k in (kind, *get_args(kind)) if dataclasses.is_dataclass(k)), None)
         path = f"{prefix}{field.name}"
         if isinstance(nested, type):
-            found += _walk(nested, path + ".", field.name.capitalize())
+            about = field.metadata.get("help", "")
+            found += _walk(nested, path + ".", f"{path} ({about})" if about else path)
         else:
             default = field.default
             if field.default_factory is not dataclasses.MISSING:

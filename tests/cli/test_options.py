@@ -152,3 +152,12 @@ def test_a_switch_may_have_its_value_beside_it() -> None:
 def test_help_shows_defaults_once() -> None:
     said = " ".join(CliRunner().invoke(whole.app, ["generate", "--help"]).stdout.split())
     assert "number of sequences, 1 or more [default: 100]" in said and "(100)" not in said
+
+
+def test_help_shows_options_by_their_groups() -> None:
+    said = CliRunner().invoke(whole.app, ["train", "--help"]).stdout
+    titles = [line for line in said.splitlines() if line.endswith(":") and not line.startswith("  ")]
+    assert titles[:3] == ["Options:", "model (shape of the model):", "model.moe (experts of model moe):"]
+    experts = said.index("--experts")
+    assert said.index("model.moe (") < experts < said.index("model.hyena (") and said.count("--experts") == 1
+    assert said.index("--max-steps") < said.index("--help") < said.index("model (")
