@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from bioeval.scores import weighted
-from bioeval.stats.cautions import LEAST_TO_STUDENTISE, caution
+from bioeval.stats.cautions import LEAST_TO_STUDENTISE, TOO_NARROW, caution
 from bioeval.stats.resampling import (
     GAPS,
     Groups,
@@ -120,7 +120,10 @@ def interval(
     found = interval_of_draws(statistic, draws, units, how, reason=undefined_because(y, p))
     if found.value is None or found.lo is None:
         return found
-    value, found = found.value, replace(found, caution=caution(metric, y, units))
+    value, why = found.value, caution(metric, y, units)
+    if not why and found.lo == found.hi and found.reason:
+        why = f"{TOO_NARROW}: no resample differs"
+    found = replace(found, caution=why)
     if metric not in (*LOG_RATIOS, *JACKKNIFED, *ODDS_JACKKNIFED):
         return found
     left_out, bounds, method = left_out_values(statistic, units), None, "jackknife"

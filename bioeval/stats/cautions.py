@@ -6,6 +6,7 @@ import numpy as np
 
 from bioeval.stats.resampling import Units
 
+TOO_NARROW = "interval likely too narrow"
 LEAST_UNITS = 15
 """Below these no coverage was measured."""
 LEAST_TO_STUDENTISE = 25
@@ -40,7 +41,7 @@ def caution(metric: str, y: np.ndarray, units: Units) -> str:
         why = f"{rarest} {units.kind} of the rarest class, {LEAST_OF_CLASS} are wanted"
     else:
         return ""
-    return f"interval likely too narrow: {why}"
+    return f"{TOO_NARROW}: {why}"
 
 
 def _rarest(y: np.ndarray, units: Units) -> int:

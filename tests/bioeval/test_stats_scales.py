@@ -124,6 +124,9 @@ def test_few_rows_and_perfect_scores_keep_the_usual_bounds() -> None:
                          ("auprc", classes % 2, classes % 2 * 1.0)):  # fmt: skip
         found = interval(metric, y, p, how=HOW)
         assert found.lo == found.value == found.hi and found.method in ("bca", "percentile")
+        assert found.caution == (
+            "" if metric == "rmse" else "interval likely too narrow: no resample differs"
+        )
 
 
 @pytest.mark.parametrize("n", [25, 100])
