@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from biodata.errors import ConfigError
 from biotrain.losses.config import ORDERED, LossConfig
 from biotrain.models.config import ModelConfig
-from biotrain.objectives.config import OWN_LOSS, ROOM, ObjectiveConfig, check_compatible
+from biotrain.objectives.config import OWN_LOSS, ROOM, ObjectiveConfig, check_compatible, check_corrector
 from biotrain.optim.config import OptimConfig
 from biotrain.ranges import check_range
 from biotrain.schedule_config import ScheduleConfig
@@ -144,6 +144,7 @@ class TrainConfig:
         for name in self.log:
             TRACKERS.resolve(name)
         check_compatible(self.model, self.objective.name)
+        check_corrector(self.model, self.objective)
         if self.pack and not self.model.architecture.packs:
             raise ConfigError(f"model {self.model.name!r} cannot tell packed sequences apart: pack false")
         if self.objective.name in OWN_LOSS and self.loss.name != "xe":

@@ -98,6 +98,11 @@ class FinetuneConfig:
         for name in ("max_length", "kl", "checkpoint_every", "keep_checkpoints", "seed", "threads"):
             check_range(f"finetune {name}", getattr(self, name), low=0)
         check_range("finetune clip", self.clip, low=0, high=1)
+        if self.updates == 1 and self.clip != type(self).__dataclass_fields__["clip"].default:
+            raise ConfigError(
+                f"finetune clip {self.clip:g} does nothing in the first update on what was drawn: "
+                "give updates 2 or more, or leave it out"
+            )
         for name in ("balance_loss", "z_loss"):
             check_range(f"finetune {name}", getattr(self, name) or 0, low=0)
         check_range("finetune ema_decay", self.ema_decay, low=0, high=1 - 1e-9)

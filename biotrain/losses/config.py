@@ -113,12 +113,22 @@ class LossConfig:
         check_range("loss topology_points", self.topology_points, low=4)
         if self.hierarchy not in ("true", "random", "permuted"):
             raise ConfigError(f"loss hierarchy is {self.hierarchy!r}, allowed: true, random, permuted")
-        if self.tree is not None and self.hierarchy != "true":
-            raise ConfigError(
-                f"loss tree is given, so hierarchy {self.hierarchy!r} has no meaning: leave it out"
-            )
+        self._refuse_unread()
         if self.start_codon and self.start_codon not in CODONS:
             raise ConfigError(
                 f"loss start_codon must be a codon such as 'ATG' or '', got {self.start_codon!r}"
             )
         genetic_code(self.table)
+
+    def _refuse_unread(self) -> None:
+        """Settings of a hierarchy that another of them takes the place of."""
+        own = ("hierarchy", "start_codon", "table") if self.tree is not None else ()
+        seeded = self.hierarchy != "true" and self.tree is None
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name in own and value != item.default:
+                raise ConfigError(
+                    f"loss tree is given, so {item.name} {value!r} has no meaning: leave it out"
+                )
+            if item.name == "tree_seed" and value != item.default and not seeded:
+                raise ConfigError(f"loss tree_seed {value} is of hierarchy random or permuted: leave it out")

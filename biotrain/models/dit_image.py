@@ -55,7 +55,7 @@ def _settle(config: ModelConfig) -> dict[str, Any]:
     cells = config.image.side**2
     if config.image.picture == "color_square" and config.context > cells:
         raise ConfigError(
-            f"context {config.context} is more than the {cells} cells of a color_square of side "
+            f"model context {config.context} is more than the {cells} cells of a color_square of side "
             f"{config.image.side}"
         )
     return {"tie_embeddings": False}

@@ -163,6 +163,20 @@ def check_compatible(model: ModelConfig, objective: str) -> None:
     )
 
 
+def check_corrector(model: ModelConfig, objective: ObjectiveConfig) -> None:
+    """Refuses settings of METRO's corrector for a model that has none.
+
+    Raises:
+        ConfigError: naming the setting.
+    """
+    if objective.rtd is None or model.name == "metro":
+        return
+    usual = RtdConfig()
+    for name in ("corrector_weight", "corrector_by_doubt"):
+        if getattr(objective.rtd, name) != getattr(usual, name):
+            raise ConfigError(f"objective rtd.{name} is of model 'metro', got {model.name!r}: leave it out")
+
+
 def _check_named(model: ModelConfig, objective: str) -> None:
     own = model.architecture.objectives
     if own and objective not in own:

@@ -83,6 +83,8 @@ class TrainCommand(TrainConfig):
         TrainConfig.__post_init__(self)
         if self.files.train_file and self.data is not None:
             raise ConfigError("data and train_file are two ways to give the same: give one of them")
+        if self.num_nodes != 1 and not self.num_devices:
+            raise ConfigError(f"num_nodes {self.num_nodes} needs num_devices: how many each machine has")
         wanted, running = self.num_devices * self.num_nodes, int(os.environ.get("WORLD_SIZE", "1"))
         if self.num_devices and wanted != running:
             raise ConfigError(

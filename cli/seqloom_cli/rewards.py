@@ -50,6 +50,7 @@ def reward_of(text: str, *, reference: Path | None, seed: int) -> Reward:
         ConfigError: neither a known measure nor something to import.
         DataError: an unreadable reference.
     """
+    _check_reference(text, reference)
     if ":" in text:
         return _imported(text)
     name, _, target = text.partition("=")
@@ -60,6 +61,8 @@ def reward_of(text: str, *, reference: Path | None, seed: int) -> Reward:
     distance = metric.measures[at].kind == "distance"
     if distance and reference is None:
         raise ConfigError(f"reward {name!r} is a distance from natural sequences: give --reference FILE")
+    if not distance and reference is not None:
+        raise _needless(name, reference)
     natural = _features(metric, reference, seed)
 
     def judge(texts: Sequence[str]) -> np.ndarray:
@@ -71,6 +74,19 @@ def reward_of(text: str, *, reference: Path | None, seed: int) -> Reward:
         return _scored(values, sign=-1 if distance else 1, target=value)
 
     return judge
+
+
+def _check_reference(text: str, reference: Path | None) -> None:
+    """Refuses natural sequences for what never looks at them."""
+    name = text if ":" in text else text.partition("=")[0]
+    if reference is not None and (":" in text or name in _PLAIN):
+        raise _needless(name, reference)
+
+
+def _needless(name: str, reference: Path) -> ConfigError:
+    return ConfigError(
+        f"reward {name!r} is no distance: it does not read --reference {reference}, leave it out"
+    )
 
 
 def _scored(values: np.ndarray, *, sign: int, target: float | None) -> np.ndarray:

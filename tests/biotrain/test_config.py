@@ -54,6 +54,13 @@ def test_every_field_explains_itself() -> None:
             {"model": "bert", "objective": "mlm", "loss": "topological"},
             "predicted in order: take objective 'clm', got 'mlm'",
         ),
+        (
+            {"model": "electra", "objective": {"name": "rtd", "rtd": {"corrector_weight": 2}}},
+            "objective rtd.corrector_weight is of model 'metro', got 'electra': leave it out",
+        ),
+        ({"loss": {"name": "hxe", "tree_seed": 3}}, "tree_seed 3 is of hierarchy random or permuted"),
+        ({"loss": {"name": "hxe", "tree": "x.json", "table": 4}}, "tree is given, so table 4 has no meaning"),
+        ({"loss": {"name": "hxe", "tree": "x.json", "hierarchy": "random"}}, "so hierarchy 'random' has no"),
         ({"chekpoint_every": 1}, "did you mean 'checkpoint_every'?"),
     ],
 )

@@ -300,6 +300,7 @@ def test_refusals(make: Make, start: Path, tmp_path: Path) -> None:
         finetune(make(out=tmp_path / "e", z_loss=0.1), gc)
     for message, changes in (
         ("finetune clip must be from 0 to 1", {"clip": 2}),
+        (r"clip 0\.3 does nothing in the first update .*: give updates 2 or more", {"clip": 0.3}),
         ("'fsdp': sequences are drawn token by token", {"parallel": "fsdp"}),
         ("finetune parallel is 'tp', allowed: auto, none, ddp", {"parallel": "tp"}),
         ("ema_on_cpu needs an average", {"ema_on_cpu": True}),

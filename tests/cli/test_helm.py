@@ -171,6 +171,7 @@ def test_option_that_does_nothing_is_refused(name: str) -> None:
             "--num_devices 4",
             "num_devices 4 x num_nodes 1 = 4 processes, 1 running: start as many by torchrun",
         ),
+        ("--num_nodes 2", "num_nodes 2 needs num_devices: how many each machine has"),
         ("--train_file x --val_file y", "val_file and test_file go together"),
         ("--data_dir x", "data_dir is about the sequences of train_file: give that too"),
         ("--train_file none.txt --out run", "none.txt: no such file (data_dir and train_file)"),

@@ -68,6 +68,9 @@ def test_refusals() -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             reward_of(text, reference=None, seed=0)
+    for text in ("gc=0.5", "orf_valid", "module:function"):
+        with pytest.raises(ConfigError, match=r"is no distance: it does not read --reference x\.fasta"):
+            reward_of(text, reference=Path("x.fasta"), seed=0)
     with pytest.raises(DataError, match="defined for none"):
         reward_of("gc", reference=None, seed=0)(["N"])
 
