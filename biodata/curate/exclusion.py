@@ -102,7 +102,8 @@ def origin_of(evidence: Evidence, *, more_hosts: tuple[str, ...] = ()) -> tuple[
     if evidence.division.lower() in names["division:prokaryotic_viruses"]:
         return "prokaryotic virus", "division"
     if evidence.host:
-        genus = evidence.host.lower().removeprefix("candidatus ").split()[0].strip("[]',;.")
+        first = evidence.host.lower().removeprefix("candidatus ").strip().partition(" ")[0]
+        genus = first.strip("[]',;.")
         known = genus in names["hosts"] or genus in {host.lower() for host in more_hosts}
         return ("prokaryotic virus", "host") if known else ("virus", "host")
     classified = len(lineage) > 1 and not lineage[1].startswith("unclassified")

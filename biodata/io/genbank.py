@@ -134,7 +134,7 @@ def _check(record: FlatRecord, text: FlatText, log: RuleLog, alphabet: str | Non
 def _parse_genbank(flat: FlatText, log: RuleLog) -> FlatRecord:
     locus = re.search(rb"^LOCUS\b.*", flat.text, re.MULTILINE)
     if locus is None:
-        shown = flat.text.splitlines()[0][:40].decode("utf-8", "replace")
+        shown = flat.text[:40].partition(b"\n")[0].decode("utf-8", "replace")
         raise _Unreadable("no-record", "", f"text without a LOCUS line: {shown!r}")
     text = flat.text[locus.start() :]
     header = text[: match.start()] if (match := re.search(rb"^FEATURES", text, re.MULTILINE)) else text
@@ -273,7 +273,7 @@ def _parse_embl(flat: FlatText, log: RuleLog) -> FlatRecord:
     text = flat.text.decode()
     first = re.search(r"^ID +(\S.*)", text, re.MULTILINE)
     if first is None:
-        raise _Unreadable("no-record", "", f"text without an ID line: {text.splitlines()[0][:40]!r}")
+        raise _Unreadable("no-record", "", f"text without an ID line: {text[:40].partition(chr(10))[0]!r}")
     head = first[1]
     name = re.split(r"[;\s]", head)[0]
     accession = (_embl_lines(text, "AC").split(";")[0] or name).strip()

@@ -62,6 +62,8 @@ def evidence(lineage: str = "", **more: str) -> Evidence:
         (evidence(division="PHG", organism="Some isolate"), "prokaryotic virus"),
         (evidence("Bacteria; Pseudomonadota"), "cellular"),
         (evidence("Eukaryota; Metazoa", division="VRL"), "virus"),  # contradiction: doubt excludes
+        (evidence("Viruses; environmental samples", host="  "), "virus"),
+        (evidence("Viruses; environmental samples", host="candidatus "), "virus"),
         (evidence(organism="Homo sapiens"), "cellular"),
         (evidence(division="BCT"), "cellular"),
         (evidence("other sequences; artificial sequences; vectors", organism="Cloning vector x"), "unknown"),

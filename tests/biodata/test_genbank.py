@@ -251,3 +251,12 @@ def test_feature_tables_of_nothing_but_their_header(tmp_path) -> None:
     assert [(row["id"], row["sequence"], row["features"]) for row in rows] == [
         ("a", "ACGT" * 20, []), ("b", "ACGT" * 20, []),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "read"), [("NC_005816.gb", read_genbank), ("SC10H5.embl", read_embl)])
+def test_a_byte_order_mark_at_the_end_is_no_record(name: str, read, real_data, tmp_path) -> None:
+    """Files joined on Windows end so."""
+    path, log = tmp_path / name, RuleLog(file=name)
+    path.write_bytes((real_data / "genbank" / name).read_bytes() + b"\xef\xbb\xbf")
+    assert sum(batch.num_rows for batch in read(path, log=log)) == 1
+    assert log.as_dict()["dropped"] == {"no-record": 1}
