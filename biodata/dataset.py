@@ -80,7 +80,8 @@ class Dataset:
         if unknown:
             raise ConfigError(f"no column {unknown[0]!r} (known: {', '.join(SCHEMA.names)})")
         chosen = list(columns) if columns is not None else None
-        return pa.concat_tables([_read(path, chosen) for path in self.files(split)])
+        tables = [_read(path, chosen) for path in self.files(split)]
+        return pa.concat_tables(tables) if tables else SCHEMA.empty_table().select(chosen or SCHEMA.names)
 
     def sequences(self, split: str) -> pa.ChunkedArray:
         """Sequences of a split in row order."""

@@ -151,3 +151,9 @@ def test_the_explanation_has_the_figures() -> None:
     assert "Nothing" not in text and text.startswith("LinClust put 2,344 rows")
     text = explain_repair(repair | {"split_by": "k-mer sketches"}, identity=0.9, coverage=0.8, rows=2344)
     assert text.startswith("Sketches of k-mers put 2,344 rows") and "LinClust" not in text
+
+
+def test_a_split_without_files_is_an_empty_table(tmp_path: Path) -> None:
+    found = open_dataset(make(tmp_path, test=False))
+    assert found.table("test").schema.equals(SCHEMA) and found.table("test").num_rows == 0
+    assert found.table("test", ["id", "split"]).column_names == ["id", "split"]
