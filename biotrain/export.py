@@ -236,7 +236,7 @@ Trained with seqloom {own["seqloom"]}; {own["parameters"]:,} parameters, {own["v
 from transformers import {auto}, AutoTokenizer
 
 model = {auto}.from_pretrained("."{trust})
-tokenizer = AutoTokenizer.from_pretrained(".")
+tokenizer = AutoTokenizer.from_pretrained("."{trust})
 ```
 
 ## Shape

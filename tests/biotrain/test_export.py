@@ -241,6 +241,9 @@ def test_folder_tells_where_it_comes_from(tokenizer_dir: Path, tmp_path: Path) -
     assert own["dataset"] == "abc" and own["vocab_size"] == VOCAB and own["model"]["width"] == 32
     card = (folder / "README.md").read_text()
     assert "AutoModelForCausalLM" in card and '"dataset": "abc"' in card and "own card" not in card
+    own_code = export_model(trained("gpt2", position="rope"), tokenizer_dir, tmp_path / "own")
+    said = (own_code / "README.md").read_text()  # the tokenizer asks for it as well
+    assert said.count("trust_remote_code=True") == 2 and "trust_remote_code" not in card
     assert (folder / "tokenizer_config.json").read_text() == "{}"
     assert not [file for file in folder.iterdir() if file.name.endswith(".part")]
 
