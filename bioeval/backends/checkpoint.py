@@ -114,11 +114,12 @@ class Checkpoint:
         return 0 if unknown is None else sum(list(content).count(unknown) for content in contents)
 
     def warn_unknown(self, contents: Sequence[Sequence[int]]) -> None:
-        """Says so where more than 1 % of the tokens are unknown."""
+        """Says so where more than 1 % of the tokens of these sequences are unknown."""
         share = self.count_unknown(contents) / max(1, sum(map(len, contents)))
         if share > _UNKNOWN_ALLOWED:
             say(
-                f"{self.name}: {share:.1%} of the tokens are unknown to its tokenizer; usual causes: "
+                f"{self.name}: {share:.1%} of the tokens are unknown to its tokenizer (of "
+                f"{len(contents):,} sequences read together); usual causes: "
                 "another alphabet than the model's (proteins for DNA), U for T, lower case, or sequences "
                 "that must be split into codons first"
             )

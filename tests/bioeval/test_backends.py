@@ -129,7 +129,7 @@ def test_key_follows_content_not_place(gpt2: Path, tmp_path: Path) -> None:
 
 def test_unknown_tokens_are_told(gpt2: Path, capsys: pytest.CaptureFixture[str]) -> None:
     opened(gpt2).embed(["acgacg"])
-    assert "100.0% of the tokens are unknown" in capsys.readouterr().err
+    assert "100.0% of the tokens are unknown to its tokenizer (of 1 " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["gpt2", "hyena", "based"])
