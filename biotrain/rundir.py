@@ -163,6 +163,11 @@ def begun_with(config: AnyConfig, out: Path) -> AnyConfig:
 def check_room(out: Path, *, done: int, wanted: int) -> None:
     """Whether a run of `wanted` steps can hold what is done.
 
+    Args:
+        out: run folder, for the message.
+        done: steps of its newest checkpoint.
+        wanted: steps of the run as it is wanted now.
+
     Raises:
         ConfigError: it cannot.
     """
