@@ -37,6 +37,7 @@ _WHOLE_FIELD = re.compile(rb"\b *([^\n]*(?:\n {12}[^\n]*)*)")
 _FIRST_LINE = re.compile(rb"\b *([^\n]*)")
 _LETTERS = bytes(i - 32 if 97 <= i <= 122 else i if 65 <= i <= 90 else 0 for i in range(256))
 _NO_LETTERS = b" 0123456789\n"
+_PROMISED = re.compile(rb"LOCUS\b[^\n]*?[ \t](\d+)[ \t]+(?:bp|aa|rc)\b")
 _TAIL = 1 << 14  # bytes at the end of a feature table where other lines are looked for
 _PARSE_ERRORS = (ValueError, AssertionError, IndexError, KeyError, StopIteration, RuntimeError)
 
@@ -203,10 +204,19 @@ def _field(header: bytes, key: bytes, *, whole: bool = True) -> str:
     return "" if value == "." else value
 
 
+def _check_promise(text: bytes) -> None:
+    """gb-io takes memory for the letters that are promised, up to 500 million, before it looks whether they
+    are there, and ends the process where it gets none."""
+    promised = _PROMISED.match(text)
+    if promised and int(promised[1][:18]) > len(text) and b"\nORIGIN" in text:
+        raise ValueError(f"the first line promises {promised[1][:18].decode()} letters")
+
+
 def _body(text: bytes, id: str, line: int, log: RuleLog) -> tuple[bytes, list[FeatureText]]:
     """Sequence and features, by gb-io if it can."""
     sequence = b""
     try:
+        _check_promise(text)
         record = next(iter(gb_io.iter(io.BytesIO(text))))
         sequence = bytes(record.sequence).upper()
         locations = _locations(text)

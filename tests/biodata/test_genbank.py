@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -260,3 +262,20 @@ def test_a_byte_order_mark_at_the_end_is_no_record(name: str, read, real_data, t
     path.write_bytes((real_data / "genbank" / name).read_bytes() + b"\xef\xbb\xbf")
     assert sum(batch.num_rows for batch in read(path, log=log)) == 1
     assert log.as_dict()["dropped"] == {"no-record": 1}
+
+
+def test_a_promise_of_letters_takes_no_memory(real_data: Path, tmp_path: Path) -> None:
+    """gb-io makes room for what the first line promises, and ends the process where there is none."""
+    text = (real_data / "genbank" / "NC_005816.gb").read_bytes()
+    path, good = tmp_path / "x.gb", real_data / "genbank" / "NC_005816.gb"
+    path.write_bytes(text.replace(b" 9609 bp", b" 500000000 bp", 1))
+    code = (
+        "import resource, sys; from pathlib import Path; from biodata.io.genbank import read_genbank\n"
+        "read = lambda p: [len(s.as_py()) for b in read_genbank(Path(p)) for s in b['sequence']]\n"
+        "read(sys.argv[2])\n"
+        "size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize() + (300 << 20)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (size, size)); print(read(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", code, str(path), str(good)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "[9609]\n"), done.stderr[-500:]
