@@ -37,7 +37,6 @@ _WHOLE_FIELD = re.compile(rb"\b *([^\n]*(?:\n {12}[^\n]*)*)")
 _FIRST_LINE = re.compile(rb"\b *([^\n]*)")
 _LETTERS = bytes(i - 32 if 97 <= i <= 122 else i if 65 <= i <= 90 else 0 for i in range(256))
 _NO_LETTERS = b" 0123456789\n"
-_PROMISED = re.compile(rb"LOCUS\b[^\n]*?[ \t](\d+)[ \t]+(?:bp|aa|rc)\b")
 _TAIL = 1 << 14  # bytes at the end of a feature table where other lines are looked for
 _PARSE_ERRORS = (ValueError, AssertionError, IndexError, KeyError, StopIteration, RuntimeError)
 
@@ -207,9 +206,9 @@ def _field(header: bytes, key: bytes, *, whole: bool = True) -> str:
 def _check_promise(text: bytes) -> None:
     """gb-io takes memory for the letters that are promised, up to 500 million, before it looks whether they
     are there, and ends the process where it gets none."""
-    promised = _PROMISED.match(text)
-    if promised and int(promised[1][:18]) > len(text) and b"\nORIGIN" in text:
-        raise ValueError(f"the first line promises {promised[1][:18].decode()} letters")
+    promised = _locus_fields(text.partition(b"\n")[0].decode())[1] or 0
+    if promised > len(text) and b"\nORIGIN" in text:
+        raise ValueError(f"the first line promises {promised} letters")
 
 
 def _body(text: bytes, id: str, line: int, log: RuleLog) -> tuple[bytes, list[FeatureText]]:

@@ -95,8 +95,7 @@ def _verify_ours(dataset: Dataset, asked: _Asked) -> dict[str, Any]:
     problems = list(_file_problems(dataset))
     if problems:
         return {"ok": False, "problems": problems, "audit": None}
-    # an export may have left out splits
-    table = pa.concat_tables([dataset.table(name, _CHECKED) for name in SPLITS if dataset.files(name)])
+    table = pa.concat_tables([dataset.table(name, _CHECKED) for name in SPLITS])
     found = list(_row_problems(dataset, table, own))
     split = np.array([SPLITS.index(name) for name in SPLITS for _ in range(dataset.splits[name])], np.int8)
     audited, made = manifest.get("audit", {}), manifest.get("split_config", {})
