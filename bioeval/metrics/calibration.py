@@ -111,8 +111,9 @@ def calibrate(metric: Metric, features: FeatureSets, *, sizes: tuple[int, int], 
         Dicts with `name`, `title`, `unit`, `kind`, `value` (all sequences), `null_lo` and `null_hi` (95 %
         interval of half against half), `scale` (means of equal-sized subsets: `half_vs_half`, `shuffled`,
         `generated`), `generated_lo`, `generated_hi` (95 % interval of the last), `within_null` (whether the
-        mean of the last lies in the null interval), `tells` (whether the shuffled reference lies outside it,
-        so that lying inside means something; true for what shuffling keeps).
+        mean of the last lies in the null interval; None where either is not defined), `tells` (whether the
+        shuffled reference lies outside it, so that lying inside means something; true for what shuffling
+        keeps).
     """
     everything = np.ones((1, sizes[0]), dtype=bool), np.ones((1, sizes[1]), dtype=bool)
     value = metric.compare(features.generated, features.reference, rows=everything[0], others=everything[1])[
@@ -132,6 +133,7 @@ def _result(measure: Any, value: float, null: np.ndarray, shuffled: np.ndarray, 
     null_lo, null_hi = _interval(null)
     generated_lo, generated_hi = _interval(drawn)
     mean = float(drawn.mean())
+    judged = not np.isnan([mean, null_lo, null_hi]).any()
 
     def inside(of: float) -> bool:
         # a distance below the null is as good as one in it
@@ -142,7 +144,7 @@ def _result(measure: Any, value: float, null: np.ndarray, shuffled: np.ndarray, 
         "value": value, "null_lo": null_lo, "null_hi": null_hi,
         "scale": {"half_vs_half": float(null.mean()), "shuffled": float(shuffled.mean()), "generated": mean},
         "generated_lo": generated_lo, "generated_hi": generated_hi,
-        "within_null": inside(mean),
+        "within_null": inside(mean) if judged else None,
         "tells": measure.kept_by_shuffling or not inside(float(shuffled.mean())),
     }  # fmt: skip
 

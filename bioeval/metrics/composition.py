@@ -31,7 +31,7 @@ class Composition:
     of one set would have to change to have the distribution of the other.
 
     Attributes:
-        gc: whether GC is measured (of nucleotides); length always is.
+        gc: whether GC is measured (of nucleotides); length always is, in nt or letters of other alphabets.
     """
 
     gc: bool = True
@@ -47,6 +47,7 @@ class Composition:
 
     @property
     def _all(self) -> tuple[Measure, ...]:
+        unit = "nt" if self.gc else "letters"
         return (
             Measure(name="gc_mean", unit="%", title="GC content, mean", kind="share", kept_by_shuffling=True),
             Measure(
@@ -56,11 +57,11 @@ class Composition:
                 kept_by_shuffling=True,
             ),
             Measure(
-                name="length_median", unit="nt", title="Length, median", kind="share", kept_by_shuffling=True
+                name="length_median", unit=unit, title="Length, median", kind="share", kept_by_shuffling=True
             ),
             Measure(
                 name="length_wasserstein",
-                unit="nt",
+                unit=unit,
                 title="Length, Wasserstein distance",
                 kept_by_shuffling=True,
             ),

@@ -6,6 +6,7 @@ and 1 if it always can. By place in the sequence it shows whether generation dri
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -107,23 +108,35 @@ class Discriminator:
         return shares
 
     def _auroc(self, first: np.ndarray, second: np.ndarray) -> float:
-        """AUROC of scores that were given to each sequence by a fit which had not seen it."""
-        from sklearn.linear_model import LogisticRegression
+        """AUROC of scores that were given to each sequence by a fit which had not seen it; NaN where a fit
+        would see one class alone, as of a set that is one sequence many times."""
         from sklearn.metrics import roc_auc_score
 
         x, y = _labelled(first, second)
         if min(int(y.sum()), int((1 - y).sum())) < FOLDS:
             return np.nan
         fold = _folds(x, y, self.seed)
+        parts = [fold == number for number in np.unique(fold)]
+        if any(len(np.unique(y[~part])) < 2 for part in parts):
+            return np.nan
         scores = np.zeros(len(y))
-        for number in range(FOLDS):
-            seen = fold != number
-            mean, scale = x[seen].mean(axis=0), x[seen].std(axis=0)
-            ready = (x - mean) / np.where(scale > 0, scale, 1)
-            model = LogisticRegression(solver="newton-cholesky", C=0.1)
-            model.fit(ready[seen], y[seen])
-            scores[~seen] = model.decision_function(ready[~seen])
+        for part in parts:
+            scores[part] = _scores(x[~part], y[~part], x[part])
         return float(roc_auc_score(y, scores))
+
+
+def _scores(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """What a fit to some sequences says of others."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    mean, scale = x.mean(axis=0), x.std(axis=0)
+    scale = np.where(scale > 0, scale, 1)
+    model = LogisticRegression(solver="newton-cholesky", C=0.1)
+    with warnings.catch_warnings():  # where Newton's steps do not help, scikit-learn goes on with L-BFGS
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit((x - mean) / scale, y)
+    return model.decision_function((asked - mean) / scale)
 
 
 def _labelled(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -73,7 +73,7 @@ class FrechetDistance:
     def measures(self) -> tuple[Measure, ...]:
         of = "k-mer shares" if self.embed is None else "embeddings"
         title = f"Frechet biological distance of {of}, {self.components} components"
-        return (Measure(name="frechet_distance", unit="squared length of the vectors", title=title),)
+        return (Measure(name="frechet_distance", unit="squared length", title=title),)
 
     def features(self, sequences: SequenceSet) -> np.ndarray:
         if self.embed is not None:

@@ -73,7 +73,7 @@ def naturalness(metrics: Json) -> tuple[int, int, int]:
 
     Those that say nothing about so few or so short sequences are in none of them.
     """
-    judged = [m for m in metrics.values() if m["scale"]["generated"] is not None]
+    judged = [m for m in metrics.values() if m["within_null"] is not None]
     outside = sum(not m["within_null"] for m in judged)
     powerless = sum(m["within_null"] and not m["tells"] for m in judged)
     return len(judged) - outside - powerless, outside, powerless

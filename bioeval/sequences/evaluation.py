@@ -9,19 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from biodata.errors import DataError
+from biodata.errors import ConfigError, DataError
 from biodata.files import write_json
 from biodata.progress import progress
 from bioeval.folders import check_out
 from bioeval.metrics import METRICS
 from bioeval.metrics.calibration import FeatureSets, calibrate, random_splits, usable_families
-from bioeval.metrics.kmer import WINDOWS_PER_KMER
+from bioeval.metrics.counting import letter_table
 from bioeval.metrics.nearest import NearestIdentity, nearest_method
 from bioeval.metrics.orf import orf_checks
 from bioeval.metrics.protocol import Metric
 from bioeval.metrics.sequence_set import NUCLEOTIDES, SequenceSet
 from bioeval.metrics.setting import NotApplicableError, Setting
 from bioeval.sequences.canaries import find_canaries
+from bioeval.sequences.cautions import find_cautions
 from bioeval.sequences.config import SequencesConfig
 from bioeval.sequences.inputs import (
     Loaded,
@@ -73,7 +74,7 @@ def evaluate_sequences(config: SequencesConfig) -> dict[str, Any]:
         `inputs`, `warnings`.
 
     Raises:
-        ConfigError: an input does not exist, or `out` holds other files.
+        ConfigError: an input does not exist, `out` holds other files, or no metric applies.
         FetchError: an input is a source name and cannot be fetched.
         DataError: fewer than 2 generated or 4 reference sequences, or letters that the alphabet lacks.
         SeqloomError: the screener failed or said nothing that can be understood.
@@ -94,7 +95,7 @@ def evaluate_sequences(config: SequencesConfig) -> dict[str, Any]:
         "n_train": len(inputs.train) if inputs.train is not None else 0,
         **counts, "coding": inputs.coding,
         "null": "families" if inputs.families is not None else "sequences", "settings": _settings(config),
-        "inputs": _fingerprints(config), "warnings": _warnings(config, inputs),
+        "inputs": _fingerprints(config), "warnings": find_cautions(config, inputs),
     }  # fmt: skip
     out = _without_nan(out)
     write_json(config.out / PICTURES_FILE, _without_nan(draw_pictures(inputs, metrics, features, config)))
@@ -143,7 +144,7 @@ def _read(config: SequencesConfig) -> tuple[Inputs, dict[str, dict[str, Any]]]:
 
 
 def _require(sequences: SequenceSet, least: int, what: str, path: Path) -> None:
-    usable = int((sequences.lengths > 0).sum())
+    usable = int((letter_table(sequences).sum(axis=1) > 0).sum())
     if usable < least:
         plural = "" if usable == 1 else "s"
         raise DataError(f"{usable} {what} sequence{plural} with letters", where=path,
@@ -184,6 +185,9 @@ def build_metrics(config: SequencesConfig, inputs: Inputs) -> tuple[list[Metric]
             metrics += METRICS.load(name).of_run(setting)
         except NotApplicableError as reason:
             not_run[name] = str(reason)
+    if not metrics:
+        why = "; ".join(f"{name}: {not_run[name]}" for name in dict.fromkeys(config.chosen))
+        raise ConfigError(f"metrics = {','.join(config.metrics)}: none can be computed ({why})")
     return metrics, dict(sorted(not_run.items()))
 
 
@@ -229,26 +233,6 @@ def _nearest(metrics: list[Metric], features: list[FeatureSets], inputs: Inputs)
                 "method": nearest_method(inputs.generated, metric),
             }  # fmt: skip
     return {"median": None, "max": None, "method": "not computed: no training sequences were given"}
-
-
-def _warnings(config: SequencesConfig, inputs: Inputs) -> list[str]:
-    """What makes a value weaker than it looks, in words."""
-    windows = min(int(s.lengths.sum()) for s in (inputs.generated, inputs.reference))
-    size, letters = inputs.reference.other, inputs.reference.letters
-    counted = [k for k in config.kmers if letters == NUCLEOTIDES or k <= 3] if "kmer" in config.chosen else []
-    messages = []
-    if few := [k for k in counted if size**k * WINDOWS_PER_KMER > windows]:
-        names = ", ".join(str(k) for k in few)
-        messages.append(
-            f"k = {names}: fewer than {WINDOWS_PER_KMER} windows a k-mer, so sampling noise is a large part "
-            f"of the divergence; read it only beside its null"
-        )
-    if len(inputs.reference) < 40:
-        messages.append(f"{len(inputs.reference)} reference sequences make a coarse null: give 40 or more")
-    empty = int((inputs.generated.lengths == 0).sum())
-    if empty:
-        messages.append(f"{empty} of {len(inputs.generated)} generated sequences are empty")
-    return messages
 
 
 def _settings(config: SequencesConfig) -> dict[str, Any]:

@@ -113,6 +113,8 @@ def _score_row(result: Mapping[str, Any], name: str, score: Mapping[str, Any]) -
 def _standing(metric: Mapping[str, Any]) -> str:
     if metric["scale"]["generated"] is None:
         return "no value: too few or too short sequences"
+    if metric["within_null"] is None:
+        return "no null: too few or too short natural sequences"
     if not metric["within_null"]:
         return "unlike nature"
     return "like nature" if metric["tells"] else "cannot tell: shuffled sequences pass as well"
@@ -123,7 +125,7 @@ def _written(result: Mapping[str, Any]) -> list[str]:
 
 
 def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
+    return "-" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _rows(result: Mapping[str, Any]) -> str:

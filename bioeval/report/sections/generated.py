@@ -51,7 +51,7 @@ def _distributions(pictures: Json) -> str:
     if "gc" in pictures:
         drawn.append(figure(histogram(pictures["gc"], "GC content (%)"), "GC content of each sequence."))
     if "length" in pictures:
-        drawn.append(figure(histogram(pictures["length"], "length (nt)"), "Length of each sequence."))
+        drawn.append(figure(histogram(pictures["length"], "length (letters)"), "Length of each sequence."))
     if "nearest" in pictures:
         drawn.append(_nearest(pictures["nearest"]))
     return "<h3>Composition, length, copying</h3>" + row_of(*drawn) if drawn else ""

@@ -67,16 +67,16 @@ def _aside(name: str) -> bool:
 
 def _row(found: Json) -> list[Any]:
     scale = found["scale"]
-    unit = found["unit"].replace(" ", "\u00a0")
     return [
-        found["title"], unit, number(found["value"]), interval(found["null_lo"], found["null_hi"]),
+        found["title"], found["unit"], number(found["value"]), interval(found["null_lo"], found["null_hi"]),
         number(scale["generated"]), number(scale["shuffled"]), _verdict(found),
     ]  # fmt: skip
 
 
 def _verdict(found: Json) -> Html:
-    if found["scale"]["generated"] is None:
-        return Html('<span class="muted">no value</span>')
+    if found["within_null"] is None:
+        of = "value" if found["scale"]["generated"] is None else "null"
+        return Html(f'<span class="muted">no {of}</span>')
     if found["within_null"] and not found["tells"]:
         return Html('<span class="muted">cannot tell</span>')
     if found["within_null"]:
