@@ -170,6 +170,8 @@ def _results(file: Path) -> Iterator[tuple[dict[str, Any], Result]]:
         raise DataError(f"not JSON: {error.msg}", where=f"{file}:{error.lineno}") from None
     except UnicodeDecodeError:
         raise DataError("not UTF-8 text", where=file) from None
+    except RecursionError:
+        raise DataError("not JSON of results: brackets in brackets without end", where=file) from None
     rows = whole.get("results") if isinstance(whole, dict) else None
     if not isinstance(rows, list) or not rows:
         raise DataError('an object {"results": [...]} with at least one result is expected', where=file)
@@ -201,6 +203,9 @@ def _check_bounds(result: Result, where: str) -> None:
     if result.metric not in SCORES and result.lower_is_better is None:
         hint = f"known: {', '.join(SCORES)}; for others say lower_is_better: true or false"
         raise DataError(f"unknown metric {result.metric!r}", where=f"{where}.metric", hint=hint)
+    if result.lower_is_better not in (None, lower_is_better(result)):
+        is_better = "higher" if result.lower_is_better else "lower"
+        raise DataError(f"of {result.metric} {is_better} is better", where=f"{where}.lower_is_better")
     scores: Mapping[str, Scored] = {
         "": result,
         **{f".baselines[{k}]": v for k, v in result.baselines.items()},
@@ -212,6 +217,18 @@ def _check_bounds(result: Result, where: str) -> None:
             raise DataError(f"lo {scored.lo} above hi {scored.hi}", where=f"{where}{place}.lo")
         if scored.value is None and scored.lo is not None:
             raise DataError("an interval without a value", where=f"{where}{place}.value")
+        if scored.value is not None:
+            _check_value(scored, scored.value, result.metric, f"{where}{place}.value")
+
+
+def _check_value(scored: Scored, value: float, metric: str, where: str) -> None:
+    """Percent for shares and slips of the pen; a value just beside its interval may be right."""
+    if metric in SCORES and not SCORES[metric].allows(value):
+        raise DataError(f"{metric} is {SCORES[metric].range}, found {value}", where=where)
+    if scored.lo is not None and scored.hi is not None:
+        width = scored.hi - scored.lo
+        if not scored.lo - width - 1e-9 <= value <= scored.hi + width + 1e-9:
+            raise DataError(f"{value} is far from its interval, {scored.lo} to {scored.hi}", where=where)
 
 
 def _refuse_misspelt(row: Any, where: str) -> None:

@@ -41,6 +41,17 @@ class Score:
         """The score for each of `b` weightings."""
         return self.function(y, p, weights)
 
+    def allows(self, value: float) -> bool:
+        """Whether a value is in the range, up to rounding.
+
+        >>> SCORES["spearman"].allows(-0.9), SCORES["spearman"].allows(85), SCORES["rmse"].allows(85)
+        (True, False, True)
+        """
+        first = self.range.split()[0]
+        least = -float("inf") if first == "below" else float(first)
+        most = 1.0 if self.range.endswith("to 1") else float("inf")
+        return least - 1e-6 <= value <= most + 1e-6
+
 
 SCORES: dict[str, Score] = {
     "accuracy": Score(classes.accuracy, "0 to 1", "share of that class"),

@@ -155,6 +155,13 @@ def test_the_same_inputs_give_the_same_bytes(board: dict[str, Any], inputs: list
             r"results\[0\]\.cost\.parameters: input should be greater than or equal",
         ),
         ({"cost": 3}, r"results\[0\]\.cost: input should be a valid dictionary"),
+        ({"value": 55, "lo": 50, "hi": 60}, r"results\[0\]\.value: spearman is -1 to 1, found 55"),
+        ({"value": -0.9}, r"results\[0\]\.value: -0\.9 is far from its interval, 0\.4 to 0\.6"),
+        ({"lower_is_better": True}, r"results\[0\]\.lower_is_better: of spearman higher is better"),
+        (
+            {"baselines": {"mean": {"value": 12}}},
+            r"results\[0\]\.baselines\[mean\]\.value: spearman is -1 to 1",
+        ),
     ],
 )
 def test_files_of_others_are_checked_field_by_field(
@@ -180,6 +187,7 @@ def test_wrong_files_are_one_line(tmp_path: Path, inputs: list[Path]) -> None:
     for content, more, error in (
         ('{"results": [\n', (), r"other\.json:2: not JSON"),
         ("[]", (), r'other\.json: an object \{"results"'),
+        ("[" * 100_000, (), r"other\.json: not JSON of results"),
         (twice, (), r"'published' on task 'ranked' stands in results\[0\] and results\[1\]"),
         (metric, (inputs[0],), r"task ranked: scored by different metrics, pearson in .*spearman in"),
     ):
