@@ -167,7 +167,8 @@ def _permuted(
     found = compare((labels == pair[0])[None], (labels == pair[1])[None])[0]
     order = _orders(both, number, rng)
     shuffled = compare(_mask(order[:, :size], labels), _mask(order[:, size:], labels))
-    return float((1 + (shuffled >= found - 1e-12).sum()) / (1 + number))
+    nearer = shuffled < found - 1e-12  # what has no value counts as far as well
+    return float((1 + (~nearer).sum()) / (1 + number))
 
 
 def _adjusted(p_values: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from biodata.errors import ConfigError
+from biodata.errors import ConfigError, DataError
 from biodata.files import write_json, write_text
 from biodata.progress import say
 from bioeval.distances.matrix import INTERVAL, Distances, measure_distances, parents_test
@@ -28,6 +28,9 @@ SIGNIFICANT = 0.05
 _LEAST = (("window", 0), ("windows", 8), ("resamples", 20), ("permutations", 0), ("seed", 0))
 _FAMILIES = ("fcgr", "persistence", "c4dr", "frechet", "mutual-information", "composition", "skew",
              "periodicity", "color-square", "wen", "codon-usage")  # fmt: skip
+_OF_CODONS = ("codon_usage_jsd", "synonymous_jsd")
+_NEVER = "length_wasserstein"
+"""All windows have one length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +82,16 @@ class DistancesConfig:
                 "0 or at least 20"
             )
         find_measure(self)
+        if self.window % self.multiple:
+            raise ConfigError(
+                f"window = {self.window} is no multiple of 3: windows would leave the reading frame that "
+                f"{self.measure} is of"
+            )
+
+    @property
+    def multiple(self) -> int:
+        """What the letters of a window are a multiple of: 3 where codons are read."""
+        return 3 if self.measure in _OF_CODONS else 1
 
 
 def evaluate_distances(config: DistancesConfig) -> dict[str, Any]:
@@ -91,14 +104,15 @@ def evaluate_distances(config: DistancesConfig) -> dict[str, Any]:
 
     Raises:
         ConfigError: a file is not there, no such measure, or `out` holds other files.
-        DataError: a group with too few windows.
+        DataError: a group with too few windows, or windows of which the measure says nothing.
     """
     check_out(config.out, command="eval distances", key="pairs", parts=("results.md",))
     names, chosen = [parse_group(text) for text in config.groups], config.sequence_column
     check_column([path for name in names for path in name.paths], chosen)
     window, groups = read_groups(
-        names, window=config.window, windows=config.windows, seed=config.seed, column=chosen
-    )
+        names, window=config.window, windows=config.windows, seed=config.seed, column=chosen,
+        multiple=config.multiple,
+    )  # fmt: skip
     metric, column = find_measure(config)
     texts = [text for group in groups for text in group.windows.strings()]
     labels = np.repeat(np.arange(len(groups)), len(groups[0].windows))
@@ -107,11 +121,21 @@ def evaluate_distances(config: DistancesConfig) -> dict[str, Any]:
         metric, metric.features(SequenceSet.from_strings(texts)), labels, column=column,
         draws=(config.resamples, config.permutations, config.seed),
     )  # fmt: skip
+    _require_values(config, found, [name.full for name in names], window)
     result = _result(config, groups, found, window)
     write_text(config.out / "results.md", markdown(result))
     write_text(config.out / "report.html", page(result))
     write_json(config.out / "results.json", result)
     return result
+
+
+def _require_values(config: DistancesConfig, found: Distances, names: list[str], window: int) -> None:
+    undefined = np.argwhere(np.isnan(found.values).any(axis=0))
+    if len(undefined):
+        a, b = (names[i] for i in undefined[0])
+        where = f"within group {a!r}" if a == b else f"between groups {a!r} and {b!r}"
+        raise DataError(f"{config.measure} has no value {where} at windows of {window:,} letters",
+                        hint="they are too short for it, or lack the letters it looks at")  # fmt: skip
 
 
 def find_measure(config: DistancesConfig) -> tuple[Metric, int]:
@@ -132,8 +156,10 @@ def find_measure(config: DistancesConfig) -> tuple[Metric, int]:
         candidates.append(kind(**{k: v for k, v in given.items() if k in known_fields}))
     for metric in candidates:
         for column, measure in enumerate(metric.measures):
-            known += [measure.name] if measure.kind == "distance" else []
-            if measure.name == config.measure and measure.kind == "distance":
+            if measure.kind != "distance" or measure.name == _NEVER:
+                continue
+            known.append(measure.name)
+            if measure.name == config.measure:
                 return metric, column
     names = ", ".join(dict.fromkeys(known))
     raise ConfigError(f"measure = {config.measure!r} is no distance that is known (known: {names})")

@@ -82,7 +82,7 @@ def parse_group(text: str) -> GroupName:
 
 
 def read_groups(
-    names: Sequence[GroupName], *, window: int, windows: int, seed: int, column: str = ""
+    names: Sequence[GroupName], *, window: int, windows: int, seed: int, column: str = "", multiple: int = 1
 ) -> tuple[int, list[Group]]:
     """Reads groups and draws equally many windows of each.
 
@@ -96,6 +96,7 @@ def read_groups(
         windows: so many of each group, fewer where a group has fewer.
         seed: of the draw.
         column: of tables the column of the sequences; empty takes the usual names.
+        multiple: what a length taken from `LENGTHS` is cut to a multiple of.
 
     Returns:
         the length of the windows, and the groups.
@@ -105,7 +106,8 @@ def read_groups(
         DataError: a group with fewer than 8 windows, or with letters that are no nucleotides.
     """
     read = [_read(name, column) for name in names]
-    length = window or next((w for w in LENGTHS if min(_count(s, w) for s in read) >= windows), LENGTHS[-1])
+    tried = [w // multiple * multiple for w in LENGTHS]
+    length = window or next((w for w in tried if min(_count(s, w) for s in read) >= windows), tried[-1])
     cut = [_windows(s, length) for s in read]
     for name, (starts, _) in zip(names, cut):
         if len(starts) < LEAST_WINDOWS:

@@ -22,8 +22,8 @@ _ALSO = {NUCLEOTIDES: ("URYSWKMBDHVN-.*", "N"), RESIDUES: ("BJXZ*-.", "X"), CHAR
 """Letters that are allowed and stand for no single one, and the letter that they are spelt with."""
 
 _SAYS = {
-    NUCLEOTIDES: ("nucleotide letter", "sequence metrics take DNA or RNA: A, C, G, T, U and IUPAC codes; "
-                  "alphabet = protein or smiles for others"),
+    NUCLEOTIDES: ("nucleotide letter", "DNA or RNA is wanted: A, C, G, T, U and IUPAC codes; of "
+                  "`eval sequences` alphabet = protein or smiles takes others"),
     RESIDUES: ("residue", "one-letter amino acids are wanted"),
     CHARACTERS: ("character of SMILES", "printable ASCII without blanks is wanted"),
 }  # fmt: skip

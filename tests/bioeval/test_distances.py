@@ -216,6 +216,8 @@ def test_real_genomes_by_folder(tmp_path: Path, real_data: Path) -> None:
         ({"groups": ("=a.fa", "b.fa")}, "has no name or no path"),
         ({"measure": "gc_mean"}, "gc_mean' is no distance"),
         ({"measure": "kmer_jsd_k99"}, "k = 99"),
+        ({"measure": "length_wasserstein"}, "length_wasserstein' is no distance"),
+        ({"measure": "synonymous_jsd", "window": 200}, "window = 200 is no multiple of 3"),
         ({"windows": 4}, "windows = 4"),
         ({"permutations": 5}, "permutations = 5"),
     ],
@@ -231,3 +233,23 @@ def test_useless_groups_are_one_line(tmp_path: Path) -> None:
         evaluate_distances(DistancesConfig(groups=(str(good), str(short)), out=tmp_path / "o", **QUICK))
     with pytest.raises(ConfigError, match="no such file"):
         evaluate_distances(DistancesConfig(groups=(str(good), "no.fa"), out=tmp_path / "o", **QUICK))
+    with pytest.raises(
+        DataError, match="period3_wasserstein has no value within group 'a' at windows of 50 l"
+    ):
+        settings = {**QUICK, "window": 50, "measure": "period3_wasserstein"}
+        evaluate_distances(DistancesConfig(groups=(str(good), f"b={good}"), out=tmp_path / "o", **settings))
+    assert not (tmp_path / "o").exists()
+
+
+def test_windows_of_codons_stay_in_frame(tmp_path: Path) -> None:
+    """Alanines by GCA or by GCT: in frame nothing but these two codons is seen."""
+    for name, codon in (("a", "GCA"), ("b", "GCT")):
+        (tmp_path / f"{name}.fa").write_text("".join(f">{i}\n{codon * 300}\n" for i in range(12)))
+    groups = tuple(str(tmp_path / f"{name}.fa") for name in "ab")
+    settings = {**QUICK, "measure": "synonymous_jsd", "window": 0, "windows": 30, "strands": "given"}
+    made = evaluate_distances(DistancesConfig(groups=groups, out=tmp_path / "o", **settings))
+    assert made["window"] == 300 and made["pairs"][0]["distance"]["mean"] > 0.9
+    made = evaluate_distances(
+        DistancesConfig(groups=groups, out=tmp_path / "o", **{**settings, "windows": 40})
+    )
+    assert made["window"] == 198 and made["pairs"][0]["distance"]["mean"] > 0.9
