@@ -22,10 +22,8 @@ from biotrain.layers.ssm_chunks import Chunked, chunked_scan
 from biotrain.layers.ssm_scan import Selective, selective_scan
 
 
-def drives(
-    arguments: argparse.Namespace, device: torch.device
-) -> dict[str, tuple[Callable[..., Any], Any, bool]]:
-    """Scan, its inputs and whether a kernel is there, by model."""
+def drives(arguments: argparse.Namespace, device: torch.device) -> dict[str, tuple[Callable[..., Any], Any]]:
+    """Scan and its inputs, by model."""
     noise = torch.Generator(device).manual_seed(0)
     batch, length, channels, heads = arguments.batch, arguments.length, 2 * arguments.width, 64
 
@@ -46,10 +44,7 @@ def drives(
     two = Chunked(
         draw(batch, length, count, heads), steps(batch, length, count), -draw(count).abs() - 1, *matrices
     )
-    return {
-        "mamba": (selective_scan, one, cuda_kernels.mamba1(one.u) is not None),
-        "mamba2": (chunked_scan, two, cuda_kernels.mamba2(two.u) is not None),
-    }
+    return {"mamba": (selective_scan, one), "mamba2": (chunked_scan, two)}
 
 
 def gradients(scan: Callable[..., Any], drive: Any) -> list[torch.Tensor]:
@@ -67,7 +62,8 @@ def measure(arguments: argparse.Namespace, device: torch.device) -> dict[str, An
         times = milliseconds(lambda: gradients(scan, drive), arguments.repeats + 3, device)
         return statistics.median(times[3:])
 
-    for name, (scan, drive, has_kernel) in drives(arguments, device).items():
+    has_kernel = cuda_kernels.has_mamba(device)
+    for name, (scan, drive) in drives(arguments, device).items():
         with plain_kernels():
             row: dict[str, Any] = {"plain_ms": median(scan, drive)}
             plain = gradients(scan, drive)

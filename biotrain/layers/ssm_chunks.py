@@ -60,9 +60,18 @@ def chunked_scan(
     >>> y.flatten().tolist()
     [1.0, 0.5, 2.25]
     """
+    if starts is None and state is None and (kernel := cuda_kernels.mamba2(drive, _whole, chunk=CHUNK)):
+        return kernel(*drive), None
+    return _plain(drive, starts, state)
+
+
+def _whole(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """The plain form of one document from its beginning."""
+    return _plain(Chunked(u, dt, a, b, c), None, None)[0]
+
+
+def _plain(drive: Chunked, starts: Tensor | None, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
     b, t, h, p = drive.u.shape
-    if starts is None and state is None and (kernel := cuda_kernels.mamba2(drive.u)):
-        return kernel(drive, CHUNK), None
     size = min(CHUNK, t)
     x = _chunks(drive.u * drive.dt[..., None], size).permute(0, 1, 3, 2, 4)  # [B, S, H, K, P]
     left, right = _chunks(drive.b, size), _chunks(drive.c, size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -164,34 +166,53 @@ def test_long_falls_neither_overflow_nor_become_nan() -> None:
     assert y.isfinite().all() and all(x.grad is not None and x.grad.isfinite().all() for x in values)
 
 
-def test_kernels_are_called_with_their_own_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """mamba-ssm's functions, played by the loops: [B, D, T] and [B, N, T], or groups beside the heads."""
-    asked = []
+def scan_played(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """mamba-ssm's function for Mamba-1, played by the loop: [B, D, T] and [B, N, T]."""
+    turned = (x.transpose(1, 2) for x in (u, dt))
+    return loop(Selective(*turned, a, b.transpose(1, 2), c.transpose(1, 2)), None).transpose(1, 2)
 
-    def scan(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-        turned = (x.transpose(1, 2) for x in (u, dt))
-        return loop(Selective(*turned, a, b.transpose(1, 2), c.transpose(1, 2)), None).transpose(1, 2)
 
-    def chunks(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, chunk_size: int) -> Tensor:
-        assert b.shape[2] == c.shape[2] == 1 and chunk_size == ssm_chunks.CHUNK
-        return head_loop(Chunked(u, dt, a, b[:, :, 0], c[:, :, 0]), None)
+def chunks_played(u: Tensor, dt: Tensor, a: Tensor, b: Tensor, c: Tensor, chunk_size: int) -> Tensor:
+    """The one for Mamba-2: groups beside the heads."""
+    assert b.shape[2] == c.shape[2] == 1 and chunk_size == ssm_chunks.CHUNK
+    return head_loop(Chunked(u, dt, a, b[:, :, 0], c[:, :, 0]), None)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_kernels_serve_only_where_they_agree(
+    right: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Compared before their first use only; several documents take the plain form."""
+    calls: list[tuple[str, int]] = []
 
     def find(like: Tensor, module: str, name: str) -> object:
-        asked.append(f"{module}:{name}")
-        return chunks if name == "mamba_chunk_scan_combined" else scan
+        assert module.startswith("mamba_ssm.ops.")
+        return kernels[name]
 
-    drive, heads = drive_of(2, 9, 3, 4), heads_of(2, 9)
+    def played(name: str, form: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        factor = 1.0 if right else 1.1
+        return lambda *values: calls.append((name, len(values[0]))) or form(*values) * factor
+
+    kernels = {
+        "selective_scan_fn": played("1", scan_played),
+        "mamba_chunk_scan_combined": played("2", chunks_played),
+    }
+    drive, heads = drive_of(3, 9, 3, 4), heads_of(3, 9)
     expected = selective_scan(drive)[0], chunked_scan(heads)[0]
     monkeypatch.setattr(cuda_kernels, "_kernel", find)
-    torch.testing.assert_close(selective_scan(drive)[0], expected[0], atol=1e-12, rtol=1e-12)
-    torch.testing.assert_close(chunked_scan(heads)[0], expected[1], atol=1e-12, rtol=1e-12)
-    assert len(asked) == 2
-    selective_scan(drive, starts=torch.zeros(2, 9, dtype=torch.bool))
-    assert len(asked) == 2  # several documents take the plain form
+    for _ in range(2):
+        torch.testing.assert_close(selective_scan(drive)[0], expected[0], atol=1e-12, rtol=1e-12)
+        torch.testing.assert_close(chunked_scan(heads)[0], expected[1], atol=1e-12, rtol=1e-12)
+    used = [("1", 3), ("2", 3)] if right else []
+    assert sorted(calls) == sorted([("1", 2), ("2", 2), *used, *used])
+    said = capsys.readouterr().err
+    assert ("mamba_ssm: selective_scan_fn is off by 2.1e-01 of the plain form" in said) is not right
+    selective_scan(drive, starts=torch.zeros(3, 9, dtype=torch.bool))
+    assert len(calls) == 2 + 2 * len(used)
 
 
 def test_nothing_needs_kernels() -> None:
-    assert cuda_kernels.mamba1(torch.zeros(1)) is None and cuda_kernels.mamba2(torch.zeros(1)) is None
+    assert not cuda_kernels.has_mamba(torch.device("cpu"))
     assert cuda_kernels._find("no_such_package.kernels", "scan") is None
 
 
