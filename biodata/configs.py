@@ -99,10 +99,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Reads a YAML file that holds a mapping (an empty file is an empty mapping).
 
     Raises:
-        ConfigError: no such file, not YAML (with the line), or not a mapping.
+        ConfigError: no such file, not YAML (with the line), a key given twice, or not a mapping.
     """
     try:
-        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        value = yaml.load(Path(path).read_text(encoding="utf-8"), _OnceLoader)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -117,6 +117,21 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: 'key: value' lines expected, found {_shown(value)}")
     return {str(key): inner for key, inner in value.items()}
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """Refuses a key given twice, of which PyYAML would silently take the last (YAML 1.2.2, 3.2.1.1)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(
+                    problem=f"{key.value!r} is given twice", problem_mark=key.start_mark
+                )
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def write_yaml(path: Path, value: Mapping[str, Any]) -> None:

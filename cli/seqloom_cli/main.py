@@ -116,17 +116,23 @@ def _run(recipe: str, out: Path | None, settings: list[str], *, dry_run: bool, a
     from seqloom_cli.recipe import Places, check_recipe, read_recipe
 
     values = read_recipe(recipe, settings)
-    places = Places.under(out or Path("runs") / str(values.get("name", Path(recipe).stem)))
+    out = out or Path("runs") / str(values.get("name", Path(recipe).stem))
+    places = Places.under(out)
     checked = check_recipe(values, places, where=recipe)
     if dry_run:
-        show(describe_plan(checked, places), as_json=as_json)
+        plan = describe_plan(checked, places)
+        show(plan, as_json=as_json)
+        for name, stage in {} if as_json else plan["stages"].items():
+            print(f"{name}: {stage['state']}{stage['why'] and ', ' + stage['why']}")
         return
     result = run_recipe(checked, places)
     if as_json:
         show(result, as_json=True)
     else:
-        print(f"report: {places.report}")
-        print(f"next: open {places.report} in a browser; your own files: see 'Your own files' in README.md")
+        shown = out / places.report.name
+        own = "; your own files: see 'Your own files' in README.md" if checked.simulate else ""
+        print(f"report: {shown}")
+        print(f"next: open {shown} in a browser{own}")
 
 
 def _spelt(argument: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,16 +14,18 @@ from typing import Any
 from biodata.build import BuildConfig
 from biodata.configs import from_dict, read_yaml, set_by_path
 from biodata.errors import ConfigError
-from biodata.fetch.names import is_source_name
 from biodata.files import write_text
 from biodata.progress import say
 from biodata.simulate.families import SimulateConfig
 from biodata.tokenizers.config import TokenizerConfig
 from bioeval.evaluate import EvalConfig
 from bioeval.sequences.evaluation import SequencesConfig
+from bioeval.tasks import read_task
 from biotrain.config import TrainConfig
 from biotrain.generate_config import GenerateConfig
+from seqloom_cli.needless import refuse_needless
 from seqloom_cli.options import parse_setting
+from seqloom_cli.recipe_paths import listed, make_absolute, make_relative
 
 SECTIONS = ("simulate", "data", "tokenizer", "train", "generate", "evaluate", "sequences")
 
@@ -44,9 +48,10 @@ class Places:
 
     @classmethod
     def under(cls, root: Path) -> Places:
-        """The places under a folder."""
+        """The places under a folder; absolute, so that they are the same from every working directory."""
         names = ("archive", "dataset", "tokenizer", "tasks", "run", "generated/generated.fasta", "evaluation",
                  "sequences", "report.html", ".stages")  # fmt: skip
+        root = Path(os.path.abspath(root))
         return cls(root, *(root / name for name in names))
 
 
@@ -55,7 +60,7 @@ class Recipe:
     """A checked recipe: every configuration built, every path filled in.
 
     Attributes:
-        text: the resolved recipe as given, for the report.
+        text: the recipe with its settings, paths relative to the folder of the run.
         labels: properties of the dataset that are predicted from embeddings.
         simulate: `None` where the recipe names files.
         generate: `None` where the model does not write sequences.
@@ -83,7 +88,8 @@ def recipe_names() -> list[str]:
 def read_recipe(recipe: str, settings: list[str]) -> dict[str, Any]:
     """The sections of a recipe file, or of one that ships by name, with `--set` applied.
 
-    Paths inside the file are relative to the file; paths in settings are relative to the working directory.
+    Paths inside the file are relative to the file, paths in settings to the working directory; both are
+    made absolute.
 
     Raises:
         ConfigError: no such recipe, or unknown sections.
@@ -94,13 +100,40 @@ def read_recipe(recipe: str, settings: list[str]) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"{recipe}: no such recipe file (shipped by name: {', '.join(recipe_names())})")
     values = read_yaml(path)
-    _resolve_paths(values, path.parent)
+    make_absolute(values, path.parent)
     for setting in settings:
         set_by_path(values, *parse_setting(setting))
-    unknown = sorted(set(values) - {"name", *SECTIONS})
-    if unknown:
-        raise ConfigError(f"{path}: unknown section {unknown[0]!r} (known: name, {', '.join(SECTIONS)})")
+    make_absolute(values, Path())
+    _check_sections(values, recipe)
     return values
+
+
+def _check_sections(values: Mapping[str, Any], where: str) -> None:
+    """Refuses a recipe whose sections are unknown or no groups of settings."""
+    known = ("name", *SECTIONS)
+    for name in values:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            guess = f", did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"{where}: unknown section {name!r}{guess} (known: {', '.join(known)})")
+    for name in SECTIONS:
+        _group(values, name, where)
+    read = _group(_group(values, "data", where), "read", f"{where}: data")
+    _group(read, "exclusion", f"{where}: data.read")
+
+
+def _group(values: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
+    """A copy of a group of settings, empty where it is left out.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    value = values.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{where}: {name!r} takes a group of settings, got {value!r}")
+    return dict(value)
 
 
 def check_recipe(values: Mapping[str, Any], places: Places, *, where: str) -> Recipe:
@@ -114,13 +147,21 @@ def check_recipe(values: Mapping[str, Any], places: Places, *, where: str) -> Re
     Raises:
         ConfigError: naming file, section and key.
     """
-    section: dict[str, dict[str, Any]] = {name: dict(values.get(name) or {}) for name in SECTIONS}
+    _check_sections(values, where)
+    section = {name: _group(values, name, where) for name in SECTIONS}
     simulated = _use_archive(section, places)
     _exclude_by_default(section["data"]["read"])
-    labels = tuple(section["evaluate"].pop("labels", None) or ())
-    filled = _fill_paths(section, places, labels)
+    labels = _names(section["evaluate"].pop("labels", None), f"{where}: evaluate: 'labels'")
+    tasks = _names(section["evaluate"].pop("tasks", None), f"{where}: evaluate: 'tasks'")
+    for task in tasks:
+        read_task(task)
+    filled = _filled_in(places, labels, tasks)
+    name = str(values.get("name") or Path(where).stem)
+    text = {"name": name} | deepcopy(dict(values)) | {"name": name}
+    make_relative(text, places.root)
 
     def build(name: str, cls: type) -> Any:
+        _refuse(section[name], filled.get(name, {}), f"{where}: {name}")
         return from_dict(cls, section[name] | filled.get(name, {}), where=f"{where}: {name}")
 
     train = build("train", TrainConfig)
@@ -132,11 +173,11 @@ def check_recipe(values: Mapping[str, Any], places: Places, *, where: str) -> Re
                 f"{where}: {given}: {what} writes no sequences: leave out generate and sequences"
             )
     return Recipe(
-        name=str(values.get("name", Path(where).stem)),
-        text=deepcopy(dict(values)),
+        name=name,
+        text=text,
         labels=labels,
         simulate=build("simulate", SimulateConfig) if simulated else None,
-        data=build("data", BuildConfig),
+        data=_used(build("data", BuildConfig), f"{where}: data"),
         tokenizer=build("tokenizer", TokenizerConfig),
         train=train,
         generate=build("generate", GenerateConfig) if writes else None,
@@ -169,17 +210,15 @@ def _exclude_by_default(read: dict[str, Any]) -> None:
     exclusion.setdefault("exclude", True)
 
 
-def _fill_paths(
-    section: dict[str, dict[str, Any]], places: Places, labels: tuple[str, ...]
-) -> dict[str, dict[str, Any]]:
-    tasks = [str(places.tasks / f"{label}.yaml") for label in labels]
-    tasks += list(section["evaluate"].pop("tasks", None) or [])
+def _filled_in(places: Places, labels: tuple[str, ...], tasks: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """What one stage hands to the next, by section."""
+    every = [*(str(places.tasks / f"{label}.yaml") for label in labels), *tasks]
     data = places.dataset
     return {
         "tokenizer": {"data": data, "out": places.tokenizer},
         "train": {"data": data, "tokenizer": places.tokenizer, "out": places.run},
         "generate": {"run": places.run, "out": places.generated},
-        "evaluate": {"models": [str(places.run)], "tasks": tasks, "out": places.evaluation},
+        "evaluate": {"models": [str(places.run)], "tasks": every, "out": places.evaluation},
         "sequences": {
             "generated": places.generated,
             "reference": data,
@@ -187,6 +226,29 @@ def _fill_paths(
             "out": places.sequences,
         },
     }
+
+
+def _refuse(given: Mapping[str, Any], filled: Mapping[str, Any], where: str) -> None:
+    """Refuses a setting that would be overwritten."""
+    for name in given:
+        if name.replace("-", "_") in filled:
+            raise ConfigError(f"{where}: {name!r} is handed from stage to stage by the run: leave it out")
+
+
+def _used(config: BuildConfig, where: str) -> BuildConfig:
+    """Refuses settings of the data that would do nothing."""
+    try:
+        refuse_needless(config)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return config
+
+
+def _names(value: Any, what: str) -> tuple[str, ...]:
+    value = listed([] if value is None else value)
+    if not isinstance(value, (list, tuple)) or not all(isinstance(name, (str, int)) for name in value):
+        raise ConfigError(f"{what} takes a list of names, got {value!r}")
+    return tuple(map(str, value))
 
 
 def write_label_tasks(recipe: Recipe, places: Places) -> None:
@@ -203,26 +265,3 @@ unit: codon
 kind: regression
 metric: spearman
 """
-
-
-def _resolve_paths(values: dict[str, Any], folder: Path) -> None:
-    def absolute(path: Any) -> Any:
-        named = isinstance(path, str) and not _is_source(path)
-        return str(folder / path) if named else path
-
-    read = (values.get("data") or {}).get("read")
-    if isinstance(read, dict):
-        _replace(read, "inputs", lambda v: [absolute(p) for p in ([v] if isinstance(v, str) else v)])
-        _replace(read, "labels", absolute)
-    evaluate = values.get("evaluate")
-    if isinstance(evaluate, dict):
-        _replace(evaluate, "tasks", lambda v: [absolute(t) if str(t).endswith(".yaml") else t for t in v])
-
-
-def _replace(section: dict[str, Any], key: str, change: Callable[[Any], Any]) -> None:
-    if section.get(key):
-        section[key] = change(section[key])
-
-
-def _is_source(path: str) -> bool:
-    return Path(path).is_absolute() or "://" in path or is_source_name(path)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from biodata.errors import DataError, SeqloomError
 from bioeval.scores import LEAST_ROWS
 from bioeval.tasks import check_labels
-from seqloom_cli import pipeline
+from seqloom_cli import stages
 from seqloom_cli.main import app
 
 ROWS = 40
@@ -26,7 +26,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def reached(*_: object) -> None:
         raise SeqloomError("the tokenizer stage was reached")
 
-    monkeypatch.setattr(pipeline, "_train_tokenizer", reached)
+    monkeypatch.setattr(stages, "_train_tokenizer", reached)
 
 
 def own_files(folder: Path, *, labelled: int) -> None:
