@@ -15,6 +15,7 @@ from bioeval.report.markup import Html, figure, figures, interval, number, parag
 from bioeval.report.style import STYLE
 
 _MOST_CELLS = 16
+_LONGEST = 24  # letters of a name in a drawing
 
 
 def markdown(result: Json) -> str:
@@ -132,17 +133,36 @@ def _heat_map(result: Json) -> Html:
                 axes.add_patch(_square(j, i, 0.08 + 0.84 * share))
                 if size <= _MOST_CELLS:
                     axes.text(
-                        j, i, figures(float(matrix[i, j])), ha="center", va="center", fontsize=7.5, color=INK
+                        j, i, _in_cell(float(matrix[i, j])), ha="center", va="center", fontsize=7, color=INK
                     )
         axes.set_xlim(-0.5, size - 0.5)
         axes.set_ylim(size - 0.5, -0.5)
         axes.set_aspect("equal")
-        axes.set_xticks(range(size), [names[i] for i in order], rotation=40, ha="right")
-        axes.set_yticks(range(size), [names[i] for i in order])
+        labels = [_label(names[i]) for i in order]
+        axes.set_xticks(range(size), labels, rotation=40, ha="right")
+        axes.set_yticks(range(size), labels)
         axes.tick_params(length=0)
         for side_name in ("left", "bottom"):
             axes.spines[side_name].set_visible(False)
     return drawn[0]
+
+
+def _in_cell(value: float) -> str:
+    """Two digits, which fit into a cell.
+
+    >>> _in_cell(0.004213), _in_cell(0.187), _in_cell(1234.5)
+    ('0.0042', '0.19', '1,234')
+    """
+    return f"{value:.2g}" if value < 100 else f"{value:,.0f}"
+
+
+def _label(name: str) -> str:
+    """A name, of which a long one keeps beginning and end.
+
+    >>> _label("plants/arabidopsis_thaliana_columbia"), _label("fungi/yeast")
+    ('plants/ara…iana_columbia', 'fungi/yeast')
+    """
+    return name if len(name) <= _LONGEST else f"{name[:10]}…{name[-13:]}"
 
 
 def _square(x: int, y: int, alpha: float) -> Any:
@@ -190,7 +210,12 @@ def _tree(result: Json) -> Html:
         reach = _branch(axes, tree, 0.0, places, support)
         for group, row in places.items():
             axes.text(
-                _depth(tree, group) + 0.015 * reach, row, names[group], va="center", fontsize=8.5, color=INK
+                _depth(tree, group) + 0.015 * reach,
+                row,
+                _label(names[group]),
+                va="center",
+                fontsize=8.5,
+                color=INK,
             )
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.set_xlim(-0.01 * reach, 1.35 * reach)

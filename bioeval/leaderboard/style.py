@@ -4,6 +4,7 @@ from __future__ import annotations
 
 BOARD_STYLE = """
 main{max-width:78rem}
+td:first-child{min-width:0}
 th,td{padding:.34rem .55rem .34rem 0}th.num,td.num{padding-left:.3rem}
 section{margin-top:1.8rem;padding-top:1.1rem}
 .controls{display:flex;flex-wrap:wrap;gap:.6rem 1.4rem;align-items:center;margin:1.4rem 0 .4rem;

@@ -41,6 +41,7 @@ table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:t
 caption{text-align:left;color:var(--muted);font-size:.85rem;padding-bottom:.4rem}
 th{text-align:left;font-weight:600;color:var(--muted);font-size:.8rem;border-bottom:1.5px solid var(--line)}
 th,td{padding:.36rem .9rem .36rem 0;vertical-align:baseline}
+td:first-child{overflow-wrap:anywhere;min-width:11rem}
 td{border-bottom:1px solid var(--line)}th.num,td.num{text-align:right;padding-left:.6rem}
 .range{white-space:nowrap}.muted,.missing{color:var(--muted)}.missing{font-style:italic}
 .warning{border-left:3px solid var(--bad);padding-left:.8rem}

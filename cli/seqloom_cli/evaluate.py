@@ -137,13 +137,19 @@ def _distances(config: DistancesConfig) -> Mapping[str, Any]:
     require("scipy", extra="eval")
     from bioeval.distances.study import evaluate_distances
 
-    return evaluate_distances(config)
+    return {**evaluate_distances(config), "report": str(config.out / REPORT)}
+
+
+def _far(result: Mapping[str, Any]) -> str:
+    from bioeval.distances.page import markdown
+
+    return f"{markdown(result)}\nwritten: {result['report']}"
 
 
 GROUPS = Positional(
     path="groups", metavar="GROUP...", help="[PARENT/]NAME=PATH[,PATH...] or PATH, two or more", many=True
 )
 add_command(
-    app, "distances", DistancesConfig, _distances, positional=(GROUPS,),
+    app, "distances", DistancesConfig, _distances, positional=(GROUPS,), text=_far,
     help="Distances within and between groups (phyla, species, models), with a heat map and a tree.",
 )  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.cluster.hierarchy import average, cophenet
 from scipy.spatial.distance import squareform
+from typer.testing import CliRunner
 
 from biodata.errors import ConfigError, DataError
 from biodata.files import read_json
@@ -18,6 +19,7 @@ from bioeval.distances.matrix import holm, net_distances, parents_test
 from bioeval.distances.study import DistancesConfig, evaluate_distances
 from bioeval.distances.tree import Node, make_tree, newick, walk
 from bioeval.distances.windows import parse_group, read_groups
+from seqloom_cli.main import app
 
 QUICK = {"windows": 16, "resamples": 20, "permutations": 39, "window": 200, "measure": "kmer_jsd_k2"}
 
@@ -225,6 +227,18 @@ def test_real_genomes_by_folder(tmp_path: Path, real_data: Path) -> None:
 def test_wrong_settings_are_quoted(tmp_path: Path, change: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         DistancesConfig(**{"groups": ("a.fa", "b.fa"), "out": tmp_path, **change})
+
+
+def test_the_terminal_shows_tables_and_long_names_fit_into_the_drawings(
+    tmp_path: Path, groups: tuple[str, ...]
+) -> None:
+    given = [f"at/{'very_long_' * 6}name={groups[0].split('=')[1]}", *groups[2:]]
+    words = [word for key, value in QUICK.items() for word in (f"--{key}", str(value))]
+    found = CliRunner().invoke(app, ["eval", "distances", *given, "--out", str(tmp_path / "out"), *words])
+    assert found.exit_code == 0 and "| gc/three - gc/four |" in found.stdout
+    assert "sha256" not in found.stdout and found.stdout.endswith("out/report.html\n")
+    drawings = re.findall("<svg.*?</svg>", (tmp_path / "out" / "report.html").read_text(), re.S)
+    assert len(drawings) == 2 and all("at/very_lo…ery_long_name" in drawing for drawing in drawings)
 
 
 def test_useless_groups_are_one_line(tmp_path: Path) -> None:
