@@ -83,13 +83,13 @@ def evaluate_sequences(config: SequencesConfig) -> dict[str, Any]:
     config = _resolved(config)
     check_column([path for path in _paths(config).values() if path is not None], config.sequence_column)
     inputs, counts = _read(config)
-    screening = NOT_SCREENED if config.screen is None else _screened(config, inputs)
+    canaries, screening = _canaries(config, inputs), _screened(config, inputs)
     metrics, not_run = build_metrics(config, inputs)
     features, results = _measure(config, metrics, inputs)
     out = {
         "metrics": results, "not_run": not_run,
         "nearest_training_identity": _nearest(metrics, features, inputs),
-        "canaries": _canaries(config, inputs),
+        "canaries": canaries,
         "screening": screening,
         "n_generated": len(inputs.generated), "n_reference": len(inputs.reference),
         "n_train": len(inputs.train) if inputs.train is not None else 0,
@@ -151,20 +151,24 @@ def _require(sequences: SequenceSet, least: int, what: str, path: Path) -> None:
                         hint=f"at least {least} are needed")  # fmt: skip
 
 
+def _every_generated(config: SequencesConfig, inputs: Inputs) -> SequenceSet:
+    """All generated sequences, also those that were not drawn."""
+    if not config.max_sequences:
+        return inputs.generated
+    reading = Reading(inputs.generated.letters, config.sequence_column)
+    return read_set(config.generated, split="test", limit=0, seed=0, reading=reading).sequences
+
+
 def _screened(config: SequencesConfig, inputs: Inputs) -> dict[str, Any]:
-    """All generated sequences, also those that were not drawn, through the screener."""
-    assert config.screen is not None
-    every = inputs.generated
-    if config.max_sequences:
-        reading = Reading(inputs.generated.letters, config.sequence_column)
-        every = read_set(config.generated, split="test", limit=0, seed=0, reading=reading).sequences
-    return screen(every, config.screen, timeout=config.screen_timeout)
+    if config.screen is None:
+        return NOT_SCREENED
+    return screen(_every_generated(config, inputs), config.screen, timeout=config.screen_timeout)
 
 
 def _canaries(config: SequencesConfig, inputs: Inputs) -> dict[str, Any] | None:
     if config.canaries is None:
         return None
-    return find_canaries(config.canaries, inputs.generated, column=config.sequence_column)
+    return find_canaries(config.canaries, _every_generated(config, inputs), column=config.sequence_column)
 
 
 def build_metrics(config: SequencesConfig, inputs: Inputs) -> tuple[list[Metric], dict[str, str]]:

@@ -54,6 +54,7 @@ def screen(sequences: SequenceSet, command: str, *, timeout: int = 0) -> dict[st
         say(f"screening {len(names):,} sequences with {Path(words[0]).name}")
         done = _run(_filled(words, fasta, out), timeout)
         kind, verdicts = read_verdicts(out, done.stdout, names=tuple(names))
+        written = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
     program = Path(words[0]).name
     if kind is None and done.returncode:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
@@ -62,6 +63,11 @@ def screen(sequences: SequenceSet, command: str, *, timeout: int = 0) -> dict[st
         raise SeqloomError(
             f"screener {program!r} wrote something that is no table of ids and verdicts: "
             f"{done.stdout.strip().splitlines()[0]!r} (JSON or a table with columns id and status is read)"
+        )
+    if kind is None and written:
+        raise SeqloomError(
+            f"screener {program!r} wrote files of which none is a table of ids and verdicts: "
+            f"{', '.join(written[:3])} (JSON, or .csv and .tsv with columns id and status, are read)"
         )
     if kind is None:  # silent and content: the exit status speaks for all
         kind, verdicts = "exit status", dict.fromkeys(names, "pass")

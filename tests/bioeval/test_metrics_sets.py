@@ -22,6 +22,7 @@ from bioeval.metrics.nearest import NearestIdentity
 from bioeval.metrics.sequence_set import RESIDUES, SequenceSet
 from bioeval.metrics.suffixes import longest_matches, longest_of_rows
 from bioeval.sequences.canaries import find_canaries
+from bioeval.sequences.evaluation import SequencesConfig, evaluate_sequences
 
 
 def some(seed: int, number: int, length: int, letters: str = "ACGT") -> SequenceSet:
@@ -143,6 +144,23 @@ def test_canaries(tmp_path: Path) -> None:
     assert (found["n"], found["repeated"], found["whole"]) == (3, 2, 1)
     assert [row["longest"] >= n for row, n in zip(found["canaries"], (80, 50, 0))] == [True] * 3
     assert found["canaries"][2]["longest"] < 16
+
+
+def test_canaries_are_looked_for_in_every_generated_sequence(tmp_path: Path) -> None:
+    """Also in those that are not drawn for the metrics: here one of forty repeats a canary."""
+    canary, noise = some(7, 1, 80).sequence(0), some(8, 40, 120).strings()
+    (tmp_path / "c.fa").write_text(f">canary\n{canary}\n")
+    natural = "".join(f">{i}\n{text}\n" for i, text in enumerate(noise))
+    (tmp_path / "n.fa").write_text(natural)
+    for place in (0, 20, 39):
+        made = [noise[i] if i != place else noise[i] + canary for i in range(40)]
+        (tmp_path / "g.fa").write_text("".join(f">{i}\n{text}\n" for i, text in enumerate(made)))
+        config = SequencesConfig(
+            generated=tmp_path / "g.fa", reference=tmp_path / "n.fa", canaries=tmp_path / "c.fa",
+            out=tmp_path / str(place), metrics=("composition",), max_sequences=5, resamples=20,
+        )  # fmt: skip
+        found = evaluate_sequences(config)["canaries"]
+        assert (found["n"], found["whole"]) == (1, 1)
 
 
 def test_novelty_is_the_share_without_a_near_training_sequence() -> None:

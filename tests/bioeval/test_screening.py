@@ -90,8 +90,11 @@ def test_tables_json_and_exit_status(
         ("print('no database', file=sys.stderr); sys.exit(7)", "failed with exit status 7: no database"),
         ("print('all is well')", "no table of ids and verdicts: 'all is well'"),
         ("print('id,status'); print('another,pass')", "no table of ids and verdicts"),
+        ("(out / 'r').mkdir(); (out / 'r' / 'new.json').write_text('{\"queries\": 3}')",
+         "wrote files of which none is a table of ids and verdicts: r/new.json"),
+        ("(out / 'verdicts.txt').write_text('s1 flag')", "none is a table of ids and verdicts: verdicts.txt"),
     ],
-)
+)  # fmt: skip
 def test_failure_is_one_line_and_never_a_pass(tmp_path: Path, body: str, message: str) -> None:
     with pytest.raises(SeqloomError, match=message):
         screen(THREE, command(tmp_path, body))
