@@ -62,7 +62,7 @@ class Leaf:
             return bool, typer.Option(
                 f"{bare}/--no-{self.option}", help=text, show_default=False, rich_help_panel=self.panel,
             )  # fmt: skip
-        kind = list[str] if _is_texts(self.kind) else str
+        kind = list[str] if _is_many(self.kind) else str
         return kind, typer.Option(
             *names, help=text, metavar=_metavar(self.kind), show_default=False, rich_help_panel=self.panel,
         )  # fmt: skip
@@ -120,7 +120,7 @@ def merge(
     """
     values: dict[str, Any] = read_yaml(config) if config else {}
     origin = {path: str(config) for path in _paths(values)}
-    many = {leaf.path for leaf in leaves(cls) if _is_texts(leaf.kind)} - positional
+    many = {leaf.path for leaf in leaves(cls) if _is_many(leaf.kind)} - positional
     prefix = f"SEQLOOM_{command.upper().replace(' ', '_')}_"
     for leaf in leaves(cls):
         variable = prefix + leaf.parameter.upper()
@@ -180,8 +180,8 @@ def _walk(cls: type, prefix: str, panel: str) -> list[tuple[str, Any, Any, str, 
     return found
 
 
-def _is_texts(kind: Any) -> bool:
-    return get_origin(kind) is tuple and get_args(kind)[0] is str
+def _is_many(kind: Any) -> bool:
+    return get_origin(kind) is tuple
 
 
 def _metavar(kind: Any) -> str:

@@ -41,6 +41,11 @@ class Whole:
     fast: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lists:
+    kmers: tuple[int, ...] = (1, 2)
+
+
 @pytest.fixture
 def app() -> typer.Typer:
     app = typer.Typer()
@@ -161,3 +166,13 @@ def test_help_shows_options_by_their_groups() -> None:
     experts = said.index("--experts")
     assert said.index("model.moe (") < experts < said.index("model.hyena (") and said.count("--experts") == 1
     assert said.index("--max-steps") < said.index("--help") < said.index("model (")
+
+
+@pytest.mark.parametrize("words", ["--kmers 1 --kmers 3,4", "--kmers 1,3 --kmers 4", "--kmers 1,3,4"])
+def test_a_list_of_numbers_may_be_repeated_as_one_of_words_may(words: str) -> None:
+    """The last one alone counted, and said nothing."""
+    app = typer.Typer()
+    add_command(app, "work", Lists, lambda config: {"kmers": config.kmers}, help="Works.")
+    app.command("other")(lambda: None)
+    code, out, _ = invoke(app, *words.split(), "--json")
+    assert (code, json.loads(out)) == (0, {"kmers": [1, 3, 4]})
