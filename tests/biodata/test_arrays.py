@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biodata.arrays import arrow, arrow_text, text_lengths
+from biodata.arrays import arrow, arrow_stream, arrow_text, text_lengths
 
 
 @pytest.mark.parametrize("dtype", ["int64", "int32", "uint8", "float64", "float32"])
@@ -60,3 +60,12 @@ print(sorted({{"pandas", "Bio", "polars", "yaml"}} & set(sys.modules)))
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_stream_holds_no_memory_of_python() -> None:
+    """What Arrow's threads let go of at the end of a process must not be Python's."""
+    data = b"a,b\n1,2\n" * 1000
+    before = sys.getrefcount(data)
+    stream = arrow_stream(data)
+    assert sys.getrefcount(data) == before
+    assert stream.read() == data

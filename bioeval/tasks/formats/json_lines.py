@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.json as pa_json
 
+from biodata.arrays import arrow_stream
 from biodata.errors import DataError
 from bioeval.tasks.config import TaskConfig
 from bioeval.tasks.find import opened
@@ -29,7 +30,7 @@ def read_json_rows(path: Path, config: TaskConfig, wanted: Sequence[str]) -> Row
     with opened(path, config.data.member) as stream:
         data = stream.read()
     try:
-        table = pa_json.read_json(pa.BufferReader(data), pa_json.ReadOptions(block_size=max(1, len(data))))
+        table = pa_json.read_json(arrow_stream(data), pa_json.ReadOptions(block_size=max(1, len(data))))
     except pa.ArrowInvalid as error:
         raise DataError(f"not JSON lines: {str(error).splitlines()[0]}", where=path) from error
     check_columns(path, table.column_names, wanted)

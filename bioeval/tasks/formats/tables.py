@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from biodata.arrays import arrow_stream
 from biodata.errors import DataError
 from biodata.io.tables import separator_of
 from bioeval.tasks.config import TaskConfig
@@ -34,10 +35,10 @@ def read_table_rows(path: Path, config: TaskConfig, wanted: Sequence[str]) -> Ro
     separator = separator_of(head)
     try:
         names = pa_csv.open_csv(
-            pa.BufferReader(data), parse_options=pa_csv.ParseOptions(delimiter=separator)
+            arrow_stream(data), parse_options=pa_csv.ParseOptions(delimiter=separator)
         ).schema.names
         table = pa_csv.read_csv(
-            pa.BufferReader(data),
+            arrow_stream(data),
             convert_options=pa_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.large_string()), strings_can_be_null=True,
                 null_values=[""],
