@@ -38,13 +38,15 @@ def make(size: int, name: str) -> Step:
     """
     import torch
 
-    from biotrain.layers.cpu import have_onednn, product
+    from biotrain.layers.cpu import have_onednn
 
     if name == OURS:
         return train_step.make(name)
     a, b = torch.randn(size, size), torch.randn(size, size)
     times = round(operations() / (2 * size**3))
-    multiply = partial(torch.mm, a, b) if name == "torch.mm" or not have_onednn() else partial(product, a, b)
+    by_onednn = name != "torch.mm" and have_onednn()
+    linear = torch.ops.mkldnn._linear_pointwise
+    multiply = partial(linear, a, b, None, "none", [], "") if by_onednn else partial(torch.mm, a, b)
 
     def step() -> float:
         for _ in range(times):

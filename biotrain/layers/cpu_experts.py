@@ -1,9 +1,10 @@
 """Hand-made CPU kernels of SwiGLU layers and experts for float32 training, beside `biotrain.layers.cpu`.
 
-Products go to oneDNN; the activation and its derivative are made `CHUNK` rows at a time, while the numbers
-are in the core's cache, the derivative taking the memory of its input. Experts get as many rows as the router
-gives them. oneDNN makes code and keeps half a megabyte for every number of rows that it sees, so that here it
-gets multiples of `STEP` up to `MOST` only, of rows sorted by expert; rests go to torch's own product.
+The activation and its derivative are made `CHUNK` rows at a time, while the numbers are in the core's cache,
+the derivative taking the memory of its input. Experts get as many rows as the router gives them. Where
+products go to oneDNN (`cpu.onednn_is_faster`), it makes code and keeps half a megabyte for every number of
+rows that it sees, so that it gets multiples of `STEP` up to `MOST` only, of rows sorted by expert; rests go
+to torch's own product.
 
 Shapes: N tokens, k experts of each, M = N k rows, D width, F inner width, E experts.
 """
@@ -18,9 +19,9 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import embedding_bag
 
-from biotrain.layers.cpu import product
+from biotrain.layers.cpu import onednn_is_faster, product
 
-CHUNK = 256
+CHUNK = 128
 """Rows whose activation is made at once: many more leave the cache, fewer are many operations."""
 
 STEP = 128
@@ -70,11 +71,14 @@ class Experts(Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         rows, order, places, weights, inner, y, gate_up, down, *slopes = ctx.saved_tensors
         n, k = weights.shape
-        grad = _gathered(grad_outputs[0], order // k)
-        to_weights = torch.linalg.vecdot(y, grad)[places].view(n, k)
-        grad.mul_(weights.flatten()[order][:, None])
+        grad, bags = grad_outputs[0].contiguous(), torch.arange(n * k) // k
+        to_weights = torch.ops.aten._embedding_bag_per_sample_weights_backward(
+            grad, y, places, torch.arange(0, n * k, k), bags, 0
+        )
+        grad = _gathered(grad, order // k, weights.flatten()[order])
         to_rows, *to_layers = _backward(grad, (rows, inner, slopes), ctx.sizes, (gate_up, down))
-        return embedding_bag(places.view(n, k), to_rows, mode="sum"), None, to_weights, *to_layers
+        to_x = embedding_bag(places.view(n, k), to_rows, mode="sum")
+        return to_x, None, to_weights.view(n, k), *to_layers
 
 
 def _forward(
@@ -138,15 +142,16 @@ def _pieces(sizes: Sequence[int]) -> Iterator[tuple[int, slice]]:
 
 def _times(x: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
     """x weight, by the product that suits its rows."""
-    if len(x) % STEP:
+    if len(x) % STEP or not onednn_is_faster():
         return torch.mm(x, weight, out=out)
     y = product(x, weight.t())
     return y if out is None else out.copy_(y)
 
 
-def _gathered(x: Tensor, rows: Tensor) -> Tensor:
-    """The rows of x in this order; sums of one each, a third of the time of `index_select`."""
-    return embedding_bag(rows[:, None], x, mode="sum")
+def _gathered(x: Tensor, rows: Tensor, weights: Tensor | None = None) -> Tensor:
+    """These rows of x, times `weights`: sums of one each, a third of the time of `index_select`."""
+    weights = None if weights is None else weights[:, None]
+    return embedding_bag(rows[:, None], x, mode="sum", per_sample_weights=weights)
 
 
 def _chain(slope: Tensor, grad: Tensor) -> Tensor:
@@ -163,8 +168,7 @@ def _swiglu(h: Tensor, y: Tensor) -> None:
     one = torch.tensor(1.0)
     for part, out in zip(h.split(CHUNK), y.split(CHUNK)):
         a, b = part.chunk(2, -1)
-        s = a.sigmoid()
-        silu = s * a
+        silu = torch.sigmoid(a, out=out) * a
+        torch.lerp(silu, one, out, out=a).mul_(b)
         torch.mul(silu, b, out=out)
-        torch.mul(torch.lerp(silu, one, s, out=s), b, out=a)
         b.copy_(silu)

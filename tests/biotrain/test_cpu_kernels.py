@@ -16,6 +16,14 @@ from biotrain.layers.kernels import causal_attention
 from biotrain.layers.positions import Rope, rope_table, rotate
 
 
+@pytest.fixture(autouse=True, params=[True, False], ids=["onednn", "torch"])
+def maker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Products by either library, whatever this machine would take."""
+    for module in (cpu, cpu_experts):
+        monkeypatch.setattr(module, "onednn_is_faster", lambda: request.param)
+    return request.param
+
+
 def check(kernel: Callable[..., Tensor], formula: Callable[..., Tensor], inputs: Sequence[Tensor]) -> None:
     wide = [x.detach().double().requires_grad_() for x in inputs]
     found, expected = kernel(*inputs), formula(*wide)
@@ -112,7 +120,7 @@ def test_experts(share: float) -> None:
     assert not share or len(chosen.unique()) == 4
 
 
-def test_experts_give_onednn_few_numbers_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_experts_give_onednn_few_numbers_of_rows(monkeypatch: pytest.MonkeyPatch, maker: bool) -> None:
     """It keeps memory for each that it sees, and how many come to an expert is never twice the same."""
     seen = []
 
@@ -124,5 +132,14 @@ def test_experts_give_onednn_few_numbers_of_rows(monkeypatch: pytest.MonkeyPatch
     chosen = torch.cat((torch.zeros(MOST + STEP + 9, 1), torch.ones(2 * STEP + 7, 1))).long()
     x, weights = noise(len(chosen), 12), torch.ones(len(chosen), 1)
     Experts.apply(x, chosen, weights, noise(2, 36, 12), noise(2, 12, 18)).sum().backward()
+    if not maker:
+        assert not seen
+        return
     forward, backward = seen[: len(seen) // 2], seen[len(seen) // 2 :]
     assert forward == backward == [MOST, MOST, STEP, STEP, 2 * STEP, 2 * STEP]  # each by two layers
+
+
+def test_products_of_either_library() -> None:
+    x, weight, bias = noise(5, 12).detach(), noise(7, 12, seed=1).detach(), noise(7, seed=2).detach()
+    expected = x.double() @ weight.double().t() + bias.double()
+    torch.testing.assert_close(cpu.product(x, weight, bias).double(), expected, atol=1e-5, rtol=0)
