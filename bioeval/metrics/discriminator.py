@@ -98,7 +98,7 @@ class Discriminator:
         ])  # fmt: skip
 
     def _shares(self, sequences: SequenceSet, begin: int, end: int | None) -> np.ndarray:
-        texts = [text[self.prompt :] for text in sequences.strings()]
+        texts = sequences.after(self.prompt).strings()
         pieces = [text[begin:end] for text in texts]
         counts = kmer_table(SequenceSet.from_strings(pieces, letters=sequences.letters), self.k)
         total = counts.sum(axis=1, keepdims=True)

@@ -51,9 +51,11 @@ class LongestMatch:
 
     Attributes:
         train: the training sequences, at least one.
+        prompt: letters at the start that were given, not generated: left out of what is looked for.
     """
 
     train: SequenceSet
+    prompt: int = 0
 
     def __post_init__(self) -> None:
         if not len(self.train):
@@ -62,7 +64,7 @@ class LongestMatch:
     @classmethod
     def of_run(cls, setting: Setting) -> list[LongestMatch]:
         """With training sequences."""
-        return [cls(train=setting.need_train())]
+        return [cls(train=setting.need_train(), prompt=setting.prompt)]
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -76,6 +78,7 @@ class LongestMatch:
         return tuple(Measure(name=n, unit=u, title=t, **common) for n, (u, t) in said.items())
 
     def features(self, sequences: SequenceSet) -> np.ndarray:
+        sequences = sequences.after(self.prompt)
         longest = longest_of_rows(sequences, longest_matches(sequences, self.train))
         return np.stack([longest, longest / chance_length(sequences, self.train)], axis=1)
 

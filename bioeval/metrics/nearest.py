@@ -136,11 +136,14 @@ class NearestIdentity:
         train: the training sequences, at least one.
         candidates: see `nearest_identities`.
         exact_cells: see `nearest_identities`.
+        prompt: letters at the start that were given, not generated: left out of the copied windows; identity
+            is that of whole sequences.
     """
 
     train: SequenceSet
     candidates: int = 32
     exact_cells: float = 3e10
+    prompt: int = 0
 
     def __post_init__(self) -> None:
         if not len(self.train) or self.candidates < 1:
@@ -151,7 +154,7 @@ class NearestIdentity:
     @classmethod
     def of_run(cls, setting: Setting) -> list[NearestIdentity]:
         """With training sequences."""
-        return [cls(train=setting.need_train())]
+        return [cls(train=setting.need_train(), prompt=setting.prompt)]
 
     @property
     def _window(self) -> int:
@@ -174,7 +177,8 @@ class NearestIdentity:
         identities, _ = nearest_identities(
             sequences, self.train, candidates=self.candidates, exact_cells=self.exact_cells
         )
-        return np.stack([identities, copied_share(sequences, self.train, k=self._window)], axis=1)
+        copied = copied_share(sequences.after(self.prompt), self.train, k=self._window)
+        return np.stack([identities, copied], axis=1)
 
     def compare(
         self, first: np.ndarray, second: np.ndarray, *, rows: np.ndarray, others: np.ndarray

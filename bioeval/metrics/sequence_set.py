@@ -203,6 +203,16 @@ class SequenceSet:
         chosen = [self.sequence(int(row)) for row in rows]
         return SequenceSet.from_strings(chosen, [self.ids[int(row)] for row in rows], letters=self.letters)
 
+    def after(self, letters: int) -> SequenceSet:
+        """Every sequence without its first letters; itself for 0.
+
+        >>> SequenceSet.from_strings(["ACGT", "A"]).after(2).strings()
+        ['GT', '']
+        """
+        if not letters:
+            return self
+        return SequenceSet.from_strings([s[letters:] for s in self.strings()], self.ids, letters=self.letters)
+
     def reverse_complement(self) -> SequenceSet:
         """The other strand of every sequence of nucleotides."""
         return SequenceSet.from_strings([reverse_complement(s) for s in self.strings()], self.ids)

@@ -77,7 +77,11 @@ class SequencesConfig:
         metadata={"help": "MODEL whose embeddings the Frechet distance takes, by default k-mer shares"},
     )
     prompt: int = field(
-        default=0, metadata={"help": "letters at the start of each sequence that were given, not generated"}
+        default=0,
+        metadata={
+            "help": "letters at the start of each sequence that were given, not generated: the classifier, "
+            "longest matches, copied windows and canaries leave them out"
+        },
     )
     screen: str | None = field(
         default=None,

@@ -127,6 +127,9 @@ def _read(config: SequencesConfig) -> tuple[Inputs, dict[str, dict[str, Any]]]:
     }
     generated, reference, train = loaded["generated"].sequences, loaded["reference"].sequences, None
     _require(generated, MIN_GENERATED, "generated", config.generated)
+    if config.prompt and config.prompt >= generated.lengths.max():
+        longest = f"the longest generated sequence has {generated.lengths.max():,} letters"
+        raise ConfigError(f"prompt = {config.prompt}: {longest}, so nothing was generated")
     _require(reference, MIN_REFERENCE, "reference", config.reference)
     if config.train is not None:
         loaded["train"] = read(config.train, "train", config.max_train)
@@ -168,7 +171,8 @@ def _screened(config: SequencesConfig, inputs: Inputs) -> dict[str, Any]:
 def _canaries(config: SequencesConfig, inputs: Inputs) -> dict[str, Any] | None:
     if config.canaries is None:
         return None
-    return find_canaries(config.canaries, _every_generated(config, inputs), column=config.sequence_column)
+    made = _every_generated(config, inputs).after(config.prompt)
+    return find_canaries(config.canaries, made, column=config.sequence_column)
 
 
 def build_metrics(config: SequencesConfig, inputs: Inputs) -> tuple[list[Metric], dict[str, str]]:

@@ -150,6 +150,31 @@ def test_real_species_are_told_apart(tmp_path: Path, real_data: Path) -> None:
     assert metrics["orf_valid"]["scale"]["half_vs_half"] > 95
 
 
+def test_what_was_given_is_not_judged_as_generated(tmp_path: Path) -> None:
+    """Prompts of 150 training letters, then another source: seen from the end of the prompt on."""
+    rng = np.random.default_rng(3)
+    natural, train = (["".join(rng.choice(list("ACGT"), 760)) for _ in range(60)] for _ in range(2))
+    drift = ["".join(rng.choice(list("AACGTT"), 610)) for _ in range(40)]
+    (tmp_path / "canary.fa").write_text(f">c\n{train[0][:150]}\n")
+    files = {
+        "generated": fasta(tmp_path / "g.fa", [t[:150] + d for t, d in zip(train, drift)]),
+        "reference": fasta(tmp_path / "r.fa", natural), "train": fasta(tmp_path / "t.fa", train),
+        "canaries": tmp_path / "canary.fa",
+    }  # fmt: skip
+    wanted = {"metrics": ("discriminator", "longest-match", "nearest"), **QUICK}
+    told = evaluate_sequences(SequencesConfig(out=tmp_path / "a", prompt=150, **files, **wanted))
+    blind = evaluate_sequences(SequencesConfig(out=tmp_path / "b", **files, **wanted))
+    start, after = (made["metrics"]["discriminator_auroc_0_150"]["value"] for made in (blind, told))
+    assert start < 0.65 and after > 0.75  # the prompt itself is natural, what follows is not
+    assert "after the prompt" in told["metrics"]["discriminator_auroc_0_150"]["title"]
+    copied = [made["metrics"]["longest_match_flagged"]["value"] for made in (blind, told)]
+    windows = [made["metrics"]["copied_31mers"]["value"] for made in (blind, told)]
+    assert copied == [100, 0] and windows[0] > 0.15 and windows[1] == 0
+    assert [made["canaries"]["whole"] for made in (blind, told)] == [1, 0]
+    with pytest.raises(ConfigError, match="prompt = 760: the longest generated sequence has 760 letters"):
+        evaluate_sequences(SequencesConfig(out=tmp_path / "c", prompt=760, **files, **wanted))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
