@@ -57,7 +57,7 @@ class Located(NamedTuple):
 
 
 def locate(model: str, settings: Keyed) -> Located:
-    """Where a model is: a run folder, an exported folder, `random-init:` one of these, or a hub id.
+    """Where a model is: a run folder, an exported folder, a hub id, or `random-init:` one of these.
 
     Raises:
         ConfigError: there is no such model, or it brings code that may not run.
@@ -65,12 +65,9 @@ def locate(model: str, settings: Keyed) -> Located:
     """
     require("torch", extra="eval")
     require("transformers", extra="eval")
-    kind, seed = backend_of(model), None
-    if kind == "hub":
-        folder = _download(model)
-    else:
-        seed = settings.seed if kind == "random-init" else None
-        folder = model_folder(Path(model.removeprefix("random-init:")).expanduser())
+    name = model.removeprefix("random-init:")
+    seed = None if name == model else settings.seed
+    folder = _download(name) if backend_of(name) == "hub" else model_folder(Path(name).expanduser())
     return Located(folder, seed, runs_own_code(folder, trusted=settings.trust_remote_code))
 
 
@@ -91,10 +88,15 @@ def open_folder(model: str, settings: EmbedSettings) -> Embedder:
 
 
 def _download(model: str) -> Path:
+    """The files of a hub id, from the hub's own cache where they are there; weights of torch's older form
+    only where there are no others."""
     hub = require("huggingface_hub", extra="eval")
     patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "*.py"]
     try:
-        return Path(hub.snapshot_download(model, allow_patterns=patterns))
+        folder = Path(hub.snapshot_download(model, allow_patterns=patterns))
+        if not any(folder.glob(_WEIGHTS[0])):
+            folder = Path(hub.snapshot_download(model, allow_patterns=[*patterns, _WEIGHTS[1]]))
+        return folder
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         text = f"{model!r} is no folder here and cannot be got from the Hugging Face hub"
