@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from biodata.alphabet import ALPHABETS
 from biodata.dataset import open_dataset
 from biodata.errors import ConfigError
 from biodata.token_cache import split_tokens
@@ -50,6 +51,7 @@ def dry_run(config: TrainConfig) -> dict[str, Any]:
 
         check_start(config.model, config.init_from, tokens=load_tokenizer(config.tokenizer).tokens)
     if config.data is not None and config.tokenizer is not None:
+        check_letters(config, open_dataset(config.data).manifest.get("alphabet", ""))
         samples = _train_samples(config, config.data, config.tokenizer)
     steps = config.max_steps
     tokens_per_step = config.rows_per_step * config.window
@@ -71,6 +73,24 @@ def dry_run(config: TrainConfig) -> dict[str, Any]:
         "steps": steps,
         "memory_bytes": 16 * parameters["total"] + activations,
     }
+
+
+def check_letters(config: TrainConfig, alphabet: str) -> None:
+    """Refuses sequences whose letters mean something else to the tokenizer: A, C, G and T are residues, too.
+
+    Args:
+        config: with data and tokenizer.
+        alphabet: of the data; RNA is read as DNA.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    tokenizer, has = load_tokenizer(config.paths().tokenizer), "dna" if alphabet == "rna" else alphabet
+    if tokenizer.alphabet in ALPHABETS and has in ALPHABETS and has != tokenizer.alphabet:
+        raise ConfigError(
+            f"{config.data} holds {alphabet}, but the tokenizer {config.tokenizer} ({tokenizer.kind}) reads "
+            f"{tokenizer.alphabet}: make one of this data (seqloom tokenizer train)"
+        )
 
 
 def steps_of(config: TrainConfig, *, samples: int) -> int:

@@ -20,6 +20,7 @@ import biodata
 from biodata.configs import from_dict
 from biodata.errors import ConfigError, DataError
 from biodata.files import atomic_path, read_json, write_json, write_text
+from biodata.tokenizers import load_tokenizer
 from biodata.tokenizers.special import BOS, EOS, PAD
 from biotrain.export_config import ModelExportConfig
 from biotrain.layers.pair import Pair
@@ -28,7 +29,7 @@ from biotrain.layout import from_hf, from_hf_config, native, to_hf, to_hf_config
 from biotrain.models import ModelConfig, build_model
 from biotrain.models.electra import pair_layouts
 from biotrain.mup import as_usual
-from biotrain.pair_layout import GENERATOR, generator_values, pair_files, read_pair
+from biotrain.pair_layout import GENERATOR, generator_values, pair_files, pair_names, read_pair
 from biotrain.stored import save_tensors
 
 CONFIG_FILE, WEIGHTS_FILE, OWN_FILE = "config.json", "model.safetensors", "biotrain.json"
@@ -92,10 +93,11 @@ def export_hf(config: ModelExportConfig) -> dict[str, Any]:
         `model` and `parameters`.
 
     Raises:
-        DataError: no model there, or a damaged one.
+        DataError: no model there, or a damaged one, or a tokenizer that is damaged or of another size.
         ConfigError: no tokenizer beside it.
     """
     folder, model = model_folder(config.run), load_model(config.run)
+    _check_tokenizer(folder, model.vocab_size)
     known = _read_config(folder / OWN_FILE) if (folder / OWN_FILE).is_file() else {}
     made = {key: value for key, value in known.items() if key not in _COMPUTED}
     export_model(model, folder, config.out, metadata=made)
@@ -132,11 +134,13 @@ def load_model(path: Path) -> Transformer:
     if not weights.is_file():
         raise DataError("no model.safetensors there", where=folder, hint="pickled weights are never read")
     model = build_model(config, vocab_size=vocab_size)
+    names = pair_names(model) if isinstance(model, Pair) else (WEIGHTS_FILE,)
+    found = {name: _read_tensors(folder / name) for name in names}
     try:
         if isinstance(model, Pair):
-            state = read_pair(model, lambda name: _read_tensors(folder / name))
+            state = read_pair(model, found)
         else:
-            state = from_hf(_read_tensors(weights), model.state_dict(), config)
+            state = from_hf(found[WEIGHTS_FILE], model.state_dict(), config)
         model.load_state_dict(state)
     except DataError as error:
         raise DataError(str(error), where=weights) from None
@@ -185,6 +189,18 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, ValueError) as error:
         hint = "the file is damaged or no safetensors file; export the model again"
         raise DataError(f"cannot be read: {str(error).splitlines()[0]}", where=path, hint=hint) from None
+
+
+def _check_tokenizer(folder: Path, vocab_size: int) -> None:
+    """Reads what is to be copied; all of it where it is ours."""
+    files = [
+        file for name in ("tokenizer.json", "tokenizer_config.json") if (file := folder / name).is_file()
+    ]
+    if not any("seqloom" in _read_config(file) for file in files):
+        return
+    if (size := load_tokenizer(folder).vocab_size) != vocab_size:
+        hint = "put the tokenizer there that it was trained with"
+        raise DataError(f"the tokenizer has {size} tokens, the model {vocab_size}", where=folder, hint=hint)
 
 
 def _copy_tokenizer(source: Path, out: Path) -> None:

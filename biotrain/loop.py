@@ -17,7 +17,6 @@ from typing import Any, NoReturn
 
 import torch
 
-from biodata.alphabet import ALPHABETS
 from biodata.configs import to_dict
 from biodata.dataset import open_dataset
 from biodata.errors import ConfigError, InterruptedRunError, SeqloomError
@@ -29,7 +28,7 @@ from biotrain.config import TrainConfig, TrainPaths
 from biotrain.device import choose_hardware, using
 from biotrain.diffusion.notes import sampling_note
 from biotrain.distributed import joined
-from biotrain.estimate import dry_run
+from biotrain.estimate import check_letters, dry_run
 from biotrain.export import export_model
 from biotrain.interrupt import StopRequest
 from biotrain.layers.transformer import Transformer
@@ -74,6 +73,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
         summary = team.from_first(lambda: _finished(config, inputs, held))
         if summary is not None:
             return rundir.result(summary)
+        check_letters(config, dataset.manifest.get("alphabet", ""))
         hardware = choose_hardware(
             device=team.device(config.device),
             precision=config.precision,
@@ -81,7 +81,6 @@ def train(config: TrainConfig) -> dict[str, Any]:
         )
         with using(hardware):
             parts = build_parts(config, dataset, hardware, team=team)
-            _warn_of_letters(dataset.manifest.get("alphabet", ""), parts)
             state = _start(parts, inputs)
             state.provenance = rundir.provenance(dataset.manifest) | start_provenance(config, state)
             if not state.provenance["exclusion"]["enabled"]:
@@ -100,14 +99,6 @@ def _finished(config: TrainConfig, inputs: Mapping[str, str], held: ExitStack) -
     check_installed(config.log)
     held.enter_context(rundir.locked(out))
     return rundir.finished(config, out, inputs=inputs)
-
-
-def _warn_of_letters(alphabet: str, parts: Parts) -> None:
-    """Says so where letters mean something else to the tokenizer: A, C, G and T are residues, too."""
-    tokenizer, has = parts.tokenizer, "dna" if alphabet == "rna" else alphabet
-    if tokenizer.alphabet in ALPHABETS and has in ALPHABETS and has != tokenizer.alphabet:
-        say(f"warning: {parts.config.data} holds {alphabet}, but the tokenizer {parts.config.tokenizer} "
-            f"({tokenizer.kind}) reads {tokenizer.alphabet}")  # fmt: skip
 
 
 def _start(parts: Parts, inputs: Mapping[str, str]) -> RunState:

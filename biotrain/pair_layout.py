@@ -9,7 +9,7 @@ Embeddings stand in both: disentangled the discriminator's are the sum that it w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,22 +81,26 @@ def generator_values(model: Pair) -> dict[str, Any]:
     return to_hf_config(generator_shape(model.config), model.vocab_size, layout=layout)
 
 
-def read_pair(model: Pair, read: Callable[[str], Mapping[str, Tensor]]) -> State:
+def pair_names(model: Pair) -> tuple[str, ...]:
+    """The weight files in a pair's folder."""
+    return (WEIGHTS, f"{GENERATOR}/{WEIGHTS}", *((CORRECTOR,) if model.corrects else ()))
+
+
+def read_pair(model: Pair, files: Mapping[str, Mapping[str, Tensor]]) -> State:
     """The state of a pair from its files.
 
     Args:
         model: of the right configuration.
-        read: a weight file's name in the folder to what it holds.
+        files: a weight file's name in the folder to what it holds.
 
     Raises:
         DataError: a tensor is missing, left over, or of another shape.
     """
     like, config = model.state_dict(), model.config
     (judge, generator), (first, second) = split_pair(like), pair_layouts(config)
-    judge = from_hf(read(WEIGHTS), judge, config, layout=first)
-    found = read(f"{GENERATOR}/{WEIGHTS}")
-    generator = from_hf(found, generator, generator_shape(config), layout=second)
+    judge = from_hf(files[WEIGHTS], judge, config, layout=first)
+    generator = from_hf(files[f"{GENERATOR}/{WEIGHTS}"], generator, generator_shape(config), layout=second)
     state = join_pair(judge, generator, like)
     if model.corrects:
-        state["corrector_bias"] = read(CORRECTOR)["bias"].float()
+        state["corrector_bias"] = files[CORRECTOR]["bias"].float()
     return state

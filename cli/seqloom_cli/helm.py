@@ -58,6 +58,7 @@ REFUSED = {
     "--start-epoch": "HELM never reads it: --resume goes on where the run ended",
     "--worker-seeding": "HELM never reads it; order and masks depend on --seed alone",
     "--workers": "HELM never reads it: --num-workers",
+    "-j": "HELM never reads it: --num-workers",
     "--pin-mem": "it is on in HELM with it or without",
     "--no-prefetcher": "HELM never reads it",
     "--sync-bn": "no model has batch norm",
@@ -65,12 +66,15 @@ REFUSED = {
     "--eval-metric": "val_loss, plain cross-entropy, is what is watched",
     "--val-metric-mode": "val_loss is what is watched, and lower is better",
     "--distill": "HELM has no code that loads the teacher",
+    "--teacher-path": "HELM has no code that loads the teacher",
     "--non-markovian-relation": "an attention beside Mamba that the paper does not describe",
 }
 """HELM's options that would do nothing here, or nothing in HELM, and why."""
 
 _ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "swish": "silu"}
 _MANY = ("--opt-betas", "--lr-noise", "--decay-milestones", "--masking-strategy")
+_SHORT = ("-c", "-j")
+_MODELS = ("gpt2", "bert", "mamba", "hyena")
 _EMA = "0.9998"
 _PATIENCE = "10"
 
@@ -85,6 +89,7 @@ def from_helm(arguments: list[str]) -> list[str]:
     ['--mode', 'mlm', '--bidirectional', 'true', '--precision', 'bf16', '--opt-betas', '0.9,0.95']
     """
     pairs = [_ours(name, values) for name, values in _options(arguments)]
+    pairs += _direction(dict(pairs))
     names = {name for name, _ in pairs}
     pairs = [pair for name, values in pairs for pair in _together(name, values, dict(pairs), names)]
     return [word for name, values in pairs for word in ([name, *values] if name else values)]
@@ -94,7 +99,7 @@ def _options(arguments: list[str]) -> Iterator[tuple[str, list[str]]]:
     """Every option with the words that follow it; `--a=b` as `--a b`."""
     name, values = "", []
     for argument in arguments:
-        if argument.startswith("--") and len(argument) > 2:
+        if (argument.startswith("--") and len(argument) > 2) or argument in _SHORT:
             if name or values:
                 yield name, values
             name, equals, value = argument.partition("=")
@@ -110,6 +115,10 @@ def _ours(name: str, values: list[str]) -> tuple[str, list[str]]:
         family = refused in ("--distill", "--non-markovian-relation") and name.startswith(refused + "-")
         if name == refused or family:
             raise ConfigError(f"{name} is an option of HELM that does nothing here: {reason}")
+    if name == "-c":
+        return "--config", values
+    if name == "--resume" and values:
+        raise ConfigError(f"--resume takes no path, got {values[0]!r}: it goes on with the run in --out")
     if name in _MANY and len(values) > 1:
         return name, [",".join(values)]
     if name == "--loss":
@@ -125,6 +134,16 @@ def _ours(name: str, values: list[str]) -> tuple[str, list[str]]:
     if name == "--amp":
         return "--precision", ["bf16"]
     return name, values
+
+
+def _direction(given: dict[str, list[str]]) -> list[tuple[str, list[str]]]:
+    """As in HELM, `--mode` decides the direction of HELM's models where nothing else does."""
+    mode = given.get("--mode", [])
+    model = given.get("--model", given.get("--model-name", [_MODELS[0]]))
+    said = {"--bidirectional", "--no-bidirectional", "--config"} & given.keys()
+    if said or mode not in (["mlm"], ["clm"]) or model[:1] not in [[name] for name in _MODELS]:
+        return []
+    return [("--bidirectional", [str(mode == ["mlm"]).lower()])]
 
 
 def _together(

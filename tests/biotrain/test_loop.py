@@ -55,14 +55,18 @@ def lines(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "training_log.jsonl").read_text().splitlines()]
 
 
-def test_a_tokenizer_of_other_letters_is_said(
-    tiny_config: Make, tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_tokenizer_of_other_letters_is_refused(tiny_config: Make, tiny_data: Path, tmp_path: Path) -> None:
+    """Before anything is written, by a dry run too."""
     train_tokenizer(TokenizerConfig(kind="aa", data=tiny_data, out=tmp_path / "aa"))
-    capsys.readouterr()
-    train(tiny_config(tokenizer=tmp_path / "aa", max_steps=1, eval_every=1))
-    said = capsys.readouterr().err
-    assert f"warning: {tiny_data} holds dna, but the tokenizer {tmp_path / 'aa'} (aa) reads protein" in said
+    config = tiny_config(tokenizer=tmp_path / "aa", max_steps=1, eval_every=1)
+    for attempt in (train, dry_run):
+        with pytest.raises(ConfigError) as caught:
+            attempt(config)
+        assert str(caught.value) == (
+            f"{tiny_data} holds dna, but the tokenizer {tmp_path / 'aa'} (aa) reads protein: "
+            "make one of this data (seqloom tokenizer train)"
+        )
+    assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_an_untrained_model_knows_nothing(tiny_config: Make) -> None:

@@ -96,6 +96,9 @@ def test_csv_with_files_of_its_own(helm_data: Path, tmp_path: Path) -> None:
 ACTING = [
     ("--masking_strategy span --mode mlm --model_name bert", ("objective", "masking_strategy"), "span"),
     ("--masking_ratio 0.3 --mode mlm --model_name bert", ("objective", "mask_rate"), 0.3),
+    ("--mode mlm", ("model", "bidirectional"), True),
+    ("--mode clm --model_name bert", ("model", "bidirectional"), False),
+    ("--mode mlm --model_name mamba", ("model", "name"), "bimamba"),
     ("--tie_embeddings", ("model", "tie_embeddings"), True),
     ("--num_heads 2", ("model", "heads"), 2),
     ("--dropout 0.1", ("model", "dropout"), 0.1),
@@ -178,6 +181,10 @@ def test_option_that_does_nothing_is_refused(name: str) -> None:
         ("--model_name mamba --attn-dropout 0.1", "model 'mamba' has no option attention_dropout"),
         ("--model_name llama --activation relu", "model 'llama' has no option activation (bert, gpt2 have)"),
         ("--activation tanh", "takes one of gelu, gelu_tanh, relu, silu"),
+        ("--resume runs/gpt2", "--resume takes no path, got 'runs/gpt2': it goes on with the run in --out"),
+        ("--mode mlm --bidirectional false", "objective 'mlm' needs a model that sees both sides"),
+        ("--lr 1e-3 -j 4", "-j is an option of HELM that does nothing here"),
+        ("-c none.yaml", "none.yaml"),
         ("--distill-alpha 0.5", "HELM has no code that loads the teacher"),
     ],
 )
