@@ -44,7 +44,8 @@ class EvalConfig:
         metadata={"help": "takes the place of the table or dataset that the task names (one task)"},
     )
     layer: str = field(
-        default="last", metadata={"help": "hidden layer: last, or 0 (embeddings) to L, or negative"}
+        default="last",
+        metadata={"help": "hidden layer: last, 0 (embeddings) to L, negative, or all: one behind the other"},
     )
     pooling: Literal["mean", "max", "last", "cls"] = field(
         default="mean", metadata={"help": "how token vectors become one: mean, max, last or cls"}

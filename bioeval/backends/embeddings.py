@@ -27,19 +27,22 @@ def open_embeddings(model: str, settings: EmbedSettings) -> Embedder:
     pooling = held.about.get("pooling", usual.pooling)
     if settings.pooling not in (usual.pooling, pooling):
         raise ConfigError(f"pooling = {settings.pooling!r}, {model} holds {pooling}")
-    layer = _layer(model, held, settings.layer)
-    return FileEmbedder(path, held, layer)
+    return FileEmbedder(path, held, _layer(model, held, settings.layer))
 
 
-def _layer(model: str, held: Embeddings, wanted: str) -> int:
+def _layer(model: str, held: Embeddings, wanted: str) -> str:
+    """The layer that is taken: the only one by its name, `all`, or a number from 0."""
     count, stated = len(held.layers), str(held.about.get("layer", "last"))
-    if wanted in ("last", stated):
-        return count - 1
-    if wanted == "all" or count == 1:
+    if count == 1 and wanted in ("last", stated):
+        return stated
+    if count == 1:
         raise ConfigError(f"layer = {wanted}, {model} holds layer {stated}")
-    if not -count <= int(wanted) < count:
+    if wanted == "all":
+        return "all"
+    number = count - 1 if wanted == "last" else int(wanted)
+    if not -count <= number < count:
         raise ConfigError(f"layer = {wanted}, {model} has 0 (embeddings) to {count - 1}")
-    return int(wanted) % count
+    return str(number % count)
 
 
 class FileEmbedder:
@@ -48,15 +51,29 @@ class FileEmbedder:
     Args:
         path: of the file.
         held: what is in it.
-        layer: which of its layers.
+        layer: which of its layers: a number, `all` for one behind the other, or the name of the only one.
+
+    Raises:
+        DataError: a sequence that is there twice with different rows.
     """
 
-    def __init__(self, path: Path, held: Embeddings, layer: int) -> None:
-        self.path, self.name, self.settings = path, path.name, {**held.about, "file": path.name}
-        self.key = fingerprint(["embeddings", sha256_file(path), layer])
-        self._values, self._offsets = held.layers[layer], held.offsets
+    def __init__(self, path: Path, held: Embeddings, layer: str) -> None:
+        self.path, self.name = path, path.name
+        self.settings = {**held.about, "file": path.name, "layer": layer}
+        self.key = fingerprint(["embeddings", 2, sha256_file(path), layer])
+        if layer == "all":
+            self._values = np.concatenate(held.layers, axis=1)
+        else:
+            self._values = held.layers[int(layer) if len(held.layers) > 1 else 0]
+        self._offsets = held.offsets
         self._width = int(held.about.get("unit", 0))
-        self._row = {c: row for row, c in enumerate(held.checksums)}
+        self._row: dict[str, int] = {}
+        for row, c in enumerate(held.checksums):
+            first = self._row.setdefault(c, row)
+            if first != row and not np.array_equal(self._of(first), self._of(row)):
+                hint = "of each sequence one is wanted"
+                what = f"rows {first + 1} and {row + 1} are of one sequence and differ"
+                raise DataError(what, where=path, hint=hint)
 
     def embed(self, sequences: Sequence[str]) -> np.ndarray:
         """float32 `[n, d]`.
@@ -87,8 +104,11 @@ class FileEmbedder:
         if width != self._width:
             has, wanted = (f"{w} letters" if w else "a token" for w in (self._width, width))
             raise ConfigError(f"{self.path} has a row for {has}, and one for {wanted} is needed")
+        return [self._of(row) for row in self._rows(sequences)]
+
+    def _of(self, row: int) -> np.ndarray:
         ends = self._offsets
-        return [self._values[ends[row] : ends[row + 1]] for row in self._rows(sequences)]
+        return self._values[row] if ends is None else self._values[ends[row] : ends[row + 1]]
 
     def _rows(self, sequences: Sequence[str]) -> list[int]:
         sums = [checksum(sequence) for sequence in sequences]

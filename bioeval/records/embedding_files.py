@@ -28,6 +28,7 @@ from bioeval.records.row_files import RowFile, row_file
 
 SUFFIXES = (".parquet", ".npz", ".npy")
 _HINT = "seqloom embed writes such files"
+_TO_DO = "or give a .parquet file with the columns sequence and embedding"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,8 +170,8 @@ def _read_parquet(path: Path) -> Embeddings:
     layers = [name for name in names if name == "embedding" or name.startswith("layer_")]
     keys = next((name for name in ("checksum", "sequence") if name in names), None)
     if not layers or keys is None:
-        what = f"there are: {', '.join(names)}"
-        raise DataError("no columns embedding and checksum or sequence", where=path, hint=what)
+        what = f"no columns embedding and sequence (or checksum), there are: {', '.join(names)}"
+        raise DataError(what, where=path, hint="give the sequences that were embedded, letter by letter")
     table = pq.read_table(path, columns=[keys, *layers]).combine_chunks()
     said = json.loads((table.schema.metadata or {}).get(b"seqloom", b"{}"))
     texts = table[keys].to_pylist()
@@ -207,9 +208,8 @@ def _read_npz(path: Path) -> Embeddings:
 
 def _read_npy(path: Path) -> Embeddings:
     if not _beside(path).is_file():
-        raise DataError(
-            f"{_beside(path).name} is not beside it, which says whose embeddings they are", where=path
-        )
+        what = f"{_beside(path).name} is not beside it, which says whose embeddings they are"
+        raise DataError(what, where=path, hint=f"{_HINT}, {_TO_DO}")
     about = dict(read_json(_beside(path)))
     sums, _ = about.pop("checksum"), about.pop("id")
     values = np.load(path, allow_pickle=False)

@@ -147,12 +147,44 @@ def test_a_file_is_a_model(gpt2: Path, fasta: Path, tmp_path: Path) -> None:
         open_model("no/such.npz")
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".npy"])
+def test_all_layers_of_a_file_are_all_layers_of_the_model(
+    gpt2: Path, fasta: Path, tmp_path: Path, suffix: str
+) -> None:
+    out, one = tmp_path / f"all{suffix}", tmp_path / "one.npz"
+    embed_file(config(gpt2, fasta, out, layer="all"))
+    embed_file(config(gpt2, fasta, one, layer="1"))
+    file, expected = (open_model(str(m), EmbedSettings(layer="all", device="cpu")) for m in (out, gpt2))
+    assert file.embed(SEQUENCES) == pytest.approx(expected.embed(SEQUENCES), abs=1e-5)
+    said = {
+        layer: open_model(str(out), EmbedSettings(layer=layer)).settings["layer"]  # pyright: ignore
+        for layer in ("all", "last", "-2")
+    }
+    assert said == {"all": "all", "last": "2", "-2": "1"}
+    assert open_model(str(one)).settings["layer"] == "1"  # pyright: ignore
+    with pytest.raises(ConfigError, match=r"layer = all, .* holds layer 1"):
+        open_model(str(one), EmbedSettings(layer="all"))
+
+
+def test_a_sequence_with_two_vectors_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "twice.parquet"
+    for second, fine in (([1.0, 2.0], True), ([1.0, 3.0], False)):
+        rows = {"sequence": ["AC", "GT", "AC"], "embedding": [[1.0, 2.0], [3.0, 4.0], second]}
+        pq.write_table(pa.table(rows), path)
+        if fine:
+            assert open_model(str(path)).embed(["AC"]).tolist() == [[1, 2]]
+            continue
+        with pytest.raises(DataError, match="rows 1 and 3 are of one sequence and differ"):
+            open_model(str(path))
+
+
 def test_a_strangers_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "theirs.parquet"
     pq.write_table(pa.table({"sequence": ["AC", "GT"], "embedding": [[1.0, 2.0], [3.0, 4.0]]}), path)
     assert open_model(str(path)).embed(["GT", "AC"]).tolist() == [[3, 4], [1, 2]]
     for table, text in (
         ({"sequence": ["AC"], "vector": [[1.0]]}, r"no columns embedding .*there are: sequence, vector"),
+        ({"id": ["AC"], "embedding": [[1.0]]}, r"there are: id, embedding \(give the sequences"),
         ({"sequence": ["A", "C"], "embedding": [[1.0], [1.0, 2.0]]}, "differ in length"),
         ({"sequence": ["A", "C"], "embedding": [[1.0], None]}, "1 rows of column 'embedding' are empty"),
     ):
