@@ -93,7 +93,7 @@ def check_form(config: ModelConfig) -> None:
         config: of the model.
 
     Raises:
-        ConfigError: another architecture, one that sees both sides, ALiBi, or one expert for a token.
+        ConfigError: another architecture, one that sees both sides, ALiBi, GeGLU, or one expert for a token.
     """
     if config.name not in ("gpt2", "llama", "moe"):
         raise ConfigError(f"model {config.name!r} has no form in Megatron's GPTModel (gpt2, llama, moe have)")
@@ -102,6 +102,8 @@ def check_form(config: ModelConfig) -> None:
     if config.position == "alibi":
         allowed = "learned, rope, none"
         raise ConfigError(f"Megatron's GPTModel has no position 'alibi' (allowed: {allowed}): --to hf")
+    if config.activation == "geglu":
+        raise ConfigError("Megatron's GPTModel has biases before every gate or none after: no geglu: --to hf")
     if config.moe is not None and config.moe.top_k == 1:
         raise ConfigError(
             "Megatron's router with top_k 1 weighs by the softmax over all experts, ours by 1: --to hf"

@@ -20,8 +20,9 @@ ACTIVATIONS = {
     "gelu_tanh": partial(F.gelu, approximate="tanh"),
     "relu": F.relu,
     "silu": F.silu,
+    "geglu": F.gelu,
 }
-"""Name to function."""
+"""Name to function, of `geglu` that of the gate."""
 
 
 class Plain(nn.Module):
@@ -58,7 +59,7 @@ class GeGLU(nn.Module):
 
     def __init__(self, config: ModelConfig, *, bias: bool) -> None:
         super().__init__()
-        self.gate_up = nn.Linear(config.width, 2 * config.ffn, bias=bias)
+        self.gate_up = nn.Linear(config.width, 2 * config.ffn, bias=False)
         self.down = nn.Linear(config.ffn, config.width, bias=bias)
 
     def forward(self, x: Tensor, scene: Scene) -> Tensor:
@@ -97,7 +98,7 @@ def build_feed_forward(config: ModelConfig) -> Plain | SwiGLU | GeGLU | Experts:
     if style.feed_forward == "experts":
         assert config.moe is not None
         return Experts(config, config.moe)
-    if style.feed_forward == "geglu":
+    if "geglu" in (style.feed_forward, config.activation):
         return GeGLU(config, bias=style.bias)
     if style.feed_forward == "swiglu":
         return SwiGLU(config, bias=style.bias)

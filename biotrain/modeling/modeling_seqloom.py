@@ -33,6 +33,7 @@ class SeqloomConfig(PretrainedConfig):
 
 
 ACTIVATIONS = {"gelu": nn.GELU(), "gelu_tanh": nn.GELU("tanh"), "relu": nn.ReLU(), "silu": nn.SiLU()}
+ACTIVATIONS |= {"swiglu": nn.SiLU(), "geglu": nn.GELU()}  # of the gate
 
 
 def make_norm(config):
@@ -107,15 +108,16 @@ class SeqloomExperts(nn.Module):
         return y.view_as(x)
 
 
-class SeqloomSwiGLU(nn.Module):
-    def __init__(self, shape, bias):
+class SeqloomGated(nn.Module):
+    def __init__(self, shape, bias, kind):
         super().__init__()
-        self.gate_up = nn.Linear(shape["width"], 2 * shape["ffn"], bias=bias)
+        self.gate_up = nn.Linear(shape["width"], 2 * shape["ffn"], bias=False)
         self.down = nn.Linear(shape["ffn"], shape["width"], bias=bias)
+        self.activate = ACTIVATIONS[kind]
 
     def forward(self, x):
         gate, up = self.gate_up(x).chunk(2, -1)
-        return self.down(F.silu(gate) * up)
+        return self.down(self.activate(gate) * up)
 
 
 class SeqloomPlain(nn.Module):
@@ -133,8 +135,8 @@ def make_feed_forward(config):
     shape, kind, bias = config.seqloom, config.style["feed_forward"], config.style["bias"]
     if kind == "experts":
         return SeqloomExperts(shape)
-    if kind == "swiglu":
-        return SeqloomSwiGLU(shape, bias)
+    if kind in ("swiglu", "geglu"):
+        return SeqloomGated(shape, bias, kind)
     return SeqloomPlain(shape, bias, kind)
 
 

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from biodata.errors import ConfigError
 
-Activation = Literal["gelu", "gelu_tanh", "relu", "silu"]
+Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "geglu"]
+"""`geglu` is a gate (arXiv:2002.05202): gelu of one half times the other; without biases before it."""
 
 _HF = {"gelu": "gelu", "gelu_tanh": "gelu_new", "relu": "relu", "silu": "silu"}
 _READ = {name: ours for ours, name in _HF.items()} | {"gelu_pytorch_tanh": "gelu_tanh", "swish": "silu"}

@@ -88,7 +88,7 @@ ARCHITECTURE = Architecture(
     hf=HfLayout(
         model_type="bert",
         auto="AutoModelForMaskedLM",
-        fits=lambda config: config.position == "learned",
+        fits=lambda config: config.position == "learned" and config.activation != "geglu",
         stored=_stored,
         config=_config,
         read=_read,

@@ -127,7 +127,9 @@ class ModelConfig:
     )
     activation: Activation | None = field(
         default=None,
-        metadata={"help": "gpt2, bert: in the feed-forward layer; none = gpt2 gelu_tanh, bert gelu"},
+        metadata={
+            "help": "gpt2, bert: of feed-forward layers (geglu is a gate); none = gpt2 gelu_tanh, bert gelu"
+        },
     )
     tie_embeddings: bool = field(
         default=True, metadata={"help": "output layer shares the token embedding (HELM: false)"}

@@ -79,7 +79,9 @@ ARCHITECTURE = Architecture(
     hf=HfLayout(
         model_type="gpt2",
         auto="AutoModelForCausalLM",
-        fits=lambda config: not config.bidirectional and config.position == "learned",
+        fits=lambda config: (
+            not config.bidirectional and config.position == "learned" and config.activation != "geglu"
+        ),
         stored=_stored,
         config=_config,
         read=_read,

@@ -48,19 +48,20 @@ def transformer_size(config: ModelConfig, vocab_size: int) -> Size:
     """Closed form of a transformer.
 
     Per block, with width d, inner width f, keys of width g: attention 2 d^2 + 2 d g, feed-forward 2 d f, or
-    3 d f when gated; E of these and a router E d with experts; two norms. With biases 2 d + 2 g, f + d more,
-    and norms of 2 d instead of d. Around them: token and learned position embedding, a norm, and an output
-    layer when it is not tied; BERT's head has another d^2 + d, a norm and a bias.
+    3 d f when gated; E of these and a router E d with experts; two norms. With biases 2 d + 2 g, f + d more
+    (d when gated), and norms of 2 d instead of d. Around them: token and learned position embedding, a norm,
+    and an output layer when it is not tied; BERT's head has another d^2 + d, a norm and a bias.
     """
     style = config.architecture.style
     assert style is not None
     d, f, g = config.width, config.ffn, config.key_heads * config.head_width
     norm = 2 * d if style.norm == "layer" else d
-    attention, one = 2 * d * d + 2 * d * g, (2 if style.feed_forward.startswith("gelu") else 3) * d * f
+    gated = config.activation == "geglu" or not style.feed_forward.startswith("gelu")
+    attention, one = 2 * d * d + 2 * d * g, (3 if gated else 2) * d * f
     experts, used, router = 1, 1, 0
     if style.feed_forward == "experts" and config.moe:
         experts, used, router = config.moe.experts, config.moe.top_k, config.moe.experts * d
-    bias = (2 * d + 2 * g + f + d) if style.bias else 0
+    bias = (2 * d + 2 * g + (0 if gated else f) + d) if style.bias else 0
     table, places = vocab_size * d, config.context * d if config.position == "learned" else 0
     embedding = table * (1 if config.tie_embeddings else 2) + places
     head = d * d if style.post_norm else 0

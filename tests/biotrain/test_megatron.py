@@ -176,6 +176,7 @@ def test_arguments_say_the_same() -> None:
         ({"name": "bert"}, "model 'bert' has no form in Megatron's GPTModel"),
         ({"name": "gpt2", "bidirectional": True}, "GPTModel is causal, but this gpt2 sees both sides"),
         ({"name": "llama", "position": "alibi"}, "GPTModel has no position 'alibi'"),
+        ({"name": "gpt2", "activation": "geglu"}, "Megatron's GPTModel has biases before every gate"),
         ({"name": "moe", "moe": MoEConfig(experts=2, top_k=1)}, "Megatron's router with top_k 1"),
     ],
 )

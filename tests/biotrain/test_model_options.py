@@ -121,7 +121,21 @@ def test_activation_is_its_formula(name: str, activation: str) -> None:
         torch.testing.assert_close(model.logits(x), model.head(head), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("activation", list(FUNCTIONS))
+@pytest.mark.parametrize("name", ["gpt2", "bert"])
+def test_a_gate_is_its_formula(name: str) -> None:
+    """DNABERT-2's: gelu of the first half times the second, biases after it only; BERT's head has gelu."""
+    model = model_of(name, activation="geglu")
+    mlp, x = model.blocks[0].mlp, torch.randn(20, 16, 32, generator=torch.Generator().manual_seed(3))
+    gate, up = F.linear(x, mlp.gate_up.weight).chunk(2, -1)
+    expected = F.linear(FUNCTIONS["gelu"](gate) * up, mlp.down.weight, mlp.down.bias)
+    torch.testing.assert_close(mlp(x, None), expected, atol=1e-5, rtol=1e-4)
+    assert mlp.gate_up.bias is None
+    if name == "bert":
+        head = model.transform_norm(FUNCTIONS["gelu"](model.transform(x)))
+        torch.testing.assert_close(model.logits(x), model.head(head), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("activation", [*FUNCTIONS, "geglu"])
 @pytest.mark.parametrize(("name", "position"), [("gpt2", "learned"), ("bert", "learned"), ("gpt2", "alibi"),
                                                 ("bert", "rope")])  # fmt: skip
 def test_transformers_computes_it(
@@ -132,7 +146,8 @@ def test_transformers_computes_it(
     model = model_of(name, position=position, **settings)
     out = export_model(model, tiny_tokenizer, tmp_path / "model")
     auto = transformers.AutoModelForCausalLM if model.causal else transformers.AutoModelForMaskedLM
-    trust = {} if position == "learned" else {"trust_remote_code": True}
+    native = position == "learned" and activation != "geglu"
+    trust = {} if native else {"trust_remote_code": True}
     theirs = auto.from_pretrained(out, **trust).eval()
     ids = ids_of(3, 20)
     with torch.no_grad():
@@ -140,7 +155,7 @@ def test_transformers_computes_it(
     assert load_model(out).config == model.config
     said = json.loads((out / "config.json").read_text())
     inside = said.get("attn_pdrop", said.get("attention_probs_dropout_prob"))
-    assert inside == 0.2 if position == "learned" else said["seqloom"]["attention_dropout"] == 0.2
+    assert inside == 0.2 if native else said["seqloom"]["attention_dropout"] == 0.2
 
 
 def test_a_folder_of_transformers_keeps_its_activation(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def meta_parameters(config: ModelConfig, vocab_size: int) -> int:
 def test_every_recipe_is_valid() -> None:
     names = recipe_names()
     assert {f"helm-{m}-{s}" for m in ("gpt2", "bert") for s in HELM} <= set(names)
-    assert {f"moe-{s}" for s in MOE} | {"metro-base"} <= set(names)
+    assert {f"moe-{s}" for s in MOE} | {"metro-base", "dnabert2"} <= set(names)
     for name in names:
         config_of(name)
     assert len(names) == len(list((files("seqloom_cli") / "recipes").iterdir()))
@@ -89,6 +89,8 @@ def test_moe(size: str) -> None:
         ("gpt2", {"position": "alibi"}),
         ("gpt2", {"bidirectional": True, "tie_embeddings": False}),
         ("bert", {"position": "rope"}),
+        ("bert", {"position": "alibi", "activation": "geglu"}),
+        ("gpt2", {"activation": "geglu"}),
         ("llama", {"kv_heads": 2}),
         ("llama", {"position": "learned", "tie_embeddings": False}),
         ("moe", {"kv_heads": 1}),
@@ -106,6 +108,16 @@ def test_metro_base() -> None:
     around = vocab * d + 512 * d + 2 * d + (d * d + d) + (d + 1) + (d * d + d + 2 * d + vocab) + vocab
     by_hand = (12 + 4) * (12 * d * d + 13 * d) + around
     assert count_parameters(config, vocab_size=vocab)["total"] == by_hand == meta_parameters(config, vocab)
+
+
+def test_dnabert2() -> None:
+    """Published: 117,074,176, with a table of two segments, which we have not. Gates have no biases."""
+    config, d, f = config_of("dnabert2"), 768, 3072
+    block = (4 * d * d + 4 * d) + (3 * d * f + d) + 4 * d
+    head = (d * d + d) + 2 * d + 4096
+    by_hand = 12 * block + 4096 * d + 2 * d + head
+    assert count_parameters(config, vocab_size=4096)["total"] == by_hand == meta_parameters(config, 4096)
+    assert by_hand + 2 * d == 117_074_176
 
 
 HYENA = {"20m": (12, 384), "50m": (7, 768), "100m": (14, 768), "150m": (12, 1024)}

@@ -180,7 +180,7 @@ def test_option_that_does_nothing_is_refused(name: str) -> None:
         ("--train_file none.txt --out run", "none.txt: no such file (data_dir and train_file)"),
         ("--model_name mamba --attn-dropout 0.1", "model 'mamba' has no option attention_dropout"),
         ("--model_name llama --activation relu", "model 'llama' has no option activation (bert, gpt2 have)"),
-        ("--activation tanh", "takes one of gelu, gelu_tanh, relu, silu"),
+        ("--activation tanh", "takes one of gelu, gelu_tanh, relu, silu, geglu"),
         ("--resume runs/gpt2", "--resume takes no path, got 'runs/gpt2': it goes on with the run in --out"),
         ("--mode mlm --bidirectional false", "objective 'mlm' needs a model that sees both sides"),
         ("--lr 1e-3 -j 4", "-j is an option of HELM that does nothing here"),
