@@ -94,7 +94,7 @@ def _forward(
     gate_up, down = layers
     inner, y = x.new_empty(len(x), down.shape[2]), torch.empty_like(x)
     slopes = []
-    for e, at in _pieces(sizes):
+    for e, at in _pieces(sizes, onednn_is_faster()):
         slopes.append(_times(x[at], gate_up[e].t()))
         _swiglu(slopes[-1], inner[at])
         _times(inner[at], down[e].t(), out=y[at])
@@ -116,26 +116,33 @@ def _backward(
         layers: as there.
     """
     (x, inner, slopes), (gate_up, down) = made, layers
-    to_x, to_gate_up, to_down = torch.empty_like(x), torch.zeros_like(gate_up), torch.zeros_like(down)
-    for (e, at), change in zip(_pieces(sizes), slopes):
+    to_x, to_gate_up, to_down = (torch.empty_like(like) for like in (x, gate_up, down))
+    empty = set(range(len(sizes)))
+    for (e, at), change in zip(_pieces(sizes, onednn_is_faster()), slopes):
         _chain(change, _times(grad[at], down[e]))
         _times(change, gate_up[e], out=to_x[at])
-        to_down[e].addmm_(grad[at].t(), inner[at])
-        to_gate_up[e].addmm_(change.t(), x[at])
+        keep = float(e not in empty)
+        to_down[e].addmm_(grad[at].t(), inner[at], beta=keep)
+        to_gate_up[e].addmm_(change.t(), x[at], beta=keep)
+        empty.discard(e)
+    for e in empty:
+        to_gate_up[e] = to_down[e] = 0
     return to_x, to_gate_up, to_down
 
 
-def _pieces(sizes: Sequence[int]) -> Iterator[tuple[int, slice]]:
-    """Experts and stretches of their rows, as long as oneDNN gets them, and rests.
+def _pieces(sizes: Sequence[int], by_onednn: bool) -> Iterator[tuple[int, slice]]:
+    """Experts and their rows, or stretches of them as long as oneDNN gets them, and rests.
 
-    >>> [(at.start, at.stop) for _, at in _pieces([1500, 40])]
+    >>> [(at.start, at.stop) for _, at in _pieces([1500, 40], True)]
     [(0, 1024), (1024, 1408), (1408, 1500), (1500, 1540)]
+    >>> [(at.start, at.stop) for _, at in _pieces([1500, 40], False)]
+    [(0, 1500), (1500, 1540)]
     """
     start = 0
     for expert, size in enumerate(sizes):
         stop = start + size
         while start < stop:
-            rows = min(MOST, (stop - start) // STEP * STEP) or stop - start
+            rows = (by_onednn and min(MOST, (stop - start) // STEP * STEP)) or stop - start
             yield expert, slice(start, start + rows)
             start += rows
 
