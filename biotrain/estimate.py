@@ -85,7 +85,8 @@ def check_letters(config: TrainConfig, alphabet: str) -> None:
     Raises:
         ConfigError: they differ.
     """
-    tokenizer, has = load_tokenizer(config.paths().tokenizer), "dna" if alphabet == "rna" else alphabet
+    assert config.tokenizer is not None
+    tokenizer, has = load_tokenizer(config.tokenizer), "dna" if alphabet == "rna" else alphabet
     if tokenizer.alphabet in ALPHABETS and has in ALPHABETS and has != tokenizer.alphabet:
         raise ConfigError(
             f"{config.data} holds {alphabet}, but the tokenizer {config.tokenizer} ({tokenizer.kind}) reads "
