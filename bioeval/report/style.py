@@ -43,7 +43,7 @@ th{text-align:left;font-weight:600;color:var(--muted);font-size:.8rem;border-bot
 th,td{padding:.36rem .9rem .36rem 0;vertical-align:baseline}
 td:first-child{overflow-wrap:anywhere;min-width:11rem}
 td{border-bottom:1px solid var(--line)}th.num,td.num{text-align:right;padding-left:.6rem}
-.range{white-space:nowrap}.muted,.missing{color:var(--muted)}.missing{font-style:italic}
+.strip{vertical-align:middle}.range{white-space:nowrap}.muted,.missing{color:var(--muted)}.missing{font-style:italic}
 .warning{border-left:3px solid var(--bad);padding-left:.8rem}
 .legend{white-space:nowrap;margin-right:.8rem}.good,.bad{white-space:nowrap}.good{color:var(--good);font-weight:600}.bad{color:var(--bad);font-weight:600}
 figure{margin:1rem 0;min-width:0}figure svg{display:block;width:100%;height:auto;overflow:visible}

@@ -83,6 +83,31 @@ def test_shuffling_is_seen(calibrated: dict, family: str, measure: str) -> None:
     assert calibrated[family][measure]["tells"]
 
 
+def test_genes_of_pieces_of_genomes(real_data: Path) -> None:
+    """The family that says no of coding sequences: pieces of E. coli, shuffled, and of Bartonella."""
+
+    def pieces(file: str, number: int) -> SequenceSet:
+        with gzip.open(real_data / "genome" / file, "rt") as handle:
+            text = "".join(line.strip() for line in handle if line[0] != ">")
+        places = np.linspace(0, len(text) - 2000, number).astype(int)
+        return SequenceSet.from_strings([text[at : at + 2000] for at in places])
+
+    reference = pieces("GCF_000005845.2_ASM584v2_genomic.fna.gz", 80)
+    made = pieces("B_henselae.fna.gz", 40)
+    (metric,) = METRICS.load("genes").of_run(Setting(generated=made, reference=reference))
+    features = FeatureSets(*(metric.features(s) for s in (made, reference, reference.shuffled(0))))
+    splits = random_splits(80, 40, resamples=50, seed=0)
+    found = {m["name"]: m for m in calibrate(metric, features, sizes=(40, 80), splits=splits)}
+    for measure in found.values():
+        assert (
+            measure["null_lo"] <= measure["scale"]["half_vs_half"] <= measure["null_hi"] and measure["unit"]
+        )
+        assert measure["tells"]  # shuffled pieces have fewer and shorter genes
+    density = found["coding_density"]
+    assert 80 < density["scale"]["half_vs_half"] < 92  # of E. coli 88 % are coding
+    assert density["scale"]["shuffled"] < 30 and not density["within_null"]
+
+
 def test_proteins_end_to_end_name_what_was_not_run(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name, letters, number in (

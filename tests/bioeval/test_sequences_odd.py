@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from biodata.files import read_json
 from bioeval.metrics.discriminator import Discriminator
 from bioeval.metrics.sequence_set import SequenceSet
+from bioeval.report.sections.metrics import STRIP
 from seqloom_cli.main import app
 
 RNG = np.random.default_rng(0)
@@ -52,7 +53,12 @@ def test_a_table_without_nan(folder: Path, tmp_path: Path, generated: str, refer
     page = (tmp_path / "report.html").read_text()
     assert not re.search(r"\bnan\b|\binf\b", found.stdout + page, re.IGNORECASE)
     assert "Warning" not in found.stderr
-    for name, metric in read_json(tmp_path / "results.json")["metrics"].items():
+    metrics = read_json(tmp_path / "results.json")["metrics"]
+    drawn = re.findall(r'<svg class="strip".*?</svg>', page)
+    assert len(drawn) == sum(metric["within_null"] is not None for metric in metrics.values())
+    places = [float(n) for n in re.findall(r'(?:cx="| x="|"M)([-\d.]+)', "".join(drawn))]
+    assert all(0 < place < STRIP for place in places) and len(places) >= 3 * len(drawn)
+    for name, metric in metrics.items():
         defined = None not in (metric["scale"]["generated"], metric["null_lo"], metric["null_hi"])
         assert defined == (metric["within_null"] is not None), name
         line = next(line for line in found.stdout.splitlines() if line.startswith(f"| {name} |"))

@@ -5,14 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from bioeval.report.inputs import Facts, Json
-from bioeval.report.markup import Html, details, interval, missing, number, paragraph, percent, section, table
+from bioeval.report.markup import (
+    Html,
+    details,
+    interval,
+    missing,
+    number,
+    paragraph,
+    percent,
+    section,
+    table,
+    text,
+)
 
 KEY, TITLE = "metrics", "Sequence metrics with their null"
 
 SHOWN_K = ("_k3", "_k6")
 _FOLDED = ("c4dr_", "color_square", "discriminator_auroc_", "entropy_k", "fcgr_correlation", "persistence_h0",
            "wen_", "at_skew", "gc_skew_w", "repeats_")  # fmt: skip
-HEAD = ("Metric", "Unit", "Value", "Natural against natural, 95 %", "Generated", "Shuffled", "")
+HEAD = ("Metric", "Unit", "Value", "Natural against natural, 95 %", "Generated", "Shuffled", "", "")
+STRIP = 84
+"""Width of the picture of a metric."""
 
 
 def render(facts: Facts) -> str:
@@ -31,7 +44,8 @@ def render(facts: Facts) -> str:
         "A distance between two finite sets is never 0, even between two halves of nature. “Natural against "
         "natural” is the middle 95 % of the metric over " + halves + "; “Generated” "
         "and “Shuffled” (natural sequences with their letters shuffled) are means at the same numbers of "
-        "sequences, so these three columns compare. “Value” uses all sequences. Where shuffled "
+        "sequences, so these three columns compare; the drawing shows them on one scale, the natural range "
+        "blue, generated orange (95 % of draws), shuffled grey. “Value” uses all sequences. Where shuffled "
         "sequences look natural too, the metric cannot tell with so few natural sequences or families."
     )
     warnings = "".join(paragraph(w, kind="warning") for w in made.get("warnings", ()))
@@ -69,8 +83,35 @@ def _row(found: Json) -> list[Any]:
     scale = found["scale"]
     return [
         found["title"], found["unit"], number(found["value"]), interval(found["null_lo"], found["null_hi"]),
-        number(scale["generated"]), number(scale["shuffled"]), _verdict(found),
+        number(scale["generated"]), number(scale["shuffled"]), _strip(found), _verdict(found),
     ]  # fmt: skip
+
+
+def _strip(found: Json) -> Html:
+    """The metric as a picture: what nature shows against itself, draws of the generated set, shuffling."""
+    if found["within_null"] is None:
+        return Html("")
+    scale = found["scale"]
+    drawn = found["null_lo"], found["null_hi"], found["generated_lo"], found["generated_hi"]
+    shown = [value for value in (*drawn, scale["generated"], scale["shuffled"]) if value is not None]
+    low, width = min(shown), (max(shown) - min(shown)) or 1.0
+
+    def place(value: float) -> float:
+        return round(4 + (STRIP - 8) * (value - low) / width, 1)
+
+    null, made = (place(drawn[0]), place(drawn[1])), (place(drawn[2]), place(drawn[3]))
+    grey = ""
+    if scale["shuffled"] is not None:
+        at = place(scale["shuffled"])
+        grey = f'<path d="M{at} 3V15" stroke="var(--base)" stroke-width="2"/>'
+    name = f"{found['title']}: natural, generated and shuffled on one scale"
+    return Html(
+        f'<svg class="strip" role="img" aria-label="{text(name)}" width="{STRIP}" height="18">'
+        f'<rect x="{null[0] - 1}" y="3" width="{null[1] - null[0] + 2:.1f}" height="12" rx="1.5" '
+        f'fill="var(--natural)" opacity=".35"/>{grey}'
+        f'<path d="M{made[0]} 9H{made[1]}" stroke="var(--generated)" stroke-width="2"/>'
+        f'<circle cx="{place(scale["generated"])}" cy="9" r="3.2" fill="var(--generated)"/></svg>'
+    )
 
 
 def _verdict(found: Json) -> Html:
