@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import pyarrow.parquet as pq
 
+from biodata.dataset import open_dataset
 from biodata.errors import ConfigError
 from biodata.files import atomic_path
 from biodata.progress import progress
@@ -22,6 +23,7 @@ from bioeval.folders import check_out
 from bioeval.probes import PROBES
 from bioeval.results import finished, save
 from bioeval.running.bench import RULES_VERSION, Bench, Models
+from bioeval.running.beside import pretrained
 from bioeval.running.contacts import SOURCES
 from bioeval.running.lock import WORK, held
 from bioeval.stats import Resampling
@@ -195,6 +197,12 @@ def _check_method(method: str) -> None:
 
 def _check_use(config: EvalConfig, tasks: list[Task]) -> None:
     """Refuses a setting that no task has a use for."""
+    if config.pretraining is not None:
+        if not any(pretrained(name) for name in config.models):
+            raise ConfigError(
+                f"pretraining = {str(config.pretraining)!r} does nothing: no model was pretrained"
+            )
+        open_dataset(config.pretraining)
     if config.zero_shot != "auto" and not any(task.kind == "zero-shot" for task in tasks):
         raise ConfigError(f"zero_shot = {config.zero_shot!r} does nothing: no task is zero-shot")
     if config.contacts and not any(task.kind == "contacts" for task in tasks):

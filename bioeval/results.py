@@ -22,7 +22,8 @@ from biodata.files import atomic_path, fingerprint, read_json, write_json
 from bioeval.leakage import Leakage
 from bioeval.running.answers import Run
 from bioeval.running.items import Items
-from bioeval.scores import LEAST_ROWS, LOWER_IS_BETTER, metrics_for, score
+from bioeval.scores import LEAST_ROWS, LOWER_IS_BETTER, metrics_for
+from bioeval.shown import score_shown, shown
 from bioeval.stats import Comparison, Interval, Resampling, compare, interval
 from bioeval.tasks import Task
 
@@ -61,6 +62,40 @@ class Judged:
         p = p if keep is None else p[keep]
         return interval(self.task.metric, items.y, p, groups=items.groups, how=self.how)
 
+    def without(self, p: np.ndarray, leaking: np.ndarray) -> dict[str, Any]:
+        """The metric of the items whose rows do not leak.
+
+        Args:
+            p: predictions of all items.
+            leaking: bool for each test row.
+        """
+        kept = ~leaking[self.items.row]
+        n = int(kept.sum())
+        if n < LEAST_ROWS:
+            return {"value": None, "lo": None, "hi": None, "n": n}
+        found = self.interval(p, kept)
+        return {"value": found.value, "lo": found.lo, "hi": found.hi, "n": n}
+
+    def others(self, run: Run, rival: Run | None) -> dict[str, Any]:
+        """The other metrics of the kind, each with its interval and that of the strongest baseline.
+
+        Args:
+            run: a model's predictions.
+            rival: those of the baseline.
+        """
+        found = {}
+        for metric in metrics_for(self.task.kind, classes=bool(self.task.classes)):
+            if metric != self.task.metric:
+                found[metric] = self._bounds(metric, run.predictions)
+                if rival is not None:
+                    found[metric]["baseline"] = self._bounds(metric, rival.predictions)
+        return found
+
+    def _bounds(self, metric: str, p: np.ndarray) -> dict[str, Any]:
+        one = interval(metric, self.items.y, p, groups=self.items.groups, how=self.how)
+        why = {k: v for k, v in (("reason", one.reason), ("caution", one.caution)) if v}
+        return {"value": one.value, "lo": one.lo, "hi": one.hi, **why}
+
     def compare(self, a: np.ndarray, b: np.ndarray) -> Comparison:
         """Predictions `a` minus predictions `b`."""
         items = self.items
@@ -83,14 +118,15 @@ def scored(model: str, run: Run, rivals: Mapping[str, Run], judged: Judged) -> E
     strongest = _strongest(rivals, baselines, metric)
     verdict = verdict_sentence(strongest, differences.get(strongest or ""), metric)
     bounds = {k: whole.pop(k) for k in ("value", "lo", "hi")}
-    others = (m for m in metrics_for(task.kind, classes=bool(task.classes)) if m != metric)
+    leaking = judged.leakage.leaking
+    clean = judged.without(run.predictions, leaking) if leaking.any() else {**bounds, "n": len(items.y)}
     result = {
         "model": model, "task": task.name, "kind": task.kind, "metric": metric, **bounds,
         "n": len(items.y), "split": "test", "classes": list(task.classes),
         "interval": {"level": judged.how.level, **whole}, "validation": _number(run.validation),
-        "other_metrics": {m: _number(score(m, items.y, run.predictions)) for m in others},
+        "other_metrics": judged.others(run, rivals.get(strongest or "")),
         "baselines": baselines, "strongest_baseline": strongest, "verdict": verdict,
-        "leakage": {**judged.leakage.as_dict(), "score_without_leaking_rows": _clean(run, judged)},
+        "leakage": {**judged.leakage.as_dict(), "score_without_leaking_rows": clean},
         "embedding_key": run.key, "licence": task.config.licence,
         "items": fingerprint([list(items.ids), items.y.tolist(), *([items.truth] if items.truth else [])]),
     }  # fmt: skip
@@ -200,15 +236,6 @@ def _strongest(rivals: Mapping[str, Run], scores: Mapping[str, Mapping[str, Any]
     return max(known, key=lambda name: sign * known[name], default=None)
 
 
-def _clean(run: Run, judged: Judged) -> dict[str, Any]:
-    kept = ~judged.leakage.leaking[judged.items.row]
-    n = int(kept.sum())
-    if n < LEAST_ROWS:
-        return {"value": None, "lo": None, "hi": None, "n": n}
-    found = judged.interval(run.predictions, kept)
-    return {"value": found.value, "lo": found.lo, "hi": found.hi, "n": n}
-
-
 def _table(run: Run, rivals: Mapping[str, Run], judged: Judged) -> pa.Table:
     items, n = judged.items, len(judged.items.y)
     columns: dict[str, Any] = {
@@ -228,7 +255,7 @@ def _column(values: np.ndarray) -> pa.Array:
 
 
 def _sentence(result: Mapping[str, Any], leakage: Leakage) -> str:
-    value, lo, hi = (_shown(result[k]) for k in ("value", "lo", "hi"))
+    value, lo, hi = (shown(result[k]) for k in ("value", "lo", "hi"))
     bounds = f"[{lo}, {hi}]" if result["value"] is not None else f"({result['interval'].get('reason')})"
     caution = f"; {said}" if (said := result["interval"].get("caution")) else ""
     head = f"{result['model']} {result['metric']} {value} {bounds} (n = {result['n']}){caution}"
@@ -248,15 +275,7 @@ def without_leaking(leakage: Mapping[str, Any]) -> str:
     'without them undefined (n = 2)'
     """
     clean = leakage.get("score_without_leaking_rows")
-    if clean is None:
-        return ""
-    value, lo, hi = (_shown(clean[k]) for k in ("value", "lo", "hi"))
-    bounds = f" [{lo}, {hi}]" if clean["lo"] is not None else ""
-    return f"without them {value}{bounds} (n = {clean['n']})"
-
-
-def _shown(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
+    return "" if clean is None else f"without them {score_shown(clean)}"
 
 
 def _number(value: float) -> float | None:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +17,17 @@ from biodata.progress import say
 from bioeval.backends import EmbedSettings, ScoreSettings, backend_of
 from bioeval.baselines import BASELINES, baselines_for
 from bioeval.cache import EmbeddingCache
-from bioeval.leakage import Leakage, find_leakage, pretraining_rows
+from bioeval.leakage import Leakage, find_leakage
 from bioeval.probes import PROBES
 from bioeval.protocols import Embedder, HasTokens, HasTwin
 from bioeval.results import Entry, Judged, scored
 from bioeval.running.answers import Asker, Run, probe_name, test_items, train_part
+from bioeval.running.beside import (
+    pretrained,
+    pretraining_leakage,
+    pretraining_sentence,
+    repeats_sentence,
+)
 from bioeval.running.contacts import separation_only, source_of, stated
 from bioeval.running.items import check_targets
 from bioeval.running.opened import Models
@@ -35,7 +40,7 @@ from bioeval.tasks import Task
 if TYPE_CHECKING:
     from bioeval.evaluate import EvalConfig
 
-RULES_VERSION = 6  # of everything between embeddings and results; part of the key of a result
+RULES_VERSION = 7  # of everything between embeddings and results; part of the key of a result
 _STRANGE = 0.5  # share of unknown tokens above which a model was made for another alphabet
 _LOOKED_AT = 200  # sequences whose tokens are looked at for that
 
@@ -91,7 +96,10 @@ class Bench:
             versions={"seqloom": biodata.__version__, "rules": RULES_VERSION},
         )  # fmt: skip
         self._add_repeats(entry.result, model)
-        self._add_pretraining(entry.result, name, run)
+        if pretrained(name):
+            found = pretraining_leakage(name, run, judged, self.config)
+            entry.result["leakage"]["pretraining"] = found
+            entry.result["sentence"] += f"; {pretraining_sentence(found)}"
         if self.tell:
             say(f"{self.task.name}: {entry.result['sentence']}")
         return entry
@@ -236,32 +244,9 @@ class Bench:
         models = {result["model"]: model}
         if rival in BASELINES:
             models[rival] = self._baseline(rival)
-        result["repeated"] = repeated(self.asker, models, repeats=self.config.repeats, baselines=BASELINES)
-
-    def _add_pretraining(self, result: dict[str, Any], name: str, run: Run) -> None:
-        """Test rows that are near what the model was pretrained on, where that is known."""
-        folder = self.config.pretraining or _training_data(name)
-        if folder is None:
-            return
-        identity, coverage = self.config.identity, self.config.coverage
-        near = pretraining_rows(self.task, folder, identity=identity, coverage=coverage)
-        if near is None:
-            result["leakage"]["pretraining"] = {
-                "dataset": folder.name,
-                "rows": None,
-                "reason": "another alphabet",
-            }
-            return
-        keep = ~near[self.items.row]
-        value = (
-            score(self.task.metric, self.items.y[keep], run.predictions[keep])
-            if keep.sum() >= 3
-            else math.nan
-        )
-        result["leakage"]["pretraining"] = {
-            "dataset": folder.name, "rows": int(near.sum()), "of": len(near),
-            "score_without": value if math.isfinite(value) else None,
-        }  # fmt: skip
+        found = repeated(self.asker, models, repeats=self.config.repeats, baselines=BASELINES)
+        result["repeated"] = found
+        result["sentence"] += f"; {repeats_sentence(result['model'], found)}"
 
 
 def _constant_run(name: str, predictions: np.ndarray, validation: float = math.nan) -> Run:
@@ -269,17 +254,6 @@ def _constant_run(name: str, predictions: np.ndarray, validation: float = math.n
         name=name, key=name, validation=validation, settings={"probe": "none"}, predictions=predictions,
         cost={"parameters": 0, "probe_parameters": 0, "seconds": 0.0},
     )  # fmt: skip
-
-
-def _training_data(name: str) -> Path | None:
-    """The dataset a run folder of seqloom says it was trained on, if it is still there."""
-    summary = Path(name) / "config.yaml"
-    if not summary.is_file():
-        return None
-    from biodata.configs import read_yaml
-
-    found = read_yaml(summary).get("data")
-    return Path(found) if isinstance(found, str) and (Path(found) / "manifest.json").is_file() else None
 
 
 def _embedding(model: Any, task: Task) -> dict[str, Any]:

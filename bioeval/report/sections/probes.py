@@ -23,6 +23,7 @@ from bioeval.report.markup import (
 )
 from bioeval.report.pairs import paired_tests
 from bioeval.report.verdicts import model_name, ranked, task_names
+from bioeval.running.beside import pretraining_sentence
 
 KEY, TITLE = "probes", "Does the model know something?"
 HEAD = ("What is embedded", "Score", "95 % interval")
@@ -107,13 +108,40 @@ def _leakage(results: Sequence[Json]) -> str:
     if rows is None:
         return paragraph("Leakage was not checked", f": {why}" if (why := leakage.get("reason")) else ".")
     if leakage.get("method") == NO_TRAIN_ROWS:
-        return paragraph("Leakage: there are no training rows to leak from.") + _measured(result)
+        line = paragraph("Leakage: there are no training rows to leak from.")
+        return line + _pretraining(results) + _others(results) + _measured(result)
     clean = [part for r in results for part in _without(r)] if rows else []
     line = paragraph(
         "Leakage: ", number(rows), f" of {of:,} test rows have a near copy among the training rows (identity "
         f"≥ {leakage.get('identity')}).", *clean, kind="warning" if rows else "",
     )  # fmt: skip
-    return line + _measured(result)
+    return line + _pretraining(results) + _others(results) + _measured(result)
+
+
+def _pretraining(results: Sequence[Json]) -> str:
+    """A line for each model that was pretrained."""
+    lines = []
+    for result in results:
+        if found := (result.get("leakage") or {}).get("pretraining"):
+            line = f"{model_name(result['model'])}: {pretraining_sentence(found)}."
+            lines.append(paragraph(line, kind="warning" if found["rows"] else ""))
+    return "".join(lines)
+
+
+def _others(results: Sequence[Json]) -> str:
+    """Every other metric of the kind beside the strongest baseline's."""
+    rows: list[list[Any]] = []
+    for result in results:
+        for metric, found in (result.get("other_metrics") or {}).items():
+            if isinstance(found, dict):  # results of rules before 7 have the number alone
+                beside = _bounds(found.get("baseline"))
+                rows.append([model_name(result["model"]), metric, *_bounds(found), *beside])
+    head = ("What is embedded", "Metric", "Score", "95 % interval", "Strongest baseline", "95 % interval")
+    return details("Other metrics", table(head, rows)) if rows else ""
+
+
+def _bounds(found: Json | None) -> list[Any]:
+    return ["", ""] if found is None else [number(found["value"]), interval(found["lo"], found["hi"])]
 
 
 def _measured(result: Json) -> str:
