@@ -30,7 +30,7 @@ from biodata.errors import ConfigError, InterruptedRunError
 from biodata.fetch.origin import Origins
 from biodata.fetch.resolve import resolved
 from biodata.files import fingerprint, read_json, sha256_file, write_json, write_text
-from biodata.folders import check_target, locked
+from biodata.folders import check_apart, check_target, locked
 from biodata.ingest import ReadConfig, ingest
 from biodata.io.detect import expand_inputs
 from biodata.mmseqs import find_mmseqs
@@ -91,6 +91,7 @@ def build_dataset(config: BuildConfig, out: Path) -> dict[str, Any]:
 
 def _build_in(config: BuildConfig, out: Path) -> dict[str, Any]:
     check_target(out, finished=is_dataset(out))
+    check_apart(config.read.inputs, out)
     config = dataclasses.replace(config, read=resolved(config.read))
     key = build_key(config)
     try:

@@ -29,7 +29,7 @@ def explain_repair(repair: Mapping[str, Any], *, identity: float, coverage: floa
     plain = repair["plain_split"]
     how, units = _WAYS[repair.get("split_by", "LinClust")]
     sentences = [
-        f"{how} put {rows:,} rows into {repair['clusters_before']:,} {units}, but a split by them "
+        f"{how} put {rows:,} rows into {repair['clusters_before']:,} {units}; a split by them "
         f"alone would have left {plain['leaking_rows']:,} of {plain['held_out_rows']:,} held-out rows "
         f"({_share(plain['leaking_rows'], plain['held_out_rows'])}) with a row in another split that is "
         f"{alike}."

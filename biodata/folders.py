@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +32,20 @@ def check_target(out: Path, *, finished: bool) -> None:
     if found:
         raise ConfigError(f"{out} is not empty ({found[0]!r} is there) and no seqloom dataset: "
                           "give a new or empty folder as --out")  # fmt: skip
+
+
+def check_apart(inputs: Iterable[str | Path], out: Path) -> None:
+    """Refuses a folder as input that holds the folder to be written: the next time its files would be read.
+
+    Raises:
+        ConfigError: naming the input.
+    """
+    place = Path(out).resolve()
+    for entry in inputs:
+        folder = Path(entry).resolve()
+        if folder.is_dir() and folder in (place, *place.parents):
+            raise ConfigError(f"input {str(entry)!r} holds {out}, where files are to be written: "
+                              "give an --out elsewhere, or name the files")  # fmt: skip
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from biotrain.device import Hardware
 from biotrain.loader import Sampled
 from biotrain.log import SUMS, perplexity
 from biotrain.models import count_parameters
+from biotrain.objectives.config import OWN_LOSS
 from biotrain.parts import Parts
 
 WALL_CLOCK = ("seconds", "tokens_per_s", "mfu", "memory_bytes")
@@ -90,6 +91,8 @@ def summary_of(parts: Parts, state: RunState, scores: Mapping[str, Any]) -> dict
         "flops_per_token": parts.flops,
         "peak_flops": parts.peak,
         "stopped_early": state.stopped,
+        "objective": config.objective.in_use(),
+        "loss": None if config.objective.name in OWN_LOSS else config.loss.in_use(),
         "weights": "last" if parts.ema is None else f"average (ema_decay {config.ema_decay:g})",
         "data": {"train": _described(parts.train), "validation": _described(parts.validation)},
         "inputs": state.inputs,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from biodata.catalog import Catalog
 from biodata.codon import CODONS, genetic_code
+from biodata.configs import to_dict
 from biodata.errors import ConfigError
 from biotrain.ranges import check_range
 
@@ -119,6 +120,11 @@ class LossConfig:
                 f"loss start_codon must be a codon such as 'ATG' or '', got {self.start_codon!r}"
             )
         genetic_code(self.table)
+
+    def in_use(self) -> dict[str, Any]:
+        """The name and the settings that this loss reads, as a run says them of itself."""
+        names = ("name", *_USED[LOSSES.resolve(self.name)])
+        return {name: value for name, value in to_dict(self).items() if name in names and value is not None}
 
     def _refuse_unread(self) -> None:
         """Settings of a hierarchy that another of them takes the place of."""

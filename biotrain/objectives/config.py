@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import Any, Literal
 
 from biodata.catalog import Catalog
+from biodata.configs import to_dict
 from biodata.errors import ConfigError
 from biotrain.models.config import MODELS, ModelConfig
 from biotrain.objectives.rtd_config import RtdConfig
@@ -111,6 +112,11 @@ class ObjectiveConfig:
             "help": "masked_diffusion: hide a number of tokens, or each by chance (MDLM; same mean, noisier)"
         },
     )
+
+    def in_use(self) -> dict[str, Any]:
+        """The name and the settings that this objective reads, as a run says them of itself."""
+        names = ("name", *_USED[OBJECTIVES.resolve(self.name)])
+        return {name: value for name, value in to_dict(self).items() if name in names}
 
     def __post_init__(self) -> None:
         used = _USED[OBJECTIVES.resolve(self.name)]

@@ -19,7 +19,7 @@ from biodata import __version__
 from biodata.configs import write_yaml
 from biodata.errors import MissingExtraError
 from biodata.files import fingerprint, make_folder, read_json, write_json
-from biodata.folders import locked
+from biodata.folders import check_apart, locked
 from biodata.progress import say
 from biotrain.rundir import flat
 from seqloom_cli.output import plain
@@ -43,6 +43,7 @@ def run_recipe(recipe: Recipe, places: Places) -> dict[str, Any]:
         SeqloomError: another run is at work in the folder.
     """
     _require_parts()
+    check_apart(recipe.data.read.inputs, places.root)
     stages = plan_stages(recipe, places)
     make_folder(places.root)
     with locked(places.root, name=places.stages.name, doing="run"):
@@ -76,7 +77,7 @@ def describe_plan(recipe: Recipe, places: Places) -> dict[str, Any]:
         done = _is_done(stage, keys, record)
         plan[stage.name] = {
             "state": "done" if done else "to do", "why": "" if done else _why(stage, keys, record),
-            "output": str(stage.output), "settings": stage.settings,
+            "output": str(stage.output), "settings": stage.shown,
         }  # fmt: skip
     return {"out": str(places.root), "stages": plan}
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from biodata.config_content import content_of
+from biodata.configs import to_dict
 from biodata.errors import InterruptedRunError
 from biodata.fetch.names import is_source_name
 from biodata.files import sha256_file
@@ -27,6 +28,7 @@ class Stage:
 
     Attributes:
         settings: all that its result depends on, besides the stages that it needs.
+        shown: its settings as a plan shows them, with places.
         output: what it leaves; removed before a stage is made anew.
         run: does the work, returns what is recorded.
         needs: the stages whose results it reads.
@@ -34,6 +36,7 @@ class Stage:
 
     name: str
     settings: Mapping[str, Any]
+    shown: Mapping[str, Any]
     output: Path
     run: Run
     needs: tuple[str, ...] = ()
@@ -60,7 +63,8 @@ def plan_stages(recipe: Recipe, places: Places) -> list[Stage]:
 
     def stage(name: str, needs: str, config: Any, output: Path, run: Run, **more: Any) -> Stage:
         asked = content_of(config, without=_ELSEWHERE.get(name, ()))
-        return Stage(name=name, settings=asked | more, output=output, run=run, needs=tuple(needs.split()))
+        return Stage(name=name, settings=asked | more, shown=to_dict(config), output=output, run=run,
+                     needs=tuple(needs.split()))  # fmt: skip
 
     stages = [_data_stage(recipe, places)]
     if recipe.simulate:
@@ -75,9 +79,9 @@ def plan_stages(recipe: Recipe, places: Places) -> list[Stage]:
     if recipe.sequences:
         stages.append(stage("sequences", "generate", recipe.sequences, places.sequences, _sequences))
     every = tuple(stage.name for stage in stages)
-    stages.append(
-        Stage(name="report", settings={"recipe": recipe.text}, output=places.report, run=_report, needs=every)
-    )
+    text = {"recipe": recipe.text}
+    stages.append(Stage(name="report", settings=text, shown=text, output=places.report, run=_report,
+                        needs=every))  # fmt: skip
     return stages
 
 
@@ -89,7 +93,8 @@ def _data_stage(recipe: Recipe, places: Places) -> Stage:
     settings = content_of(asked, without=_ELSEWHERE["data"])
     settings["inputs"] = {} if recipe.simulate else _input_contents(recipe.data.read.inputs)
     needs = ("simulate",) if recipe.simulate else ()
-    return Stage(name="data", settings=settings, output=places.dataset, run=_build_dataset, needs=needs)
+    return Stage(name="data", settings=settings, shown=to_dict(recipe.data), output=places.dataset,
+                 run=_build_dataset, needs=needs)  # fmt: skip
 
 
 def _input_contents(inputs: Sequence[str]) -> dict[str, str]:

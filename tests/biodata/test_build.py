@@ -1,3 +1,4 @@
+import dataclasses
 import gzip
 import json
 import os
@@ -187,6 +188,10 @@ def test_folders_that_are_not_ours_are_refused(tmp_path: Path) -> None:
         build_dataset(config(source), tmp_path)
     with pytest.raises(ConfigError, match="is a file: --out needs a folder"):
         build_dataset(config(source), source)
+    inputs = dataclasses.replace(config(source), read=ReadConfig(inputs=(f"{tmp_path}/../{tmp_path.name}",)))
+    with pytest.raises(ConfigError, match=r"holds .*out, where files are to be written"):
+        build_dataset(inputs, out)
+    assert not out.exists()
     build_dataset(config(source), out)
     with pytest.raises(ConfigError, match="holds another dataset"):
         build_dataset(config(source, seed=1), out)

@@ -84,7 +84,9 @@ MANIFEST: dict[str, Any] = {
 SUMMARY = {"step": 30, "tokens": 12000, "train_loss": 3.4567, "val_loss": 3.5123, "val_perplexity": 33.52,
            "tokens_per_s": 812.5, "seconds": 14.8, "parameters": {"total": 812345},
            "versions": {"torch": "2.13"},
-           "data": {"train": {"sequences": 60, "tokens": 4000, "unknown_rate": 0.0}}}  # fmt: skip
+           "objective": {"name": "clm"}, "loss": {"name": "hxe", "alpha": 0.2, "tree_seed": 0},
+           "data": {"train": {"sequences": 60, "tokens": 4000, "unknown_rate": 0.0,
+                              "cut_sequences": 7}}}  # fmt: skip
 LOST = {"value": 0.601, "lo": 0.5, "hi": 0.7, "difference": {"delta": -0.19, "lo": -0.3, "hi": -0.1}}
 PAIRED = {"delta": -0.05, "lo": -0.12, "hi": 0.02, "p_value": 0.2, "test": "paired permutation",
           "detectable": 0.117, "items_needed": 88, "units": "groups", "n_units": 16}  # fmt: skip
@@ -174,6 +176,12 @@ def test_figures_are_those_of_the_inputs(html: str, stages: ReportInputs) -> Non
     for value in (0.4123, 0.601, 90, 60, 14, 16, 7, 2, 3, 4, 0.8713, 3.5123, 33.52, 812345, 12000,
                   sequences["nearest_training_identity"]["median"]):  # fmt: skip
         assert value in shown, value
+
+
+def test_training_is_told_in_words(html: str) -> None:
+    words = Page(html).text
+    assert "objective clm loss hxe, alpha 0.2, tree seed 0 train data" in words
+    assert "60 sequences, 4,000 tokens, 7 longer than the context, read in several windows" in words
 
 
 def test_text_is_escaped_and_folders_are_not_named(html: str, stages: ReportInputs) -> None:

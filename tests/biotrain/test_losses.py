@@ -50,6 +50,14 @@ def test_golden_values(case: dict) -> None:
         assert loss.item() == pytest.approx(case[key], rel=1e-6)
 
 
+def test_a_run_says_only_what_its_loss_reads() -> None:
+    assert LossConfig(name="xe").in_use() == {"name": "xe"}
+    assert LossConfig(name="soft_labels", beta=5.0, table=2).in_use() == {
+        "name": "soft_labels", "beta": 5.0, "hierarchy": "true", "tree_seed": 0, "start_codon": "ATG",
+        "table": 2,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.2, 0.6])
 def test_every_token_equals_the_definition(alpha: float) -> None:
     logits = torch.randn(1, 70, generator=torch.Generator().manual_seed(0)) * 3

@@ -189,6 +189,13 @@ def test_two_runs_in_one_folder(folder: Path) -> None:
     assert (folder / "out" / "dataset").exists()
 
 
+@pytest.mark.parametrize("out", [".", "runs/mine"])
+def test_inputs_that_hold_the_folder_of_the_run(folder: Path, out: str) -> None:
+    with pytest.raises(ConfigError, match="where files are to be written: give an --out elsewhere"):
+        run(out=out, settings=("data.read.inputs=.",))
+    assert not (folder / "recipe.yaml").exists() and not (folder / "runs").exists()
+
+
 def test_the_plan_ends_with_a_line_for_each_stage(folder: Path) -> None:
     run()
     shown = CliRunner().invoke(

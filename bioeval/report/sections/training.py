@@ -55,7 +55,7 @@ def _curves(facts: Facts) -> Html:
         _guess_line(axes, facts)
         axes.set_xlabel("step")
         axes.set_ylabel("cross-entropy (nats / token)")
-        axes.legend(loc="upper right", bbox_to_anchor=(1, 0.93))
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
         light_grid(axes)
     return result[0]
 
@@ -75,14 +75,15 @@ def _facts(facts: Facts) -> list[tuple[str, Any]]:
         f"{k} {model[k]}" for k in ("name", "layers", "width", "heads", "context") if k in model
     )
     data = summary.get("data", {})
-    pairs: list[tuple[str, Any]] = [("model", shape), ("objective", config.get("objective")),
-                                    ("loss", _loss(config.get("loss")))]  # fmt: skip
+    pairs: list[tuple[str, Any]] = [("model", shape)]
+    pairs += [(name, _words(summary.get(name) or config.get(name))) for name in ("objective", "loss")]
     for name in ("train", "validation"):
         part = data.get(name, {})
         if part:
             words = f"{part.get('sequences', 0):,} sequences, {part.get('tokens', 0):,} tokens"
             cut = part.get("cut_sequences", 0)
-            pairs.append((f"{name} data", words + (f", {cut:,} cut to the context" if cut else "")))
+            longer = f", {cut:,} longer than the context, read in several windows"
+            pairs.append((f"{name} data", words + (longer if cut else "")))
     if "train_loss" in summary:
         pairs.append(("training loss", number(summary["train_loss"])))
     if "seconds" in summary:
@@ -92,7 +93,10 @@ def _facts(facts: Facts) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in pairs if value]
 
 
-def _loss(loss: Any) -> str | None:
-    if isinstance(loss, dict):
-        return ", ".join(f"{k} {v}" if k != "name" else str(v) for k, v in loss.items())
-    return loss
+def _words(settings: Any) -> str | None:
+    """A group of settings, its name first: `hxe, alpha 0.2`; of those that are groups again the names."""
+    if not isinstance(settings, dict):
+        return settings
+    plain = {k: v for k, v in settings.items() if k != "name" and not isinstance(v, dict)}
+    words = [str(settings.get("name", "")), *(f"{k.replace('_', ' ')} {v}" for k, v in plain.items())]
+    return ", ".join(word for word in words if word)
