@@ -20,7 +20,7 @@ from bioeval.results import predictions_path
 from bioeval.scores import LOWER_IS_BETTER, SCORES
 from bioeval.stored import Stored, read_predictions
 
-Name = Annotated[str, Field(min_length=1, max_length=300)]
+Name = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 

@@ -143,6 +143,7 @@ def test_the_same_inputs_give_the_same_bytes(board: dict[str, Any], inputs: list
         ({"lo": None}, r"results\[0\]: lo and hi go together"),
         ({"value": None}, r"results\[0\]\.value: an interval without a value"),
         ({"model": ""}, r"results\[0\]\.model: string should have at least 1 character"),
+        ({"model": "two\nlines"}, r"results\[0\]\.model: string should match pattern .*found 'two"),
         ({"metric": "fancy"}, r"results\[0\]\.metric: unknown metric 'fancy' .*lower_is_better"),
         ({"metrics": 3, "metric": None}, r"results\[0\]\.metric: input should be a valid string, found None"),
         ({"baselin": True}, r"results\[0\]\.baselin: unknown field, did you mean 'baseline'\?"),

@@ -43,7 +43,10 @@ def calibrated(real_data: Path) -> dict[str, dict[str, dict]]:
     cress, fly = genes(real_data, "athaliana"), genes(real_data, "dmelanogaster")
     reference, train = (SequenceSet.from_strings(cress[i : 2 * NUMBER * 2 : 2]) for i in (0, 1))
     made = SequenceSet.from_strings(fly[:NUMBER])
-    setting = Setting(generated=made, reference=reference, train=train, coding=True, points=120, resamples=6)
+    setting = Setting(
+        generated=made, reference=reference, train=train, coding=True, points=120, resamples=6,
+        kmers=tuple(range(1, 11)),
+    )  # fmt: skip
     splits = random_splits(len(reference), NUMBER, resamples=20, seed=0)
     found: dict[str, dict[str, dict]] = {}
     for name in METRICS:
@@ -76,6 +79,14 @@ def test_identical_is_zero_and_the_null_holds_halves(calibrated: dict, family: s
 def test_another_species_is_seen(calibrated: dict, family: str, measure: str) -> None:
     result = calibrated[family][measure]
     assert not result["within_null"]
+
+
+@pytest.mark.parametrize("k", range(1, 11))
+def test_every_k_sees_another_species_by_either_divergence(calibrated: dict, k: int) -> None:
+    for name in ("jsd", "kl"):
+        result = calibrated["kmer"][f"kmer_{name}_k{k}"]
+        assert not result["within_null"] and result["unit"] == "bits"
+        assert result["tells"]  # of k = 1 too: what shuffling keeps says nothing about it
 
 
 @pytest.mark.parametrize(("family", "measure"), SEES_SHUFFLING.items())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.sparse.csgraph import minimum_spanning_tree
+from scipy.spatial.distance import pdist, squareform
 from scipy.stats import wasserstein_distance
 
 from biodata.errors import ConfigError
@@ -36,6 +38,16 @@ def test_polygons() -> None:
     angles = 2 * np.pi * np.arange(12) / 12
     ring = persistence_diagrams(np.stack([np.cos(angles), np.sin(angles)], axis=1))[1]
     assert ring[np.argmax(ring[:, 1] - ring[:, 0])] == pytest.approx([np.sin(np.pi / 12), 1.0])
+
+
+def test_components_are_merged_as_the_minimum_spanning_tree_says() -> None:
+    """H0 of the alpha complex, a radius, is half of that of Vietoris-Rips (ripser's), a diameter."""
+    rng = np.random.default_rng(4)
+    for dimensions in (2, 3):
+        cloud = rng.random((80, dimensions))
+        tree = minimum_spanning_tree(squareform(pdist(cloud))).toarray()
+        merged = np.sort(tree[tree > 0]) / 2
+        assert np.sort(persistence_diagrams(cloud)[0][:, 1]) == pytest.approx(merged, rel=1e-6)
 
 
 def test_repeated_points_do_no_harm() -> None:
