@@ -3,6 +3,7 @@
 prompt             <bos> prompt ...
 prompt and suffix  <bos> prompt <mask> suffix <sep> ...          models of objective `fim`
 text               <bos> <text> text </text> <dna> prompt ...    models of objective `text_to_sequence`
+tokenizer `joint`  <bos> <dna> prompt ...                        without a text, models of other objectives
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def condition_of(config: GenerateConfig, tokenizer: Tokenizer, own: Path) -> Con
         own: the model's `biotrain.json`, which may say by which objective it learnt.
 
     Raises:
-        ConfigError: options that do not fit one another or the model, or no whole tokens.
+        ConfigError: options that do not fit one another or the model, none where one is needed, or no whole
+            tokens.
     """
     learnt = read_json(own).get("objective") if own.is_file() else None
     for name, objective in (("suffix", "fim"), ("text", "text_to_sequence")):
@@ -69,7 +71,9 @@ def condition_of(config: GenerateConfig, tokenizer: Tokenizer, own: Path) -> Con
             raise ConfigError(
                 f"generate {name} is for models of objective {objective!r}, {config.run} learnt by {learnt!r}"
             )
-    if config.text:
+    if learnt == "text_to_sequence" and not config.text:
+        raise ConfigError(f"{config.run} learnt from descriptions: give generate text (--text 'a kinase')")
+    if config.text or tokenizer.kind == "joint":
         return _described(config, tokenizer)
     before = _encoded("prompt", config.prompt, tokenizer)
     if not config.suffix:
@@ -83,8 +87,9 @@ def _described(config: GenerateConfig, tokenizer: Tokenizer) -> Condition:
     if config.suffix or tokenizer.kind != "joint":
         wrong = "suffix" if config.suffix else f"a tokenizer of kind {tokenizer.kind!r}"
         raise ConfigError(f"generate text does not go with {wrong}")
+    text = f"<text>{config.text}</text>" if config.text else ""
     begun = config.prompt if config.prompt.startswith(tuple(_OPENED)) else f"<dna>{config.prompt}"
-    ids = _encoded("text", f"<text>{config.text}</text>{begun}", tokenizer)
+    ids = _encoded("text" if text else "prompt", f"{text}{begun}", tokenizer)
     opened = next(tag for tag in _OPENED if begun.startswith(tag))
     ends = (EOS, tokenizer.tokens.index(f"</{opened[1:]}"))
     letters = {i for i, token in enumerate(tokenizer.tokens) if token[0] == _OPENED[opened]}

@@ -35,7 +35,8 @@ SEQUENCE_NAMES = {
 }
 """Names, in any case, of the column that is taken where none is given; the first that is there."""
 ID_NAMES = ("id", "sequence_id", "name", "accession", "contig_id", "zinc_id", "cid", "mol_id", "gene_id")
-_COLUMNS = ("description", "organism", "taxon_id")
+_TEXT = "text"
+_COLUMNS = ("description", "organism", "taxon_id", _TEXT)
 _NULLS = ("", "NA", "NaN", "nan", "null", "None")
 _BATCH_BYTES = 8 << 20
 _LINE, _MADE_UP = "line of the row (seqloom)", "id of the row (seqloom)"  # columns of our own
@@ -72,10 +73,10 @@ def read_table(
     """Rows of a CSV or TSV file with a header line.
 
     A column whose values in the first batch are all numbers gives numeric labels, later values that are no
-    numbers then stay texts; `description`, `organism` and `taxon_id` go to the columns of that name.
+    numbers then stay texts; `description`, `organism`, `taxon_id` and `text` go to the columns of that name.
 
     Yields:
-        Batches of `RAW_SCHEMA`.
+        Batches of `RAW_SCHEMA`, and behind it `text` where the file has it.
 
     Raises:
         DataError: no column of sequences, or no table.
@@ -190,6 +191,9 @@ class _Columns:
             frame.height, [pair for name in self.labels for pair in self._label(frame[name])]
         )
         batch = raw_batch({**columns, "labels": labels})
+        if _TEXT in frame.columns:
+            texts = frame[_TEXT].cast(pl.String).to_arrow()
+            batch = batch.append_column(SCHEMA.field(_TEXT), texts.cast(SCHEMA.field(_TEXT).type))
         none = columns["sequence"].is_null().to_arrow()
         if not none.true_count:
             return batch

@@ -172,6 +172,9 @@ def check_recipe(values: Mapping[str, Any], places: Places, *, where: str) -> Re
             raise ConfigError(
                 f"{where}: {given}: {what} writes no sequences: leave out generate and sequences"
             )
+    if train.objective.name == "text_to_sequence" and not section["generate"].get("text"):
+        what = "a model of objective 'text_to_sequence' writes what a text says"
+        raise ConfigError(f"{where}: generate: {what}: give 'text'")
     return Recipe(
         name=name,
         text=text,

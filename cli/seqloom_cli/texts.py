@@ -61,8 +61,9 @@ def trained(result: Mapping[str, Any]) -> str:
     steps = [f"seqloom eval run {run} --task NAME (seqloom eval tasks)"]
     if "val_perplexity" not in result:  # pictures have no tokens
         steps = [f"seqloom generate {run} --num 100 --out new.npy"]
-    elif _generates(Path(result["run"])):
-        steps.insert(0, f"seqloom generate {run} --num 100 --out new.fasta")
+    elif kind := _generates(Path(result["run"])):
+        text = " --text 'a description'" if kind == "text_to_sequence" else ""
+        steps.insert(0, f"seqloom generate {run} --num 100{text} --out new.fasta")
     return "\n".join([*lines, f"next: {', '.join(steps)}"])
 
 
@@ -76,10 +77,11 @@ def generated(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _generates(run: Path) -> bool:
-    """Whether the model of a run draws sequences."""
+def _generates(run: Path) -> str:
+    """By which objective the model of a run learnt to draw sequences; empty where it draws none."""
     settings = read_yaml(run / "config.yaml")
-    return not settings["model"]["bidirectional"] or settings["objective"]["name"] == "masked_diffusion"
+    objective = settings["objective"]["name"]
+    return "" if settings["model"]["bidirectional"] and objective != "masked_diffusion" else objective
 
 
 def compared(result: Mapping[str, Any]) -> str:

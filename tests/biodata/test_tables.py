@@ -49,6 +49,18 @@ def test_columns(tmp_path) -> None:
     assert b["taxon_id"] is None and b["organism"] is None
 
 
+def test_pairs_of_text_and_sequence(tmp_path) -> None:
+    """A column `text` is what is said of a sequence, in tables of others as in ours, and no label."""
+    path = write(tmp_path / "x.csv", "id,sequence,text,score\na,ACGT,a kinase,1\nb,AC,,2\n")
+    (a, b), _ = read(path)
+    assert (a["text"], b["text"]) == ("a kinase", None) and labels(a) == {"score": 1}
+    pl.read_csv(path).write_parquet(tmp_path / "x.parquet")
+    assert [row["text"] for row in read(tmp_path / "x.parquet")[0]] == ["a kinase", None]
+    ingested = ingest(ReadConfig(inputs=(str(path),)), tmp_path / "out")
+    found = pa.concat_tables(pq.read_table(shard) for shard in ingested.shards)
+    assert found["text"].to_pylist() == ["a kinase", None]
+
+
 def test_named_columns(tmp_path) -> None:
     path = write(tmp_path / "x.tsv", "\ufeffgene\tcoding\tmutant\nx\tATG\tACG\n")
     with pytest.raises(UnknownFormatError, match="--sequence-column names it"):

@@ -80,13 +80,24 @@ def test_a_description_gives_letters_only(joint: Path, tmp_path: Path) -> None:
         assert min(map(len, found)) >= 1 and len(set(found)) > 1
 
 
+def test_without_a_text_a_sequence_is_drawn(joint: Path, tmp_path: Path) -> None:
+    """Of a model that reads texts and sequences, but did not learn one from the other."""
+    run = run_of(tmp_path, joint, objective="clm")
+    for prompt, start in (("", ""), ("ACG", "ACG")):
+        found = written(run, tmp_path / "x.fasta", prompt=prompt, max_length=40)
+        assert all(text.startswith(start) and set(text) <= set("ACGTN") for text in found)
+        assert len(set(found)) > 1
+
+
 def test_refusals(letters: Path, joint: Path, tmp_path: Path) -> None:
     fim, clm = (run_of(tmp_path, letters, objective=objective) for objective in ("fim", "clm"))
     words = run_of(tmp_path, joint, objective=None)
+    pairs = run_of(tmp_path, joint, objective="text_to_sequence")
     for run, settings, message in (
         (clm, {"suffix": "A"}, "suffix is for models of objective 'fim', .* learnt by 'clm'"),
         (fim, {"text": "a"}, "text is for models of objective 'text_to_sequence', .* learnt by 'fim'"),
         (fim, {"suffix": "A-"}, "suffix 'A-' is not made of whole tokens of tokenizer 'nuc'"),
+        (pairs, {}, "learnt from descriptions: give generate text"),
         (words, {"text": "a", "suffix": "A"}, "text does not go with suffix"),
         (fim, {"suffix": "A" * 60}, "leaves none of the 47 allowed"),
     ):

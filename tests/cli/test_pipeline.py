@@ -126,6 +126,7 @@ def test_paths_in_a_recipe_are_relative_to_it(tmp_path: Path):
         ("data.split.identity=90", ["data", "identity", "90"]),
         ("tokenizer.kind=codons", ["codons", "codon"]),
         ("generate.temperature=-2", ["generate", "temperature"]),
+        ("train.objective=text_to_sequence", ["generate", "give 'text'"]),
         ("nonsense.a=1", ["nonsense"]),
     ],
 )

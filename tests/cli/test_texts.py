@@ -115,6 +115,7 @@ def test_a_finished_training_says_what_comes_next(tmp_path: Path) -> None:
     evaluate = f"seqloom eval run {tmp_path} --task NAME (seqloom eval tasks)"
     assert said[-1] == f"next: seqloom generate {tmp_path} --num 100 --out new.fasta, {evaluate}"
     assert text(True, "mlm", val_perplexity=1.0).splitlines()[-1] == f"next: {evaluate}"
+    assert "--text 'a description' --out new.fasta" in text(False, "text_to_sequence", val_perplexity=1.0)
     assert "generate" in text(True, "masked_diffusion", val_perplexity=1.0)
     assert text(True, "image_diffusion").endswith("--out new.npy")
     said = generated({"path": "new.fasta", "n": 2}).splitlines()
