@@ -1,9 +1,9 @@
 """Causal attention in float32 on the CPU, some sequences and a block of queries at a time, with its gradient.
 
-The weights of a block stay in cache and are kept for the backward pass; keys that no query of the block sees
-cost nothing. Heads that share keys are computed together, so keys are never repeated; queries and keys turn
-to their places as they are read, each pair of neighbours one complex number. Documents of packed rows are
-sequences like others.
+The weights of a block stay in cache and are kept for the backward pass, as are queries, keys and values as
+they were read; keys that no query of the block sees cost nothing. Heads that share keys are computed
+together, so keys are never repeated; queries and keys turn to their places as they are read, each pair of
+neighbours one complex number. Documents of packed rows are sequences like others.
 
 Shapes: N rows (tokens of all sequences), n sequences of t tokens computed together, H heads, G groups of
 keys, C = H + 2 G, d width of a head, S queries of a block.
@@ -73,6 +73,7 @@ class CausalAttention(Function):
         for chunk in _chunks(layout, turn):
             inputs, out = chunk.parts(qkv, layout.parts), chunk.parts(y, (layout.heads,))[0]
             k, v = chunk.keys(inputs)
+            kept += k, v
             for first, start, stop in chunk.blocks(layout.window):
                 q = chunk.queries(inputs[0], layout, slice(start, stop))
                 p = qkv.new_empty(len(k), q.shape[1], stop - first)
@@ -81,28 +82,28 @@ class CausalAttention(Function):
                 torch.softmax(p, -1, out=p)
                 part = out[:, :, start:stop]
                 part.copy_(torch.bmm(p, v[:, first:stop]).view(part.shape))
-                kept.append(p)
-        ctx.save_for_backward(qkv, turn, *kept)
+                kept += q, p
+        ctx.save_for_backward(turn, *kept)
         ctx.layout = layout
         return y
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        qkv, turn, *kept = ctx.saved_tensors
-        layout, weights = ctx.layout, iter(kept)
-        grad, result = grad_outputs[0].contiguous(), torch.empty_like(qkv)
-        scratch = qkv.new_empty(max(p.numel() for p in kept))
+        turn, *kept = ctx.saved_tensors
+        layout, kept = ctx.layout, iter(kept)
+        grad = grad_outputs[0].contiguous()
+        result = grad.new_empty(len(grad), grad.shape[1] // layout.heads * sum(layout.parts))
         for chunk in _chunks(layout, turn):
-            inputs, places = (chunk.parts(x, layout.parts) for x in (qkv, result))
-            outer, (k, v) = chunk.parts(grad, (layout.heads,))[0], chunk.keys(inputs)
+            places, outer = chunk.parts(result, layout.parts), chunk.parts(grad, (layout.heads,))[0]
+            k, v = next(kept), next(kept)
             dk, dv = torch.zeros_like(k), torch.zeros_like(v)
             for first, start, stop in chunk.blocks(layout.window):
-                p, near, here = next(weights), slice(first, stop), slice(start, stop)
-                ds, g = scratch[: p.numel()].view(p.shape), _together(outer[:, :, here], layout.groups)
-                torch.bmm(g, v[:, near].mT, out=ds)
+                (q, p), near, here = (next(kept), next(kept)), slice(first, stop), slice(start, stop)
+                g = _together(outer[:, :, here], layout.groups)
+                ds = torch.bmm(g, v[:, near].mT)
                 torch.ops.aten._softmax_backward_data.out(ds, p, -1, torch.float32, grad_input=ds)
                 dv[:, near].baddbmm_(p.mT, g)
-                dk[:, near].baddbmm_(ds.mT, chunk.queries(inputs[0], layout, here))
+                dk[:, near].baddbmm_(ds.mT, q)
                 dq = torch.bmm(ds, k[:, near]).view(outer[:, :, here].shape)
                 _turn(dq, chunk.turn_back(here), layout.scale, out=places[0][:, :, here])
             _turn(dk.view(places[1].shape), chunk.turn_back(), out=places[1])
