@@ -83,7 +83,7 @@ class CodonUsage:
 
     def __post_init__(self) -> None:
         genetic_code(self.table)
-        if not self.alpha > 0:
+        if not 0 < self.alpha < np.inf:
             raise ConfigError(f"alpha = {self.alpha} is out of range, allowed: above 0")
 
     @classmethod

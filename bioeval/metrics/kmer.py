@@ -19,7 +19,7 @@ from biodata.errors import ConfigError
 from bioeval.metrics.counting import MAX_K, check_k, kmer_counts, kmer_matrix, kmer_table
 from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import NUCLEOTIDES, SequenceSet
-from bioeval.metrics.setting import Setting
+from bioeval.metrics.setting import NotApplicableError, Setting
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -115,7 +115,7 @@ class KmerDivergence:
 
     def __post_init__(self) -> None:
         check_k(self.k, self.letters)
-        if not self.alpha > 0:
+        if not 0 < self.alpha < np.inf:
             raise ConfigError(f"alpha = {self.alpha} is out of range, allowed: above 0")
 
     @classmethod
@@ -123,11 +123,14 @@ class KmerDivergence:
         """One for each k asked for; of residues and characters at most 3."""
         letters, both = setting.letters, setting.both_strands
         largest = MAX_K if letters == NUCLEOTIDES else 3
-        return [
+        found: list[KmerDivergence] = [
             cls(k=k, alpha=setting.alpha, both_strands=both and letters == NUCLEOTIDES, letters=letters)
-            for k in setting.kmers
+            for k in dict.fromkeys(setting.kmers)
             if k <= largest
         ]
+        if not found:
+            raise NotApplicableError(f"words of proteins and SMILES have at most {largest} letters (--kmers)")
+        return found
 
     @property
     def measures(self) -> tuple[Measure, ...]:

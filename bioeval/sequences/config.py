@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import shlex
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,35 @@ _LEAST = (
     ("resamples", 20), ("persistence_resamples", 20), ("persistence_points", 10), ("max_sequences", 0),
     ("max_train", 0), ("prompt", 0), ("screen_timeout", 0), ("seed", 0),
 )  # fmt: skip
+
+
+_NEEDS = (
+    ("screen_timeout", ("screen",)), ("max_train", ("train",)), ("model", ("frechet",)),
+    ("persistence_distance", ("persistence", "c4dr")),
+    ("prompt", ("discriminator", "longest-match", "nearest", "canaries")),
+)  # fmt: skip
+"""Settings, and the metrics or other settings that they are of."""
+
+LEAST_DRAWN = 4
+"""Fewer sequences of a set cannot be parted into halves."""
+
+
+def command_words(command: str) -> list[str]:
+    """The words of a command, as a shell takes them apart.
+
+    Raises:
+        ConfigError: none, or a quotation without end.
+
+    >>> command_words("commec screen -o '{output}/my run' {input}")
+    ['commec', 'screen', '-o', '{output}/my run', '{input}']
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ConfigError(f"screen = {command!r}: {str(error).lower()}") from None
+    if not words:
+        raise ConfigError(f"screen = {command!r} names no command")
+    return words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +135,23 @@ class SequencesConfig:
                 raise ConfigError(
                     f"{name} = {getattr(self, name)} is out of range, allowed: at least {least}"
                 )
-        if self.screen is not None and not self.screen.strip():
-            raise ConfigError("screen = '' names no command")
+        if 0 < self.max_sequences < LEAST_DRAWN:
+            raise ConfigError(
+                f"max_sequences = {self.max_sequences} is out of range, allowed: 0 or at least {LEAST_DRAWN}"
+            )
+        if self.screen is not None:
+            command_words(self.screen)
+        self._refuse_needless()
+
+    def _refuse_needless(self) -> None:
+        has = {*self.chosen, *(("canaries",) if self.canaries else ()), *(("train",) if self.train else ()),
+               *(("screen",) if self.screen else ())}  # fmt: skip
+        defaults = {entry.name: entry.default for entry in fields(self)}
+        for name, needs in _NEEDS:
+            if getattr(self, name) != defaults[name] and not has & set(needs):
+                raise ConfigError(
+                    f"{name} = {getattr(self, name)} does nothing without {' or '.join(needs)}: leave it out"
+                )
 
     @property
     def chosen(self) -> tuple[str, ...]:

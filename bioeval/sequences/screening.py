@@ -8,7 +8,6 @@ an error.
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +16,7 @@ from typing import Any
 from biodata.errors import ConfigError, SeqloomError
 from biodata.progress import say
 from bioeval.metrics.sequence_set import SequenceSet
+from bioeval.sequences.config import command_words
 from bioeval.sequences.screen_output import read_verdicts
 
 NOT_SCREENED: dict[str, Any] = {
@@ -43,9 +43,7 @@ def screen(sequences: SequenceSet, command: str, *, timeout: int = 0) -> dict[st
         ConfigError: there is no such program.
         SeqloomError: it failed, took too long, or gave nothing that can be understood.
     """
-    words = shlex.split(command)
-    if not words:
-        raise ConfigError(f"screen = {command!r} names no command")
+    words = command_words(command)
     names = {f"s{row + 1}": sequences.ids[row] for row in range(len(sequences))}
     with TemporaryDirectory(prefix="seqloom-screen-") as folder:
         fasta, out = Path(folder) / "generated.fasta", Path(folder) / "output"

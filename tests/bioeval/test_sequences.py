@@ -222,6 +222,15 @@ def test_missing_and_foreign_inputs(tmp_path: Path, natural: Path) -> None:
         ({"table": 77}, "translation table 77"),
         ({"resamples": 3}, "resamples = 3"),
         ({"alpha": -1.0}, r"alpha = -1\.0"),
+        ({"alpha": float("inf")}, "alpha = inf"),
+        ({"max_sequences": 3}, "max_sequences = 3 is out of range, allowed: 0 or at least 4"),
+        ({"screen": 'a "b'}, "screen = .*no closing quotation"),
+        ({"screen": " "}, "names no command"),
+        ({"screen_timeout": 5}, "screen_timeout = 5 does nothing without screen"),
+        ({"max_train": 9}, "max_train = 9 does nothing without train"),
+        ({"model": "m", "metrics": ("kmer",)}, "model = m does nothing without frechet"),
+        ({"prompt": 9, "metrics": ("kmer",)}, "prompt = 9 does nothing without discriminator or longest"),
+        ({"persistence_distance": "bottleneck", "metrics": ("kmer",)}, "without persistence or c4dr"),
     ],
 )
 def test_wrong_settings_are_quoted(tmp_path: Path, wrong: dict, message: str) -> None:

@@ -73,6 +73,8 @@ def test_a_table_without_nan(folder: Path, tmp_path: Path, generated: str, refer
         (("natural", "--reference", "other", "--train", "unknown"), 3, "0 training sequences with letters"),
         (("natural", "--reference", "other", "--metrics", "cai,nearest"), 2,
          "none can be computed (cai: only of coding sequences"),
+        (("natural", "--reference", "other", "--metrics", "kmer", "--kmers", "5", "--alphabet", "protein"), 2,
+         "none can be computed (kmer: words of proteins and SMILES have at most 3 letters"),
     ],
 )  # fmt: skip
 def test_what_has_no_answer_is_one_line(
