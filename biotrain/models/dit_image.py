@@ -56,7 +56,7 @@ def _settle(config: ModelConfig) -> dict[str, Any]:
     if config.image.picture == "color_square" and config.context > cells:
         raise ConfigError(
             f"model context {config.context} is more than the {cells} cells of a color_square of side "
-            f"{config.image.side}"
+            f"{config.image.side}: take context {cells} (--model-context) or a larger side"
         )
     return {"tie_embeddings": False}
 

@@ -185,6 +185,36 @@ def test_blocks_start_as_the_identity() -> None:
     assert torch.equal(logits, torch.zeros_like(logits))
 
 
+def test_the_model_is_its_formula() -> None:
+    """adaLN-Zero (arXiv:2212.09748, section 3.2) by hand, steered by the share of hidden tokens."""
+    model = build_model(ModelConfig(name="dit", layers=1, width=16, heads=2, context=8, position="learned"),
+                        vocab_size=12).eval()  # fmt: skip
+    noise = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(torch.randn(p.shape, generator=noise) * 0.3)
+    ids, block = torch.tensor([[BOS, 7, MASK, 9, EOS]]), model.blocks[0]
+
+    def norm(x: Tensor, weight: Tensor) -> Tensor:
+        x = x - x.mean(-1, keepdim=True)
+        return x / (x.square().mean(-1, keepdim=True) + model.config.norm_eps).sqrt() * weight
+
+    angles = torch.tensor([1000 / 3 * 10_000 ** (-i / 128) for i in range(128)])
+    waves = torch.cat((angles.cos(), angles.sin()))
+    condition = F.silu(model.time.out(F.silu(model.time.up(waves))))
+    shift1, scale1, gate1, shift2, scale2, gate2 = block.modulation(condition).chunk(6)
+    x = model.tokens(ids[0]) + model.positions.weight[:5]
+    q, k, v = block.attention.qkv(norm(x, block.norm1.weight) * (1 + scale1) + shift1).chunk(3, -1)
+    q, k, v = (part.view(5, 2, 8).transpose(0, 1) for part in (q, k, v))
+    mixed = (q @ k.mT / math.sqrt(8)).softmax(-1) @ v
+    x = x + gate1 * block.attention.out(mixed.transpose(0, 1).flatten(1))
+    inner = block.mlp.up(norm(x, block.norm2.weight) * (1 + scale2) + shift2)
+    x = x + gate2 * block.mlp.down(F.gelu(inner, approximate="tanh"))
+    shift, scale = model.norm.modulation(condition).chunk(2)
+    expected = model.head(norm(x, model.norm.norm.weight) * (1 + scale) + shift)
+    torch.testing.assert_close(model(ids)[0], expected, atol=1e-4, rtol=1e-4)
+
+
 def sampled(model: nn.Module, num: int, **settings: object) -> list[list[int]]:
     config = GenerateConfig(run=Path("x"), out=Path("y"), num=num, **settings)
     sampler = DiffusionSampler(model, config, prompt=[], limit=PLACES, lengths=[PLACES] * 3, choose=choose)

@@ -218,6 +218,25 @@ def test_caduceus_trains_on_codons_and_keeps_its_complement(tiny_config: Callabl
     torch.testing.assert_close(model(opposite(ids, tokens)), turned, atol=1e-6, rtol=1e-6)
 
 
+def test_a_layer_of_caduceus_is_two_of_transformers() -> None:
+    """arXiv:2403.03234, section 4.1: one direction and the other between shared projections, added."""
+    theirs = pytest.importorskip("transformers.models.mamba.modeling_mamba")
+    model, ids = model_of("caduceus", layers=1, ssm=SsmConfig(equivariant=False)), ids_of(2, 11)
+    mixer, x = model.blocks[0].mixer, model.tokens(ids)
+
+    def one(core: Any, x: torch.Tensor) -> torch.Tensor:
+        layer = theirs.MambaMixer(theirs.MambaConfig(hidden_size=32), 0).eval()
+        weights = {name.replace("conv_", "conv1d."): p for name, p in core.state_dict().items()}
+        weights |= {"in_proj.weight": mixer.in_proj.weight, "out_proj.weight": mixer.out.weight}
+        layer.load_state_dict(weights)
+        return layer(x)
+
+    normed = model.blocks[0].norm1(x)
+    x = x + one(mixer.ahead, normed) + one(mixer.back, normed.flip(1)).flip(1)
+    with torch.no_grad():
+        torch.testing.assert_close(model(ids), model.head(model.norm(x)), atol=1e-5, rtol=1e-5)
+
+
 def test_two_blocks_are_joined_as_helm_joins_them() -> None:
     model, ids = model_of("bimamba", layers=1, ffn=24, position="learned"), ids_of(2, 11)
     block, x = model.blocks[0], model.tokens(ids) + model.positions.weight[:11]
