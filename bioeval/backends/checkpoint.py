@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +19,8 @@ _CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "s
 _OFFSET = frozenset({"roberta", "xlm-roberta", "camembert", "data2vec-text", "longformer", "mpnet", "esm"})
 """Families that count places from the padding token's id: so much of their table is never used."""
 _UNKNOWN_ALLOWED = 0.01
+_UNREAD = frozenset({"pooler", "contact_head", "decoder"})
+"""Parts of an `AutoModel` whose output is not read, so that a folder may lack their weights."""
 
 
 class Running(Protocol):
@@ -54,7 +56,8 @@ class Checkpoint:
         """A new model in evaluation mode, on its device.
 
         Args:
-            auto: class of transformers; of any but `AutoModel` every weight must be in the folder.
+            auto: class of transformers. Every weight must be in the folder; of `AutoModel` only those of
+                what is read: of models with encoder and decoder the encoder.
 
         Raises:
             DataError: the folder cannot be read, or lacks weights of the class.
@@ -73,9 +76,9 @@ class Checkpoint:
                 )  # fmt: skip
             else:
                 model, found = kind.from_config(self.config, trust_remote_code=self.own_code).to(dtype), {}
-        if auto != "AutoModel" and (missing := sorted(found.get("missing_keys", ()))):
-            hint = "these are weights of an encoder without its output layer"
-            raise DataError(f"no weights for {missing[0]} of {auto}", where=self.folder, hint=hint)
+        _check_weights(model, found.get("missing_keys", ()), auto, self.folder)
+        if auto == "AutoModel" and getattr(model.config, "is_encoder_decoder", False):
+            model = model.get_encoder()
         if getattr(model.config, "use_cache", False):
             model.config.use_cache = False  # keys and values kept for generating would only be copied
         return model.eval().to(self.device)
@@ -96,6 +99,11 @@ class Checkpoint:
             if not content:
                 hint = f"tokenizer of {self.name}"
                 raise DataError("a sequence gives no token", where=repr(sequence[:20]), hint=hint)
+        if (size := self._vocabulary) is not None:
+            most = max((max(content) for content in found["input_ids"]), default=0)
+            if most >= size:
+                what = f"its tokenizer gives token {most}, the model knows 0 to {size - 1}"
+                raise DataError(what, where=self.folder, hint="a tokenizer of another model?")
         return found
 
     def frame(self, sequence: str) -> Frame:
@@ -161,6 +169,12 @@ class Checkpoint:
             )
 
     @property
+    def _vocabulary(self) -> int | None:
+        """Tokens that the model has embeddings for, where its configuration says so."""
+        size = getattr(self.config, "vocab_size", None)
+        return size if isinstance(size, int) else None
+
+    @property
     def limit(self) -> int | None:
         """Longest window in tokens, specials included; `None` where the model has none.
 
@@ -193,6 +207,21 @@ class Checkpoint:
         if self.settings.device != "auto":
             return self.settings.device
         return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _check_weights(model: Any, missing: Collection[str], auto: str, folder: Path) -> None:
+    """Refuses a model of which a part that is read would be drawn at random.
+
+    Raises:
+        DataError: naming the first weight that is not in the folder.
+    """
+    lost = sorted(set(missing) & {name for name, _ in model.named_parameters()})
+    hint = "these are weights of an encoder without its output layer"
+    if auto == "AutoModel":
+        lost = [name for name in lost if not _UNREAD & set(name.split("."))]
+        hint = "weights of another architecture than config.json says?"
+    if lost:
+        raise DataError(f"no weights for {lost[0]} of {auto} ({len(lost)} missing)", where=folder, hint=hint)
 
 
 @contextmanager

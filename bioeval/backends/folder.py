@@ -14,18 +14,18 @@ from bioeval.backends.names import backend_of
 from bioeval.backends.settings import EmbedSettings
 from bioeval.protocols import Embedder
 
-CODE_VERSION = 1  # of everything between tokens and vectors; part of the cache key
+CODE_VERSION = 2  # of everything between tokens and vectors; part of the cache key
 PICTURES = "seqloom_dit_image"
 """`model_type` of models that read no sequences."""
 
 _OURS = "modeling_"  # how the files of ours begin
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 _TOKENIZER = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "spiece.model",
-    "vocab.txt",
-    "vocab.json",
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "*.model",
+    "vocab*",
     "merges.txt",
 )
 
@@ -137,10 +137,10 @@ def content_key(folder: Path, settings: Keyed, *, seed: int | None) -> str:
         if not files:
             raise DataError("no model.safetensors", where=folder)
         weights = {p.name: sha256_file(p) for p in files}
-    parts = [folder / name for name in ("config.json", *_TOKENIZER)] + sorted(folder.glob("*.py"))
+    read = {p for pattern in ("config.json", *_TOKENIZER, "*.py") for p in folder.glob(pattern)}
     return fingerprint({
         "code": CODE_VERSION, "transformers": transformers.__version__, "weights": weights,
-        "files": {p.name: sha256_file(p) for p in parts if p.is_file()}, **settings.key(),
+        "files": {p.name: sha256_file(p) for p in sorted(read) if p.is_file()}, **settings.key(),
     })  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from biodata.errors import ConfigError
 
 _ATTENTION = re.compile(
-    r"(^|\.)(query|value|q_proj|v_proj|q_lin|v_lin|wq|wv|c_attn|qkv|wqkv|query_key_value|in_proj)$", re.I
+    r"(^|\.)(q|v|query|value|q_proj|v_proj|q_lin|v_lin|wq|wv|c_attn|qkv|wqkv|query_key_value|in_proj)$", re.I
 )
 
 
