@@ -23,7 +23,7 @@ from biotrain.device import choose_hardware
 from biotrain.log import NonFiniteError
 from biotrain.loop import dry_run, train
 from biotrain.losses import LossConfig
-from biotrain.models import ModelConfig
+from biotrain.models import ModelConfig, flops_per_token
 from biotrain.objectives import ObjectiveConfig
 from biotrain.parts import Parts, build_parts
 from biotrain.step import train_step, validate
@@ -192,6 +192,11 @@ def test_a_whole_run(tiny_config: Make, capsys: pytest.CaptureFixture[str]) -> N
     assert training[-1]["tokens"] == result["tokens"] and training[-1]["loss"] == result["train_loss"]
     summary = json.loads((config.out / "summary.json").read_text())
     assert summary.items() >= result.items()
+    rate, flops, peak = (summary[key] for key in ("tokens_per_s", "flops_per_token", "peak_flops"))
+    assert summary["mfu"] == pytest.approx(rate * flops / peak, abs=6e-5)
+    length = summary["data"]["train"]["tokens"] / summary["data"]["train"]["samples"]
+    assert flops == flops_per_token(config.model, vocab_size=70, length=round(length))
+    assert training[-1]["mfu"] == pytest.approx(training[-1]["tokens_per_s"] * flops / peak, abs=6e-5)
     model = summary["parameters"]["total"]
     assert model == sum(p.numel() for p in parts_of(config).model.parameters())
     assert summary["inputs"]["dataset"] == "of dataset" and len(summary["inputs"]["tokenizer"]) == 64

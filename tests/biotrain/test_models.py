@@ -48,10 +48,11 @@ def test_counts_equal_the_built_model(name: str, tied: bool) -> None:
     assert counts["embedding"] == sum(tables.values())
 
 
-def test_flops_equal_those_that_torch_counts() -> None:
+@pytest.mark.parametrize("name", ["bert", "gpt2", "llama", "modernbert"])
+def test_flops_equal_those_that_torch_counts(name: str) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
-    model = model_of("bert", tie_embeddings=False)
+    model = model_of(name, tie_embeddings=False)
     counter = FlopCounterMode(display=False)
     with counter, kernels.plain_kernels():
         model(torch.zeros(2, 24, dtype=torch.long)).sum().backward()
