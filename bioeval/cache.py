@@ -65,10 +65,14 @@ class EmbeddingCache:
     def embed(self, embedder: Embedder, sequences: Sequence[str]) -> np.ndarray:
         """`embedder.embed(sequences)`, only for distinct sequences that are not there yet.
 
+        Of an embedder that says `cached = False` nothing is kept.
+
         Raises:
             DataError: a cache file is damaged, or the embedder returns another shape or values that are no
                 finite numbers.
         """
+        if not getattr(embedder, "cached", True):
+            return checked_vectors(embedder, sequences)
         maker = Maker(
             name=embedder.name, key=embedder.key, doing=f"embedding with {embedder.name}",
             make=lambda part: list(checked_vectors(embedder, part)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,16 +25,23 @@ def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import T5Config, T5ForConditionalGeneration
 
     folder = tmp_path_factory.mktemp("t5")
-    shape = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+    shape: dict[str, Any] = {
+        "d_model": 16,
+        "d_kv": 8,
+        "d_ff": 32,
+        "num_layers": 2,
+        "num_heads": 2,
+        "decoder_start_token_id": 0,
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        config = T5Config(vocab_size=70, decoder_start_token_id=0, pad_token_id=0, **shape)
+        config = T5Config(vocab_size=70, pad_token_id=0, **shape)
         T5ForConditionalGeneration(config).save_pretrained(folder)
     write_codon_tokenizer(folder)
     return folder
 
 
-def embedded(folder: Path, **settings) -> np.ndarray:
+def embedded(folder: Path, **settings: Any) -> np.ndarray:
     return open_model(str(folder), EmbedSettings(device="cpu", **settings)).embed(SEQUENCES)
 
 
@@ -80,7 +88,12 @@ def test_a_pooler_may_be_missing(tmp_path: Path) -> None:
     import torch
     from transformers import BertConfig, BertForMaskedLM, BertModel
 
-    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    shape: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
     with torch.random.fork_rng(devices=[]):
         model = BertForMaskedLM(BertConfig(vocab_size=70, **shape))
     model.save_pretrained(tmp_path)
