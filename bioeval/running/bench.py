@@ -29,7 +29,7 @@ from bioeval.running.beside import (
     repeats_sentence,
 )
 from bioeval.running.contacts import separation_only, source_of, stated
-from bioeval.running.items import check_targets
+from bioeval.running.items import check_targets, untrained_items
 from bioeval.running.opened import Models
 from bioeval.running.repeats import repeated
 from bioeval.running.rivals import OneSide, has_majority, majority, mutation_scores
@@ -85,6 +85,9 @@ class Bench:
         before = done.get((name, self.task.name))
         if before is not None and before.get("key") == key:
             return Kept(before)
+        if before is not None and self.tell:
+            why = "was made of other settings, rows or weights and is replaced; another --out keeps both"
+            say(f"{self.task.name}: the result of {name} that is there {why}")
         self._check_alphabet(model)
         run = self._run(name, model)
         rivals = self._rivals(name, model) if self.config.baselines else {}
@@ -95,6 +98,9 @@ class Bench:
             embedding=stated(self.source, _embedding(model, self.task)), data=dict(self.task.notes),
             versions={"seqloom": biodata.__version__, "rules": RULES_VERSION},
         )  # fmt: skip
+        if strange := untrained_items(self.task, self.items):
+            entry.result["data"]["test_items_of_untrained_classes"] = strange
+            entry.result["sentence"] += f"; {strange} test items are of classes without train rows"
         self._add_repeats(entry.result, model)
         if pretrained(name):
             found = pretraining_leakage(name, run, judged, self.config)

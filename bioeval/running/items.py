@@ -75,6 +75,18 @@ def labelled(y: np.ndarray) -> np.ndarray:
     return np.isfinite(y) if y.dtype.kind == "f" else y >= 0
 
 
+def untrained_items(task: Task, items: Items) -> int:
+    """Test items of a class that no train row has, which no probe can predict; 0 where nothing is fitted.
+
+    Args:
+        task: its train rows.
+        items: of test.
+    """
+    if target_of(task) != "class" or task.kind in UNTRAINED:
+        return 0
+    return int((~np.isin(items.y, task.values("train"))).sum())
+
+
 def target_of(task: Task) -> str:
     """`number`, `class` or `labels`, as `bioeval.protocols.Part.target`."""
     if task.kind == "multi-label":

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -110,3 +111,27 @@ def test_repeated_splits_stand_in_the_sentence(planted_task: Path, tmp_path: Pat
     own = result["repeated"]["kmer"]
     text = f"mean of 5 repeated splits {own['mean']:.3f} [{own['lo']:.3f}, {own['hi']:.3f}]"
     assert text in result["sentence"]
+
+
+def test_a_class_that_never_trains_is_said(tmp_path: Path) -> None:
+    task = TASKS["classification"]
+    labels, splits = (task.table.column(name).to_pylist() for name in ("label", "split"))
+    test = [row for row, split in enumerate(splits) if split == "test"]
+    for row in test[:2]:
+        labels[row] = 2
+    at = task.table.column_names.index("label")
+    table = task.table.set_column(at, "label", pa.array(labels, pa.int64()))
+    result, _ = run(replace(task, table=table, classes=("a", "b", "c")), tmp_path)
+    assert result["data"]["test_items_of_untrained_classes"] == 2
+    assert "; 2 test items are of classes without train rows" in result["sentence"]
+    assert "untrained" not in str(run(task, tmp_path)[0]["data"])
+
+
+def test_another_setting_in_the_same_folder_says_what_it_replaces(
+    planted_task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = []
+    for probe in ("ridge", "ridge", "knn"):
+        evaluated(planted_task, tmp_path / "e", "kmer", probe=probe)
+        said.append("that is there was made of other settings" in capsys.readouterr().err)
+    assert said == [False, False, True]
