@@ -46,7 +46,7 @@ def run(folder: Path, out: Path, *words: str) -> Any:
 
 
 @pytest.mark.parametrize("generated", SETS)
-@pytest.mark.parametrize("reference", ["natural", "letters", "copies"])
+@pytest.mark.parametrize("reference", ["natural", "letters", "copies", "homopolymer"])
 def test_a_table_without_nan(folder: Path, tmp_path: Path, generated: str, reference: str) -> None:
     found = run(folder, tmp_path, generated, "--reference", reference, "--train", "other", "--kmers", "2")
     assert found.exit_code == 0, found.output

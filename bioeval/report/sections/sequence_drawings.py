@@ -9,7 +9,7 @@ import numpy as np
 from biodata.color_square import COLORS
 from bioeval.report.charts import BASE, GENERATED, NATURAL, canvas, light_grid, pixels
 from bioeval.report.inputs import Json
-from bioeval.report.markup import Html, figure, figures, paragraph, row_of
+from bioeval.report.markup import Html, figure, figures, missing, paragraph, row_of
 
 _SETS = (("shuffled", BASE), ("natural", NATURAL), ("generated", GENERATED))
 
@@ -33,10 +33,12 @@ def histogram(values: Json, label: str) -> Html:
     """Two (or three) outlines of the same bins, as shares of each set.
 
     Args:
-        values: `natural`, `generated` and perhaps `shuffled` to numbers.
+        values: `natural`, `generated` and perhaps `shuffled` to numbers; without any there is no drawing.
         label: of the axis.
     """
     everything = np.concatenate([np.asarray(v, dtype=float) for v in values.values()])
+    if not len(everything):
+        return Html(missing(f"No sequence has a value: {label}."))
     low, high = float(everything.min()), float(everything.max())
     edges = np.linspace(low, high if high > low else low + 1, 26)
     with canvas(3.3, 2.1, name=f"Distribution of {label}") as (axes, result):
