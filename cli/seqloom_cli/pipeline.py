@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,9 +37,10 @@ def run_recipe(recipe: Recipe, places: Places) -> dict[str, Any]:
         `report`, `out`, and for each stage its state (`done` or `skipped`), seconds and result.
 
     Raises:
-        ConfigError: a file that the recipe names is not there.
+        ConfigError: a file that the recipe names, or the table of a task, is not there.
         MissingExtraError: before anything is done, where a later stage lacks what it needs.
-        DataError: after the data stage, where too few rows have a label that is to be evaluated.
+        DataError: the table of a task cannot be read; after the data stage, too few rows have a label that
+            is to be evaluated.
         SeqloomError: another run is at work in the folder.
     """
     _require_parts()
@@ -47,10 +48,11 @@ def run_recipe(recipe: Recipe, places: Places) -> dict[str, Any]:
     stages = plan_stages(recipe, places)
     make_folder(places.root)
     with locked(places.root, name=places.stages.name, doing="run"):
+        keys, summary = _keys(stages), {}
+        if any(s.name == "evaluate" and not _is_done(s, keys, _record(s, places)) for s in stages):
+            check_tasks(recipe, places)
         write_yaml(places.root / "recipe.yaml", recipe.text)
-        keys, summary = {}, {}
         for number, stage in enumerate(stages, 1):
-            keys[stage.name] = _key(stage, keys)
             say(f"[{number}/{len(stages)}] {stage.name}")
             summary[stage.name] = done = _run_stage(stage, keys, recipe, places)
             if stage.name == "data":
@@ -70,9 +72,9 @@ def _require_parts() -> None:
 
 def describe_plan(recipe: Recipe, places: Places) -> dict[str, Any]:
     """What `run_recipe` would do: each stage, whether it is done, why not, where it writes, its settings."""
-    plan, keys = {}, {}
-    for stage in plan_stages(recipe, places):
-        keys[stage.name] = _key(stage, keys)
+    stages, plan = plan_stages(recipe, places), {}
+    keys = _keys(stages)
+    for stage in stages:
         record = _record(stage, places)
         done = _is_done(stage, keys, record)
         plan[stage.name] = {
@@ -82,8 +84,13 @@ def describe_plan(recipe: Recipe, places: Places) -> dict[str, Any]:
     return {"out": str(places.root), "stages": plan}
 
 
-def _key(stage: Stage, keys: Mapping[str, str]) -> str:
-    return fingerprint({"settings": stage.settings, "needs": _needs(stage, keys), "version": __version__})
+def _keys(stages: Sequence[Stage]) -> dict[str, str]:
+    """Name to fingerprint; each has in it those of the stages that it needs."""
+    keys: dict[str, str] = {}
+    for stage in stages:
+        parts = {"settings": stage.settings, "needs": _needs(stage, keys), "version": __version__}
+        keys[stage.name] = fingerprint(parts)
+    return keys
 
 
 def _needs(stage: Stage, keys: Mapping[str, str]) -> dict[str, str]:
@@ -119,10 +126,11 @@ def _why(stage: Stage, keys: Mapping[str, str], record: Mapping[str, Any]) -> st
 
 def _change(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """One difference in words; of files the content is compared, which says nothing when shown."""
-    is_file = name.startswith(("inputs.", "tasks."))
-    if is_file or _is_hash(before.get(name)) or _is_hash(now.get(name)):
+    group, _, file = name.partition(".")
+    shown = {"inputs": file, "tasks": f"task {file}"}.get(group)
+    if shown or _is_hash(before.get(name)) or _is_hash(now.get(name)):
         what = "gone" if name not in now else "changed" if before.get(name) else "new"
-        return f"{name.partition('.')[2] if is_file else name} is {what}"
+        return f"{shown or name} is {what}"
     return f"{name} {plain(before.get(name))} -> {plain(now.get(name))}"
 
 
@@ -142,8 +150,6 @@ def _run_stage(stage: Stage, keys: Mapping[str, str], recipe: Recipe, places: Pl
         say(f"      {_why(stage, keys, record)}")
     if record and record["fingerprint"] != keys[stage.name]:
         _remove(stage.output)
-    if stage.name == "train":
-        check_tasks(recipe, places)
     path = places.stages / f"{stage.name}.json"
     begun = {"fingerprint": keys[stage.name], "settings": stage.settings, "needs": _needs(stage, keys),
              "version": __version__}  # fmt: skip

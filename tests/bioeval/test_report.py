@@ -178,8 +178,11 @@ def test_figures_are_those_of_the_inputs(html: str, stages: ReportInputs) -> Non
         assert value in shown, value
 
 
-def test_training_is_told_in_words(html: str) -> None:
+def test_stages_are_told_in_words(html: str, stages: ReportInputs) -> None:
     words = Page(html).text
+    assert "a tokenizer (codon, 70 tokens), a gpt2 model" in words
+    none = Page(render_page(replace(read_facts(stages), results=()))).text
+    assert "Does the model beat the baselines? No task was evaluated." in none
     assert "objective clm loss hxe, alpha 0.2, tree seed 0 train data" in words
     assert "60 sequences, 4,000 tokens, 7 longer than the context, read in several windows" in words
 

@@ -9,6 +9,8 @@ import pytest
 
 from .walk import run_whole_way
 
+TASK = ("evaluate.tasks=mrfp", "evaluate.resamples=100")  # a real property of mRNA
+
 
 @pytest.mark.parametrize(
     ("inputs", "least_rows", "excluded"),
@@ -20,10 +22,16 @@ from .walk import run_whole_way
     ids=["species-cds", "genbank"],
 )
 def test_quickstart_on_real_files(
-    inputs: list[str], least_rows: int, excluded: int, real_data: Path, tmp_path: Path
+    inputs: list[str],
+    least_rows: int,
+    excluded: int,
+    real_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setenv("SEQLOOM_REAL_DATA", str(real_data))
     files = ",".join(str(real_data / name) for name in inputs)
-    result = run_whole_way(tmp_path / "out", f"data.read.inputs=[{files}]")
+    result = run_whole_way(tmp_path / "out", f"data.read.inputs=[{files}]", *TASK)
     data = result["stages"]["data"]["result"]
     assert data["rows"] >= least_rows
     assert data["audit"]["leaking_rows"] == 0
@@ -31,6 +39,9 @@ def test_quickstart_on_real_files(
     assert sum(manifest["exclusion"]["excluded"].values()) >= excluded
     assert sum(data["splits"].values()) == data["rows"]
     assert result["stages"]["sequences"]["result"]["n_generated"] == 24
+    (scored,) = result["stages"]["evaluate"]["result"]["results"]
+    assert scored["task"] == "mrfp" and scored["lo"] <= scored["value"] <= scored["hi"]
+    assert {"codon-freq", "one-hot"} < set(scored["baselines"]) and "random-init" in str(scored["baselines"])
     html = (tmp_path / "out" / "report.html").read_text()
     assert html.count("<svg") + html.count("data:image/png") >= 4
     assert "http://" not in html.replace("http://www.w3.org", "")

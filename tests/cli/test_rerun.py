@@ -160,13 +160,13 @@ def test_the_table_of_a_task_is_compared_too(folder: Path) -> None:
     run(settings=setting)
     table.write_text(table.read_text().replace(",12,", ",13,"))
     assert why(settings=setting) == {
-        "evaluate": "anew: task.yaml is changed",
+        "evaluate": "anew: task task.yaml is changed",
         "report": "anew: evaluate changed",
     }
     table.unlink()
     with pytest.raises(ConfigError, match=r"half_life\.csv"):
-        run(settings=(*setting, "train.seed=1"))
-    assert (folder / "out" / "dataset").exists()
+        run(out="new", settings=setting)
+    assert not (folder / "new" / "dataset").exists()
 
 
 def test_what_was_begun_or_taken_away_is_not_called_done(folder: Path) -> None:

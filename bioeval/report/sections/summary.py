@@ -55,8 +55,8 @@ def built(facts: Facts) -> Answer:
         pieces.append(f"a dataset of {sum(splits.values()):,} sequences ({sizes})")
     if facts.tokenizer:
         kind = facts.tokenizer.get("seqloom", {}).get("kind", "unknown")
-        size = f" of {facts.tokenizer_vocabulary:,} tokens" if facts.tokenizer_vocabulary else ""
-        pieces.append(f"a {kind} tokenizer{size}")
+        size = f", {facts.tokenizer_vocabulary:,} tokens" if facts.tokenizer_vocabulary else ""
+        pieces.append(f"a tokenizer ({kind}{size})")
     if facts.summary:
         pieces.append(_model(facts))
     if facts.sequences:
@@ -92,9 +92,8 @@ def _nearest_pair(audit: Json) -> str:
 
 def beats_baseline(facts: Facts) -> list[Answer]:
     """One answer a task: the first model against the codon-frequency ridge, or the best other baseline."""
-    question = "Does the model beat the codon-frequency ridge?"
     if not facts.results:
-        return [Answer(question, "none", "No task was evaluated.")]
+        return [Answer("Does the model beat the baselines?", "none", "No task was evaluated.")]
     return [
         _task_answer([r for r in facts.results if r["task"] == task]) for task in task_names(facts.results)
     ]
