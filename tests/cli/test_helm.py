@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 from biodata.codon import CODONS
 from biodata.errors import ConfigError
-from biotrain.models.config import MODELS
 from seqloom_cli.helm import REFUSED, from_helm
 from seqloom_cli.main import app, prepared
 
@@ -63,10 +62,6 @@ def resolved(*words: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_readme_command(name: str, helm_data: Path, tmp_path: Path) -> None:
     words = ["--data_dir", str(helm_data), *COMMANDS[name].split(), "--output", f"{tmp_path}/run/"]
-    model = name.split("-")[0]
-    if model not in MODELS:
-        assert seqloom(*words)[0] == 2
-        return
     code, out, err = seqloom(*words, "--threads", "1", "--json")
     assert code == 0, err
     run = json.loads(out)
