@@ -51,6 +51,7 @@ def test_a_table_without_nan(folder: Path, tmp_path: Path, generated: str, refer
     found = run(folder, tmp_path, generated, "--reference", reference, "--train", "other", "--kmers", "2")
     assert found.exit_code == 0, found.output
     page = (tmp_path / "report.html").read_text()
+    assert "2-mer Jensen-Shannon" in page.split("More metrics")[0]  # the only k that was asked for
     assert not re.search(r"\bnan\b|\binf\b", found.stdout + page, re.IGNORECASE)
     assert "Warning" not in found.stderr
     metrics = read_json(tmp_path / "results.json")["metrics"]

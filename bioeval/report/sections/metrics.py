@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from bioeval.report.inputs import Facts, Json
@@ -33,8 +34,9 @@ def render(facts: Facts) -> str:
     made = facts.sequences
     if not made:
         return section(KEY, TITLE, missing("No sequence metrics (eval sequences was not run)."))
-    rows = [_row(m) for name, m in made["metrics"].items() if not _aside(name)]
-    others = [_row(m) for name, m in made["metrics"].items() if _aside(name)]
+    aside = _aside(made["metrics"])
+    rows = [_row(m) for name, m in made["metrics"].items() if name not in aside]
+    others = [_row(m) for name, m in made["metrics"].items() if name in aside]
     halves = {
         "families": "random halves of the held-out sequences, no family in both",
         "sequences": "random halves of the held-out sequences (their families are not known; relatives on "
@@ -74,9 +76,12 @@ def _canaries(made: Json) -> str:
     return paragraph(words, kind="warning" if found["repeated"] else "")
 
 
-def _aside(name: str) -> bool:
-    """Whether a metric is folded away: k-mers of other lengths, second views, and what the pictures show."""
-    return name.startswith(_FOLDED) or (name.startswith("kmer_") and not name.endswith(SHOWN_K))
+def _aside(names: Collection[str]) -> set[str]:
+    """The metrics that are folded away: second views, what the pictures show, and k-mers of other lengths
+    where there are some of 3 or 6."""
+    words = [name for name in names if name.startswith("kmer_")]
+    usual = {name for name in words if name.endswith(SHOWN_K)}
+    return {name for name in names if name.startswith(_FOLDED)} | (set(words) - usual if usual else set())
 
 
 def _row(found: Json) -> list[Any]:
