@@ -17,7 +17,7 @@ from biodata.dataset import open_dataset
 from biodata.errors import ConfigError
 from biodata.files import atomic_path
 from biodata.progress import progress
-from bioeval.backends import EmbedSettings, ScoreSettings
+from bioeval.backends import EmbedSettings, ScoreSettings, backend_of
 from bioeval.baselines import BASELINES
 from bioeval.folders import check_out
 from bioeval.probes import PROBES
@@ -207,10 +207,20 @@ def _check_use(config: EvalConfig, tasks: list[Task]) -> None:
         raise ConfigError(f"zero_shot = {config.zero_shot!r} does nothing: no task is zero-shot")
     if config.contacts and not any(task.kind == "contacts" for task in tasks):
         raise ConfigError(f"contacts = {config.contacts!r} does nothing: no task is of contacts")
+    why = _unpooled(config, tasks)
+    for name, usual in (("layer", "last"), ("pooling", "mean")):
+        if why and (given := getattr(config, name)) != usual:
+            raise ConfigError(f"{name} = {given!r} does nothing: {why}")
+
+
+def _unpooled(config: EvalConfig, tasks: list[Task]) -> str:
+    """Why neither layer nor pooling is asked for, one phrase; empty where some model has a use for them."""
     if config.contacts == "attention" and all(task.kind == "contacts" for task in tasks):
-        for name, usual in (("layer", "last"), ("pooling", "mean")):
-            if (given := getattr(config, name)) != usual:
-                raise ConfigError(f"{name} = {given!r} does nothing: attention of all layers is read")
+        return "attention of all layers is read"
+    kinds = {backend_of(name) for name in config.models if name not in BASELINES} - {"attribute"}
+    if not kinds or all(task.kind == "zero-shot" for task in tasks):
+        return "baselines, functions, Embedders of one's own and zero-shot scores take none"
+    return ""
 
 
 def _list_dropped(out: Path, task: Task) -> None:

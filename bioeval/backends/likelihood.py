@@ -137,6 +137,11 @@ class LikelihoodScorer:
         """Token ids of each sequence, special tokens left out."""
         return self.checkpoint.tokens(sequences)
 
+    def counts(self, sequences: Sequence[str]) -> dict[str, int]:
+        """Tokens and unknown tokens. Nothing is scored."""
+        contents = self.checkpoint.tokens(sequences)
+        return {"tokens": sum(map(len, contents)), "unknown": self.checkpoint.count_unknown(contents)}
+
     def log_probabilities(self, sequence: str, places: Sequence[int], *, hidden: bool) -> np.ndarray:
         """float64 `[places, vocabulary]`, nats; see `HasMarginals`.
 

@@ -34,7 +34,8 @@ class Standard:
         # A column whose spread is rounding error of its mean is constant.
         kept = scale > 1e-7 * np.maximum(np.abs(mean), 1e-3)
         if not kept.any():
-            raise DataError(f"all {x.shape[1]} features are constant over the train rows")
+            hint = "of a model, another layer or pooling may tell rows apart"
+            raise DataError(f"all {x.shape[1]} features are constant over the train rows", hint=hint)
         return cls(mean[kept], scale[kept], kept)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:

@@ -135,3 +135,14 @@ def test_another_setting_in_the_same_folder_says_what_it_replaces(
         evaluated(planted_task, tmp_path / "e", "kmer", probe=probe)
         said.append("that is there was made of other settings" in capsys.readouterr().err)
     assert said == [False, False, True]
+
+
+@pytest.mark.parametrize("change", [{"layer": "1"}, {"pooling": "max"}])
+def test_a_layer_that_no_model_has_is_refused(
+    gpt2: Path, planted_task: Path, tmp_path: Path, change: dict[str, str]
+) -> None:
+    for name in ("kmer", "tests.bioeval.test_functions:third_gc"):
+        with pytest.raises(ConfigError, match="does nothing: baselines, functions"):
+            evaluated(planted_task, tmp_path / "e", name, **change)
+    result = evaluated(planted_task, tmp_path / "e", str(gpt2), baselines=False, **change)
+    assert result["embedding"].items() >= change.items()

@@ -281,6 +281,11 @@ def test_a_model_of_another_alphabet_is_one_line(tmp_path: Path) -> None:
         run(TASKS["regression"], tmp_path, model=f"{__name__}:Protein")
 
 
+def test_a_scorer_of_another_alphabet_is_one_line(gpt2: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"82% of the tokens of task 'toy-zero-shot' \(protein\) are unknown"):
+        run(PROTEIN["zero-shot"], tmp_path, model=str(gpt2), device="cpu")
+
+
 def test_retrieval_leaves_out_queries_that_nothing_answers() -> None:
     task = changed(TASKS["retrieval"], "train", label=0)
     items = items_to_score(task)
