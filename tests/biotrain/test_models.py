@@ -48,8 +48,9 @@ def test_counts_equal_the_built_model(name: str, tied: bool) -> None:
     assert counts["embedding"] == sum(tables.values())
 
 
-@pytest.mark.parametrize("name", ["bert", "gpt2", "llama", "modernbert"])
+@pytest.mark.parametrize("name", ["bert", "gpt2", "llama", "modernbert", "moe"])
 def test_flops_equal_those_that_torch_counts(name: str) -> None:
+    """All but those of attention, 12 L d T, and of experts, which torch does not count: 3 matrices each."""
     from torch.utils.flop_counter import FlopCounterMode
 
     model = model_of(name, tie_embeddings=False)
@@ -58,7 +59,9 @@ def test_flops_equal_those_that_torch_counts(name: str) -> None:
         model(torch.zeros(2, 24, dtype=torch.long)).sum().backward()
     counted = sum(n for op, n in counter.get_flop_counts()["Global"].items() if "attention" not in str(op))
     attention = 12 * model.config.layers * model.config.width * 24
-    assert flops_per_token(model.config, vocab_size=70) - attention == counted / 48
+    visited = model.config.moe.top_k if model.config.moe else 0
+    experts = 6 * model.config.layers * visited * 3 * model.config.width * model.config.ffn
+    assert flops_per_token(model.config, vocab_size=70) - attention - experts == counted / 48
 
 
 def test_weights_start_as_in_gpt2_and_from_the_seed_alone() -> None:
