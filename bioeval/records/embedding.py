@@ -15,7 +15,7 @@ import numpy as np
 import biodata
 from biodata.errors import ConfigError
 from biodata.folders import locked_file
-from bioeval.backends import EmbedSettings, open_model
+from bioeval.backends import EmbedSettings, backend_of, open_model
 from bioeval.backends.settings import Running
 from bioeval.baselines import BASELINES
 from bioeval.cache import EmbeddingCache
@@ -149,7 +149,8 @@ def _opened(config: EmbedConfig) -> Embedder:
     settings, usual = config.settings(), EmbedSettings()
     embedder = open_model(config.model, settings)
     if not isinstance(getattr(embedder, "settings", None), EmbedSettings):
-        for name in ("layer", "dtype", "max_tokens"):
+        fixed = ("layer", "dtype", "max_tokens")  # of a file the backend knows its pooling
+        for name in fixed if backend_of(config.model) != "attribute" else (*fixed, "pooling"):
             if (value := getattr(settings, name)) != getattr(usual, name):
                 raise ConfigError(f"{name} = {value!r} does nothing for {config.model}: it has its own")
     if config.pooling == PER_RESIDUE and not isinstance(embedder, HasTokens):
@@ -178,10 +179,13 @@ def _rows(config: EmbedConfig, embedder: Embedder, records: Records) -> Rows:
 
 def _about(config: EmbedConfig, embedder: Embedder, form: Form) -> dict[str, Any]:
     own = getattr(embedder, "settings", None)
-    stated = own.key() if isinstance(own, EmbedSettings) else dict(own or {})
-    stated["pooling"] = config.pooling if isinstance(own, EmbedSettings) else stated.get("pooling", "its own")
+    if isinstance(own, EmbedSettings):
+        stated = {**own.key(), "pooling": config.pooling}
+        stated["long_sequences"] = "consecutive windows, pooled together"
+    else:
+        stated = {"pooling": "its own", **(own or {})}
     more = {"unit": config.unit} if form.many else {}
     return {
         **stated, **more, "layers": form.layers, "model": config.model, "embedding_key": embedder.key,
-        "long_sequences": "consecutive windows, pooled together", "seqloom": biodata.__version__,
+        "seqloom": biodata.__version__,
     }  # fmt: skip

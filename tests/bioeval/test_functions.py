@@ -54,7 +54,12 @@ def test_a_function_writes_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.fasta").write_text(">a\nACGACC\n>b\nACTACC\n")
     out = tmp_path / "a.parquet"
     read = InputConfig(inputs=(str(tmp_path / "a.fasta"),))
-    embed_file(EmbedConfig(model=f"{__name__}:third_gc", read=read, out=out))
+    model = f"{__name__}:third_gc"
+    said = embed_file(EmbedConfig(model=model, read=read, out=out))
+    assert said["pooling"] == "its own" and "long_sequences" not in said
+    for change in ({"pooling": "max"}, {"layer": "1"}):
+        with pytest.raises(ConfigError, match=f"does nothing for {model}: it has its own"):
+            embed_file(EmbedConfig(model=model, read=read, out=out, **change))  # pyright: ignore
     assert open_model(str(out)).embed(["ACTACC", "ACGACC"]).tolist() == [[0.5, 6], [1, 6]]
 
 
