@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import embedding_bag
 
-from biotrain.layers.cpu import onednn_is_faster, product
+from biotrain.layers.cpu import onednn_is_faster, product, weight_gradient
 
 CHUNK = 128
 """Rows whose activation is made at once: many more leave the cache, fewer are many operations."""
@@ -47,7 +47,7 @@ class SwiGLU(Function):
         x, gate_up, slope, inner, down = ctx.saved_tensors
         grad = grad_outputs[0].contiguous()
         change = _chain(slope, product(grad, down.t()))
-        return product(change, gate_up.t()), change.t() @ x, grad.t() @ inner
+        return product(change, gate_up.t()), weight_gradient(change, x), weight_gradient(grad, inner)
 
 
 class Experts(Function):
