@@ -31,7 +31,7 @@ def render(facts: Facts) -> str:
     pictures, made = facts.pictures, facts.sequences
     intro = (
         f"{made.get('n_generated', 0):,} generated sequences against {made.get('n_reference', 0):,} natural "
-        f"ones that no model was trained on. "
+        "ones. "
     )
     parts = [
         paragraph(intro, LEGEND),
