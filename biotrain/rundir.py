@@ -86,8 +86,9 @@ def fingerprints(manifest: Mapping[str, Any], tokenizer: Path) -> dict[str, str]
 
 
 def provenance(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What every checkpoint and model says of the data: which exclusion they went through, if any."""
-    return {"exclusion": manifest.get("exclusion") or {"enabled": False}}
+    """What every checkpoint and model says of the data: alphabet, and which exclusion it went through."""
+    exclusion = manifest.get("exclusion") or {"enabled": False}
+    return {"alphabet": manifest.get("alphabet", ""), "exclusion": exclusion}
 
 
 def finished(

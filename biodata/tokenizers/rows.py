@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from biodata.tokenizers.config import TokenizerConfig
 
 JOINT = "joint"
-_TAGS = {"dna": "dna", "rna": "dna", "protein": "protein"}
+TAGS = {"dna": "dna", "rna": "dna", "protein": "protein"}
 
 
 def columns_of(kind: str) -> tuple[str, ...]:
@@ -65,11 +65,11 @@ def _texts(text: pa.ChunkedArray) -> pa.ChunkedArray:
 def _tags(alphabet: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
     encoded = alphabet.combine_chunks().dictionary_encode()
     for name in encoded.dictionary.to_pylist():
-        if name not in _TAGS:
+        if name not in TAGS:
             raise DataError(f"alphabet {name!r} for a joint tokenizer", hint="allowed: dna, rna, protein")
     columns = []
     for form in ("<{}>", "</{}>"):
-        names = [form.format(_TAGS[name]) for name in encoded.dictionary.to_pylist()]
+        names = [form.format(TAGS[name]) for name in encoded.dictionary.to_pylist()]
         columns.append(pa.chunked_array([pa.array(names, pa.large_string()).take(encoded.indices)]))
     return columns[0], columns[1]
 

@@ -13,11 +13,13 @@ from typing import Any, Protocol
 from biodata.errors import ConfigError, DataError
 from biodata.files import read_json
 from biodata.progress import say
+from biodata.tokenizers.rows import JOINT, TAGS
 from bioeval.backends.windows import Frame
 
 _CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "seq_length")
 _OFFSET = frozenset({"roberta", "xlm-roberta", "camembert", "data2vec-text", "longformer", "mpnet", "esm"})
 """Families that count places from the padding token's id: so much of their table is never used."""
+_OWN_FILE = "biotrain.json"
 _UNKNOWN_ALLOWED = 0.01
 _UNREAD = frozenset({"pooler", "contact_head", "decoder"})
 """Parts of an `AutoModel` whose output is not read, so that a folder may lack their weights."""
@@ -94,7 +96,12 @@ class Checkpoint:
     def encode(self, sequences: Sequence[str], *, offsets: bool = False) -> Mapping[str, Any]:
         """`input_ids`, and with `offsets` the letters of each token, `offset_mapping`."""
         more = {"return_offsets_mapping": True} if offsets else {}
-        found = self.tokenizer(list(sequences), add_special_tokens=False, **more)
+        mark = self._mark
+        found = self.tokenizer([mark + sequence for sequence in sequences], add_special_tokens=False, **more)
+        if mark:
+            found = {name: [row[1:] for row in rows] for name, rows in found.items()}
+            for spans in found.get("offset_mapping", ()):
+                spans[:] = [(start - len(mark), end - len(mark)) for start, end in spans]
         for sequence, content in zip(sequences, found["input_ids"]):
             if not content:
                 hint = f"tokenizer of {self.name}"
@@ -107,14 +114,37 @@ class Checkpoint:
         return found
 
     def frame(self, sequence: str) -> Frame:
-        """The special tokens that the tokenizer puts around a sequence."""
-        whole, inner = self.tokenizer(sequence)["input_ids"], self.tokens([sequence])[0]
+        """What the tokenizer puts around a sequence: special tokens, and marks as in training."""
+        closed = self._mark.replace("<", "</")
+        whole = self.tokenizer(f"{self._mark}{sequence}{closed}")["input_ids"]
+        inner = self.tokens([sequence])[0]
         starts = range(len(whole) - len(inner) + 1)
         at = next((i for i in starts if whole[i : i + len(inner)] == inner), None)
         if at is None:
             where = f"tokenizer of {self.name}"
             raise DataError("its tokens change when special tokens are added", where=where)
         return Frame(tuple(whole[:at]), tuple(whole[at + len(inner) :]))
+
+    @cached_property
+    def _mark(self) -> str:
+        """`<dna>` or `<protein>` where the tokenizer reads texts, too, and letters alone would be words."""
+        about, made = (self._said(name) for name in ("tokenizer_config.json", _OWN_FILE))
+        if (about.get("seqloom") or {}).get("kind") != JOINT:
+            return ""
+        if (alphabet := made.get("alphabet")) not in TAGS:
+            what = (
+                "its tokenizer reads texts, too, and nothing says whether its sequences are DNA or proteins"
+            )
+            hint = f"`alphabet` in {_OWN_FILE}, which `seqloom train` writes: {', '.join(TAGS)}"
+            raise DataError(what, where=self.folder, hint=hint)
+        return f"<{TAGS[alphabet]}>"
+
+    def _said(self, name: str) -> Mapping[str, Any]:
+        """A JSON object of the folder, empty where there is none."""
+        file = self.folder / name
+        with one_line(self.folder):
+            found = read_json(file) if file.is_file() else {}
+        return found if isinstance(found, dict) else {}
 
     def count_unknown(self, contents: Sequence[Sequence[int]]) -> int:
         """Tokens that stand for what the tokenizer does not know."""
@@ -137,8 +167,7 @@ class Checkpoint:
         """Numbers in the weights: as `biotrain.json` says, else counted in the safetensors files, if any."""
         from safetensors import safe_open
 
-        own = self.folder / "biotrain.json"
-        if own.is_file() and isinstance(stated := read_json(own).get("parameters"), int):
+        if isinstance(stated := self._said(_OWN_FILE).get("parameters"), int):
             return stated
         total = 0
         with one_line(self.folder):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from biodata.errors import ConfigError, DataError
-from bioeval.backends import ScoreSettings, open_scorer
+from bioeval.backends import EmbedSettings, ScoreSettings, open_model, open_scorer
 from bioeval.backends.plans import Layout, bound_passes, causal_passes, masked_passes, seen_passes
 from bioeval.backends.windows import Frame
 from bioeval.cache import EmbeddingCache
@@ -442,3 +442,43 @@ def test_scores_are_kept(gpt2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(scorer, "score", never)
     again = EmbeddingCache(tmp_path).score(scorer, SEQUENCES[::-1])
     assert again.total.tolist() == found.total[::-1].tolist()
+
+
+@pytest.mark.parametrize(
+    ("alphabet", "tag", "sequences"),
+    [
+        ("dna", "dna", ["ACGTTG", "acg"]),
+        ("rna", "dna", ["ACGUUG", "A"]),
+        ("protein", "protein", ["MKV", "GAT"]),
+    ],
+)
+def test_a_model_of_texts_and_sequences_reads_letters(
+    tmp_path: Path, alphabet: str, tag: str, sequences: list[str]
+) -> None:
+    """Between `<dna>` or `<protein>` and its end, as in training; as words they would mean something else."""
+    import torch
+
+    from biodata.tokenizers.joint import train_joint
+    from biotrain.export import export_model
+    from biotrain.models import ModelConfig, build_model
+
+    tokenizer = train_joint(["a kinase"] * 4, vocab_size=400)
+    tokenizer.save(tmp_path / "tokenizer")
+    shape = ModelConfig(layers=1, width=16, heads=2, context=64, init_std=0.3)
+    model = build_model(shape, vocab_size=tokenizer.vocab_size).eval()
+    folder = export_model(model, tmp_path / "tokenizer", tmp_path / "model", metadata={"alphabet": alphabet})
+    found = open_scorer(str(folder), settings()).score(sequences)
+    for row, text in enumerate(sequences):
+        ids = torch.tensor([tokenizer.encode(f"<{tag}>{text}</{tag}>")])
+        with torch.no_grad():
+            logp = model(ids).log_softmax(-1)[0]
+        each = logp[torch.arange(1, ids.shape[1] - 1), ids[0, 2:]]
+        assert found.n_tokens[row] == len(text) + 2
+        assert found.total[row] == pytest.approx(each.sum().item(), rel=1e-5)
+    embedder = open_model(str(folder), EmbedSettings(device="cpu"))
+    with torch.no_grad():
+        states = model.hidden(torch.tensor([tokenizer.encode(f"<{tag}>{sequences[0]}</{tag}>")]))[0, 2:-2]
+    np.testing.assert_allclose(embedder.embed(sequences[:1])[0], states.mean(0), atol=1e-5)
+    (folder / "biotrain.json").unlink()
+    with pytest.raises(DataError, match="nothing says whether its sequences are DNA or proteins"):
+        open_scorer(str(folder), settings()).score(sequences)
