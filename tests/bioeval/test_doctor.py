@@ -73,6 +73,11 @@ def test_a_broken_model_is_told_in_lines_and_exit_code_1() -> None:
     assert "regression" in lines[0] and lines[0].endswith("IndexError: list index out of range")
 
 
+def test_a_model_that_can_nothing_is_not_well() -> None:
+    report = examine(DoctorConfig(probe="lora"))  # counts of k-mers have no weights
+    assert {check["status"] for check in report["checks"]} == {"cannot"} and not report["ok"]
+
+
 def test_a_language_model_passes_every_kind(gpt2: Path) -> None:
     report = examine(DoctorConfig(model=str(gpt2)))
     assert report["alphabet"] == "dna"  # of dna, rna, protein and selfies the one its tokenizer knows
