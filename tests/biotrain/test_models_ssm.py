@@ -220,7 +220,8 @@ def test_caduceus_trains_on_codons_and_keeps_its_complement(tiny_config: Callabl
 
 def test_a_layer_of_caduceus_is_two_of_transformers() -> None:
     """arXiv:2403.03234, section 4.1: one direction and the other between shared projections, added."""
-    theirs = pytest.importorskip("transformers.models.mamba.modeling_mamba")
+    from transformers.models.mamba import modeling_mamba as theirs
+
     model, ids = model_of("caduceus", layers=1, ssm=SsmConfig(equivariant=False)), ids_of(2, 11)
     mixer, x = model.blocks[0].mixer, model.tokens(ids)
 
