@@ -77,10 +77,11 @@ class Attention(nn.Module):
         """Queries [B, H, T, d], keys and values [B, G, T, d], turned to their places."""
         b, t, _ = qkv.shape
         parts = qkv.view(b, t, self.heads + 2 * self.groups, self.width)
-        turned, v = parts[:, :, : -self.groups], parts[:, :, -self.groups :]
-        if scene.rope is not None:
-            turned = rotate(turned, scene.rope)
-        q, k = turned[:, :, : self.heads], turned[:, :, self.heads :]
+        if scene.rope is None:
+            q, k, v = parts.split((self.heads, self.groups, self.groups), 2)
+        else:
+            turned, v = parts.split((self.heads + self.groups, self.groups), 2)
+            q, k = rotate(turned, scene.rope).split((self.heads, self.groups), 2)
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
 

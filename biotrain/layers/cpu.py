@@ -113,10 +113,7 @@ class FeedForward(Function):
     def forward(ctx: Any, x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor) -> Tensor:
         h = product(x, up, up_bias)
         y = torch.empty_like(h)
-        rows = max(1, BLOCK_BYTES // (h.shape[1] * h.element_size()))
-        work = h.new_empty(2, min(rows, len(h)), h.shape[1])
-        for start in range(0, len(h), rows):
-            _gelu(h[start : start + rows], y[start : start + rows], work)
+        _gelu(h, y, rows=max(1, BLOCK_BYTES // (h.shape[1] * h.element_size())))
         ctx.save_for_backward(x, up, h, y, down)
         return product(y, down, down_bias)
 
@@ -129,11 +126,15 @@ class FeedForward(Function):
         return product(inner, up.t()), to_up, inner.sum(0), to_down, grad.sum(0)
 
 
-def _gelu(h: Tensor, y: Tensor, work: Tensor) -> None:
-    """Writes gelu(h) to y and its derivative over h; `work` is two blocks of scratch."""
-    s, t = work[:, : len(h)]
-    torch.addcmul(torch.tensor(_GELU_A), h, h, value=3 * _GELU_B, out=t)
-    torch.addcmul(torch.tensor(_GELU_A), h, h, value=_GELU_B, out=s).mul_(h).sigmoid_()
-    torch.mul(h, s, out=y)
-    t.mul_(y)
-    torch.lerp(s, torch.tensor(1.0), t, out=h)
+def _gelu(h: Tensor, y: Tensor, *, rows: int) -> None:
+    """Writes gelu(h) to y and its derivative over h, so many rows at a time."""
+    one, linear = torch.tensor(1.0), torch.tensor(_GELU_A)
+    s, t = h.new_empty(2, rows, h.shape[1])
+    for values, out in zip(h.split(rows), y.split(rows)):
+        if len(values) < rows:
+            s, t = s[: len(values)], t[: len(values)]
+        torch.addcmul(linear, values, values, value=3 * _GELU_B, out=t)
+        torch.addcmul(linear, values, values, value=_GELU_B, out=s).mul_(values).sigmoid_()
+        torch.mul(values, s, out=out)
+        t.mul_(out)
+        torch.lerp(s, one, t, out=values)

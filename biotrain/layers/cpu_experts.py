@@ -172,10 +172,11 @@ def _swiglu(h: Tensor, y: Tensor) -> None:
 
     silu'(a) = s + a s (1 - s) with s = sigmoid(a): from a s to 1, as far as s says.
     """
-    one = torch.tensor(1.0)
-    for part, out in zip(h.split(CHUNK), y.split(CHUNK)):
-        a, b = part.chunk(2, -1)
-        silu = torch.sigmoid(a, out=out) * a
+    one, scratch = torch.tensor(1.0), y.new_empty(CHUNK, y.shape[1])
+    gates, ups = h.chunk(2, -1)
+    for a, b, out in zip(gates.split(CHUNK), ups.split(CHUNK), y.split(CHUNK)):
+        silu = scratch[: len(a)]
+        torch.mul(torch.sigmoid(a, out=out), a, out=silu)
         torch.lerp(silu, one, out, out=a).mul_(b)
         torch.mul(silu, b, out=out)
         b.copy_(silu)
