@@ -6,7 +6,7 @@ import re
 import sys
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +19,9 @@ from seqloom_cli.helm import from_helm
 from seqloom_cli.output import one_line_errors, show
 
 _TASK_OPTIONS = ("--task", "--tasks")
+_INTERRUPTED = 130
+_UsageError: Any = typer.BadParameter.__base__
+"""What typer raises for options and commands that there are not; it has no public name."""
 
 app = typer.Typer(
     name="seqloom",
@@ -35,13 +38,32 @@ models.add_commands(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line; long options may be written with `-` or `_`."""
+    """Runs the command line; long options may be written with `-` or `_`.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C outside of a command's own care, of which typer says nothing.
+    """
     try:
         given = prepared(sys.argv[1:] if arguments is None else arguments)
+        code = app(args=given, prog_name="seqloom", standalone_mode=False)
     except ConfigError as error:
         say(f"error: {error}")
         sys.exit(error.exit_code)
-    app(args=given, prog_name="seqloom")
+    except _UsageError as error:
+        say(_usage(error))
+        sys.exit(ConfigError.exit_code)
+    if code == _INTERRUPTED:
+        raise KeyboardInterrupt
+    sys.exit(code or 0)
+
+
+def _usage(error: Any) -> str:
+    """One line for an unknown option or command; a group without a command is its help."""
+    message = error.format_message()
+    if "\n" in message:
+        return message
+    where = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+    return f"error: {message.rstrip('.')}{where}"
 
 
 def prepared(arguments: list[str]) -> list[str]:

@@ -74,7 +74,7 @@ def one_line_errors(run: Callable[..., None]) -> Callable[..., None]:
 
 def _fail(message: str, code: int) -> None:
     say("error: " + " ".join(message.split()))
-    raise typer.Exit(code) from None
+    raise SystemExit(code) from None
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -176,3 +176,29 @@ def test_a_list_of_numbers_may_be_repeated_as_one_of_words_may(words: str) -> No
     app.command("other")(lambda: None)
     code, out, _ = invoke(app, *words.split(), "--json")
     assert (code, json.loads(out)) == (0, {"kmers": [1, 3, 4]})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["generate", "--nope", "3"], "error: No such option: --nope"),
+        (["data", "nosuch"], "error: No such command 'nosuch' (see seqloom data --help)"),
+        (["nosuch"], "error: No such command 'nosuch' (see seqloom --help)"),
+        (["train", "--lr"], "error: Option '--lr' requires an argument"),
+        (["run"], "error: Missing argument 'recipe' (see seqloom run --help)"),
+    ],
+)
+def test_what_there_is_not_is_one_line(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        whole.main(arguments)
+    found = capsys.readouterr()
+    assert (left.value.code, found.out, found.err.count("\n")) == (2, "", 1)
+    assert found.err.startswith(said)
+
+
+def test_a_group_alone_is_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        whole.main(["data"])
+    assert (left.value.code, "Commands:" in capsys.readouterr().err) == (2, True)
