@@ -116,24 +116,29 @@ def pretraining_rows(task: Task, folder: Path, *, identity: float, coverage: flo
     """Test rows with a near copy among the train rows of a dataset that a model was pretrained on.
 
     Args:
-        task: its test sequences.
+        task: its test sequences; of a pair one of the two is enough, as the model has seen it.
         folder: a finished dataset.
         identity: as for `find_leakage`.
         coverage: as for `find_leakage`.
 
     Returns:
-        bool for each test row; `None` where the dataset is of another alphabet.
+        bool for each test row; `None` where the dataset is of another alphabet (of pairs: than both sides).
 
     Raises:
         DataError: no dataset.
     """
     files = open_dataset(folder).files("train")
     table = pq.ParquetDataset(files).read(columns=["sequence", "alphabet"])
-    alphabets = {*table.column("alphabet").unique().to_pylist(), task.alphabet}
-    if len(alphabets) > 1 and not alphabets <= set(_NUCLEOTIDES):
-        return None
-    known = table.column("sequence").to_pylist()
-    return _Search(task.alphabet, task.unit, identity, coverage).rows(known, task.sequences("test"))[0]
+    known, alphabets = table.column("sequence").to_pylist(), table.column("alphabet").unique().to_pylist()
+    sides = [(task.alphabet, task.unit, task.sequences("test"))]
+    if task.kind == "pairs":
+        sides.append((task.second_alphabet, "", task.seconds("test") or []))
+    found = [
+        _Search(alphabet, unit, identity, coverage).rows(known, test)[0]
+        for alphabet, unit, test in sides
+        if len(every := {*alphabets, alphabet}) == 1 or every <= set(_NUCLEOTIDES)
+    ]
+    return np.logical_or.reduce(found) if found else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 
 from biodata.errors import ConfigError, DataError
 from biodata.files import write_json
-from biodata.schema import SPLITS
+from biodata.schema import SPLITS, BioSequence
 from bioeval.evaluate import EvalConfig, evaluate
+from bioeval.leakage import pretraining_rows
 from bioeval.report.page import ReportInputs, write_part
 from bioeval.scores import METRICS
 from bioeval.stats import Resampling, interval
@@ -27,11 +29,13 @@ def evaluated(task: Path, out: Path, model: str, **changes: Any) -> dict[str, An
     return evaluate(EvalConfig(models=(model,), tasks=(str(task),), out=out, **settings))["results"][0]
 
 
-def known_data(folder: Path, n: int) -> Path:
-    """A dataset whose train rows are the first n test rows of the planted task."""
+def known_data(folder: Path, n: int, *, train: Sequence[BioSequence] = ()) -> Path:
+    """A dataset whose train rows are the first n test rows of the planted task, and others."""
     tests = [r for r in planted_records() if r.split == "test"]
     rows = [replace(r, id=f"p{r.id}", split="train") for r in tests[:n]]
-    write_dataset_folder(folder, [*rows, *(r for r in planted_records(20, seed=9) if r.split != "train")])
+    write_dataset_folder(
+        folder, [*rows, *train, *(r for r in planted_records(20, seed=9) if r.split != "train")]
+    )
     files = [{"name": f"data/{s}-00000-of-00001.parquet", "split": s} for s in SPLITS]
     write_json(folder / "manifest.json", {"schema_version": 1, "splits": {}, "files": files})
     return folder
@@ -75,6 +79,18 @@ def test_rows_near_the_pretraining_data_are_counted_and_left_out_of_a_second_sco
     assert "4 of 30 test rows are near its pretraining data known, without them " in result["sentence"]
     page = write_part(ReportInputs(evaluation=tmp_path / "e", title="t"), tmp_path / "page.html").read_text()
     assert "4 of 30 test rows are near its pretraining data known" in page and "Other metrics" in page
+
+
+def test_of_pairs_both_sides_are_looked_for_in_the_pretraining_data(tmp_path: Path) -> None:
+    pairs, planted = TASKS["pairs"], planted_records(20, seed=9)
+    seen = [*pairs.sequences("test")[:2], *(pairs.seconds("test") or [])[2:5]]
+    rows = [replace(r, sequence=s, split="train") for r, s in zip(planted, seen)]
+    folder = known_data(tmp_path / "known", 0, train=rows)
+    near = pretraining_rows(pairs, folder, identity=0.9, coverage=0.8)
+    assert near is not None and near.tolist() == [True] * 5 + [False] * 13
+    proteins = replace(pairs, config=replace(pairs.config, second_alphabet="protein"))
+    near = pretraining_rows(proteins, folder, identity=0.9, coverage=0.8)
+    assert near is not None and near.tolist() == [True] * 2 + [False] * 16
 
 
 def test_a_run_names_its_training_data_itself(gpt2: Path, planted_task: Path, tmp_path: Path) -> None:
