@@ -34,13 +34,14 @@ def render_page(board: Json, *, title: str) -> str:
         title: heading.
     """
     island = json.dumps(board, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
-    tasks = board["tasks"]
+    tasks, models = board["tasks"], board["models"]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{text(title)}</title><style>{STYLE}{BOARD_STYLE}</style></head><body><main>"
-        f"<header><h1>{text(title)}</h1><p>{len(board['models'])} models and baselines on {len(tasks)} "
+        f"<header><h1>{text(title)}</h1><p>{len(models)} "
+        f"{'model or baseline' if len(models) == 1 else 'models and baselines'} on {len(tasks)} "
         f"{'task' if len(tasks) == 1 else 'tasks'}, made by seqloom {text(__version__)}</p></header>"
         f"{paragraph(WORDS)}{_controls(tasks)}{_overall(board)}{_heat(board)}"
         f"{''.join(_task(task) for task in tasks)}"
@@ -67,9 +68,10 @@ def _overall(board: Json) -> str:
         ("Won – tied – lost", 1), ("Above baseline", 1), ("Leaks", 1), ("Parameters", 1), ("Seconds", 1),
     ]  # fmt: skip
     rows = [_table_row(row, _overall_cells(row, many)) for row in board["models"]]
+    over = "the task" if many == 1 else f"the {many} tasks"
     caption = (
-        f"Mean place over the {many} tasks; models that lack one have no place. Open: mean of the bounds of "
-        "each task. Won, tied, lost: against every other row of every task. Parameters: the most of a task, "
+        f"Mean place over {over}; models that lack one have no place. Open: mean of the bounds of each task. "
+        "Won, tied, lost: against every other row of every task. Parameters: the most of a task, "
         "seconds: of all."
     )
     return f'<section id="overall"><h2>All tasks</h2>{_table(head, rows, caption)}</section>'

@@ -37,7 +37,8 @@ function filter() {
   }
   for (const part of document.querySelectorAll("[data-task]"))
     part.hidden = task !== "" && part.dataset.task !== task;
-  document.getElementById("count").textContent = `${shown.size} of ${all.size} models`;
+  const noun = all.size === 1 ? "model" : "models";
+  document.getElementById("count").textContent = `${shown.size} of ${all.size} ${noun}`;
 }
 for (const button of document.querySelectorAll("th button"))
   button.addEventListener("click", () => sortBy(button.closest("th")));

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from bioeval.leaderboard.page import render_page
-from tests.bioeval.boards import make_board, make_inputs
+from tests.bioeval.boards import ALPHA, Y, make_board, make_inputs
+from tests.result_folders import add_result, write_results
 
 EVIL = "</script><script>alert(1)</script>"
 
@@ -60,6 +61,13 @@ def test_the_page_is_self_contained_and_readable_by_machines(board: dict[str, An
     assert not re.search(r"https?://|//[a-z]+\.|url\(|@import|fetch\(|XMLHttpRequest|import\(", page)
     assert "default-src 'none'" in page and "prefers-color-scheme:dark" in page
     assert page.count('class="floor"') == 2 * 4 and "⚠ 7 of 120" in page
+
+
+def test_one_model_on_one_task_is_no_plural(tmp_path: Path) -> None:
+    write_results(tmp_path / "a", [add_result(tmp_path / "a", "alpha", "ranked", Y, ALPHA)])
+    page = Path(make_board([tmp_path / "a"])["path"]).read_text()
+    assert "1 model or baseline on 1 task," in page and "Mean place over the task;" in page
+    assert not re.search(r"\b1 (models|tasks)\b", page)
 
 
 def test_names_are_escaped() -> None:
