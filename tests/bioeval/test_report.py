@@ -256,6 +256,11 @@ def test_stages_that_are_missing_are_said_to_be(stages: ReportInputs, tmp_path: 
     ):
         assert words in page.text
     assert "– not run" in page.text
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "summary.json").write_text('{"step": 3}')
+    without = ReportInputs(evaluation=stages.evaluation, run=tmp_path / "run")
+    words = "training_log.jsonl is not in the run folder, so there are no curves: put it back"
+    assert words in Page(write_report(without, tmp_path / "w.html").read_text()).text
     with pytest.raises(ConfigError, match="at least one finished stage"):
         write_report(ReportInputs(run=tmp_path), tmp_path / "none.html")
     assert not (tmp_path / "none.html").exists()

@@ -23,7 +23,12 @@ def render(facts: Facts) -> str:
         )
         parts.append(figure(_curves(facts), caption))
     else:
-        parts.append(missing("There is no training log."))
+        parts.append(
+            missing(
+                "training_log.jsonl is not in the run folder, so there are no curves: put it "
+                "back from where the model was trained, and make the report again."
+            )
+        )
     parts.append(facts_list(_facts(facts)))
     return section(KEY, TITLE, "".join(parts))
 
