@@ -155,6 +155,9 @@ def check_recipe(values: Mapping[str, Any], places: Places, *, where: str) -> Re
     tasks = _names(section["evaluate"].pop("tasks", None), f"{where}: evaluate: 'tasks'")
     for task in tasks:
         read_task(task)
+    for setting in () if labels or tasks else section["evaluate"]:
+        what = "does nothing without 'labels' or 'tasks': give one of them or leave it out"
+        raise ConfigError(f"{where}: evaluate: {setting!r} {what}")
     filled = _filled_in(places, labels, tasks)
     name = str(values.get("name") or Path(where).stem)
     text = {"name": name} | deepcopy(dict(values)) | {"name": name}
@@ -201,6 +204,8 @@ def _use_archive(section: dict[str, dict[str, Any]], places: Places) -> bool:
         if section["simulate"] and not read.get("labels") and section["evaluate"].pop("labels", None):
             say("your own files take the place of the simulated ones; with no data.read.labels there is no "
                 "property to predict, so the evaluation on labels is left out")  # fmt: skip
+            if not section["evaluate"].get("tasks"):
+                section["evaluate"].clear()  # said in the line above
         return False
     read["inputs"] = [str(places.archive / name) for name in ("genomes.gbff.gz", "genes.fna.gz")]
     read.setdefault("labels", str(places.archive / "property.csv"))

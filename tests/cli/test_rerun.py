@@ -219,6 +219,7 @@ def test_the_plan_ends_with_a_line_for_each_stage(folder: Path) -> None:
         ("evaluate: {tasks: {a: b}}", ["evaluate", "tasks"]),
         ("evaluate: {tasks: [mrpf]}", ["mrpf", "mrfp"]),
         ("evaluate: {tasks: [none.yaml]}", ["none.yaml"]),
+        ("evaluate: {probe: knn}", ["evaluate", "'probe' does nothing", "'labels' or 'tasks'"]),
         ("tokeniser: {kind: codon}", ["tokeniser", "did you mean 'tokenizer'"]),
         ("train: {data: there}", ["train", "data", "leave it out"]),
         ("sequences: {reference: there}", ["sequences", "reference", "leave it out"]),
