@@ -45,6 +45,13 @@ def test_every_recipe_is_valid() -> None:
     assert len(names) == len(list((files("seqloom_cli") / "recipes").iterdir()))
 
 
+def test_recipes_that_read_codons_take_coding_sequences() -> None:
+    for name in recipe_names():
+        values = read_recipe(name, [])
+        if values["tokenizer"]["kind"] == "codon":
+            assert values["data"]["read"]["take"] == "cds", name
+
+
 @pytest.mark.parametrize("size", HELM)
 def test_helm_gpt2(size: str) -> None:
     layers, width, published = HELM[size]
