@@ -17,6 +17,9 @@ from bioeval.metrics.protocol import Measure
 from bioeval.metrics.sequence_set import SequenceSet
 from bioeval.metrics.setting import Setting
 
+_ALL_PAIRS = 32
+"""Up to so many sequences every pair is compared."""
+
 
 @dataclass(frozen=True, slots=True)
 class DiversityFeatures:
@@ -35,14 +38,14 @@ class DiversityFeatures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diversity:
-    """Percent of sequences that are the only ones of their kind, and mean pairwise distance of a sample of
-    pairs.
+    """Percent of sequences that are the only ones of their kind, and mean pairwise distance: of all pairs of
+    at most 32 sequences, of a sample of pairs of more.
 
     Distance is edit distance over the length of the longer (1 - identity). Pairs are drawn once for each set,
     some partners a sequence; a subset is judged by the pairs that lie within it.
 
     Attributes:
-        partners: partners of a sequence, at least 1.
+        partners: partners of a sequence among more than 32, at least 1.
         seed: of their draw.
     """
 
@@ -70,14 +73,20 @@ class Diversity:
     def features(self, sequences: SequenceSet) -> DiversityFeatures:
         strings = sequences.strings()
         texts = np.unique(np.array(strings, dtype=object).astype(str), return_inverse=True)[1].reshape(-1)
-        n = len(strings)
-        steps = np.random.default_rng(self.seed).integers(1, max(n, 2), size=(n, self.partners))
-        partners = (np.arange(n)[:, None] + steps) % max(n, 1)  # never the sequence itself
-        distances = np.array([
-            [1 - identity(strings[row], strings[other]) for other in others]
-            for row, others in enumerate(partners.tolist())
-        ]).reshape(n, self.partners)  # fmt: skip
+        partners = self._partners(len(strings))
+        distances = np.zeros(partners.shape)
+        for row, others in enumerate(partners.tolist()):
+            for place, other in enumerate(others):
+                distances[row, place] = 1 - identity(strings[row], strings[other])
         return DiversityFeatures(texts, partners, distances)
+
+    def _partners(self, n: int) -> np.ndarray:
+        """Rows of others, int64 [n, partners]: never the sequence itself."""
+        if n <= _ALL_PAIRS:
+            steps = np.tile(np.arange(1, max(n, 1)), (n, 1))
+        else:
+            steps = np.random.default_rng(self.seed).integers(1, n, size=(n, self.partners))
+        return (np.arange(n)[:, None] + steps) % max(n, 1)
 
     def compare(
         self, first: DiversityFeatures, second: DiversityFeatures, *, rows: np.ndarray, others: np.ndarray

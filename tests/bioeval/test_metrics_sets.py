@@ -18,7 +18,7 @@ from bioeval.metrics.energy import energy_distances
 from bioeval.metrics.frechet import FrechetDistance, frechet_distance
 from bioeval.metrics.genes import Genes, find_genes
 from bioeval.metrics.longest_match import LongestMatch, chance_length
-from bioeval.metrics.nearest import NearestIdentity
+from bioeval.metrics.nearest import NearestIdentity, identity
 from bioeval.metrics.sequence_set import RESIDUES, SequenceSet
 from bioeval.metrics.suffixes import longest_matches, longest_of_rows
 from bioeval.sequences.canaries import find_canaries
@@ -70,6 +70,19 @@ def test_diversity_sees_one_sequence_many_times() -> None:
     a, b = (metric.features(s) for s in (varied, same))
     assert metric.compare(a, a, rows=every, others=every)[0].tolist() == [100, pytest.approx(0.55, abs=0.06)]
     assert metric.compare(b, a, rows=every, others=every)[0].tolist() == [0, 0]
+
+
+def test_diversity_of_a_small_set_is_the_mean_of_all_pairs() -> None:
+    few = some(1, 9, 40)
+    pairs = [1 - identity(a, b) for i, a in enumerate(few.strings()) for b in few.strings()[:i]]
+    features = Diversity().features(few)
+    whole, one = np.ones((1, 9), bool), np.eye(1, 9, dtype=bool)
+    assert Diversity().compare(features, features, rows=whole, others=whole)[0, 1] == pytest.approx(
+        np.mean(pairs)
+    )
+    assert np.isnan(Diversity().compare(features, features, rows=one, others=one)[0, 1])
+    alone = Diversity().features(some(1, 1, 40))
+    assert np.isnan(Diversity().compare(alone, alone, rows=one[:, :1], others=one[:, :1])[0, 1])
 
 
 def test_adaptation_index_by_hand() -> None:
