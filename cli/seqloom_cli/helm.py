@@ -7,7 +7,10 @@ would do nothing, there or here, is refused with the reason.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+from biodata.configs import read_yaml
 from biodata.errors import ConfigError
 
 ALIASES = {
@@ -71,6 +74,8 @@ REFUSED = {
 }
 """HELM's options that would do nothing here, or nothing in HELM, and why."""
 
+_OWN = {*ALIASES.values(), *REFUSED} | {"--train-file", "--data-dir", "--data-type", "--amp", "--min-lr"}
+
 _ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "swish": "silu"}
 _MANY = ("--opt-betas", "--lr-noise", "--decay-milestones", "--masking-strategy")
 _SHORT = ("-c", "-j")
@@ -83,12 +88,12 @@ def from_helm(arguments: list[str]) -> list[str]:
     """The arguments of `seqloom train` with HELM's forms rewritten to ours.
 
     Raises:
-        ConfigError: an option that would do nothing.
+        ConfigError: an option that would do nothing, or a configuration file that cannot be read.
 
     >>> from_helm(["--mode", "mlm", "--bidirectional", "--amp", "--opt-betas", "0.9", "0.95"])
     ['--mode', 'mlm', '--bidirectional', 'true', '--precision', 'bf16', '--opt-betas', '0.9,0.95']
     """
-    pairs = [_ours(name, values) for name, values in _options(arguments)]
+    pairs = _opened(list(_options(arguments)))
     pairs += _direction(dict(pairs))
     names = {name for name, _ in pairs}
     pairs = [pair for name, values in pairs for pair in _together(name, values, dict(pairs), names)]
@@ -108,6 +113,37 @@ def _options(arguments: list[str]) -> Iterator[tuple[str, list[str]]]:
             values.append(argument)
     if name or values:
         yield name, values
+
+
+def _opened(options: list[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
+    """Every option in our form; a flat `--config` of HELM as its options, but for what is given beside it.
+
+    A file is HELM's where it has one of HELM's own names at its top level.
+    """
+    given, opened = {name for name, _ in options}, list[tuple[str, list[str]]]()
+    for name, values in options:
+        path = Path(values[0]) if name in ("-c", "--config") and values else None
+        settings = read_yaml(path) if path is not None and path.is_file() else {}
+        named = {f"--{key.replace('_', '-')}": value for key, value in settings.items()}
+        if not named.keys() & _OWN:
+            opened.append(_ours(name, values))
+            continue
+        for option, value in named.items():
+            if option not in given and value is not None and value is not False:  # as argparse has it
+                opened.append(_stated(option, value, str(path)))
+        opened += [("", values[1:])] if values[1:] else []
+    return opened
+
+
+def _stated(option: str, value: Any, where: str) -> tuple[str, list[str]]:
+    """An option from a flat file."""
+    if isinstance(value, dict):
+        raise ConfigError(f"{where}: {option} of HELM takes no group of settings (ours have no such name)")
+    words = [] if value is True else [str(v) for v in (value if isinstance(value, list) else [value])]
+    try:
+        return _ours(option, words)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _ours(name: str, values: list[str]) -> tuple[str, list[str]]:

@@ -190,3 +190,48 @@ def test_refusals(words: str, message: str, tmp_path: Path, monkeypatch: pytest.
     except ConfigError as error:
         code, err = error.exit_code, str(error)
     assert code == 2 and message in " ".join(err.split()) and "Traceback" not in err
+
+
+FLAT = """
+model_name: bert
+num_layers: 3
+hidden_size: 64
+mode: mlm
+loss: HXE
+hxe_alpha: 0.4
+lr: 1e-3
+opt-betas: [0.9, 0.95]
+amp: true
+model_ema: false
+output: null
+"""
+
+
+def test_a_flat_configuration_of_helm_is_its_options(tmp_path: Path) -> None:
+    file = tmp_path / "helm.yaml"
+    file.write_text(FLAT)
+    places = ("--data", "d", "--tokenizer", "t", "--out", "r")
+    words = ["--model_name", "bert", "--num_layers", "3", "--hidden_size", "64", "--mode", "mlm", "--loss",
+             "HXE", "--hxe_alpha", "0.4", "--lr", "1e-3", "--opt-betas", "0.9", "0.95", "--amp"]  # fmt: skip
+    for option in ("-c", "--config"):
+        found = resolved(option, str(file), *places)
+        assert found == resolved(*words, *places) and found["model"]["bidirectional"]
+    assert resolved("--config", str(file), "--layers", "5", "--lr", "0.1", *places) == resolved(
+        *words, "--layers", "5", "--lr", "0.1", *places
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("num_layers: 2\nteacher_path: x", ["helm.yaml", "--teacher-path", "no code that loads the teacher"]),
+        ("num_layers: {a: 3}", ["helm.yaml", "--num-layers"]),
+    ],
+)
+def test_what_a_flat_configuration_says_wrong_is_one_line(
+    line: str, words: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "helm.yaml").write_text(line + "\n")
+    with pytest.raises(ConfigError) as caught:
+        from_helm(["--config", str(tmp_path / "helm.yaml")])
+    assert all(word in str(caught.value) for word in words)
