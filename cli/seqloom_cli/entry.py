@@ -42,8 +42,9 @@ def _keep_lost_ctrl_c() -> None:
     def again(number: int, frame: FrameType | None) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    signal.signal(signal.SIGALRM, again)
-    sys.unraisablehook = dropped
+    if hasattr(signal, "setitimer"):  # not on Windows
+        signal.signal(signal.SIGALRM, again)
+        sys.unraisablehook = dropped
 
 
 def _unsaid(error: BaseException) -> bool:
