@@ -161,7 +161,7 @@ def fmax(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return best
 
 
-def _columns(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def class_columns(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Truth and prediction with a column for each class; for two classes that of the second alone."""
     if y.ndim == 2:
         return y, p
@@ -188,7 +188,7 @@ def _counted(truth: np.ndarray, chosen: np.ndarray, weights: np.ndarray) -> tupl
 def _over_columns(
     one: Callable[..., np.ndarray], y: np.ndarray, p: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    truth, given = _columns(y, p)
+    truth, given = class_columns(y, p)
     found = []
     for t, c in zip(truth.T, given.T):
         known = np.isfinite(t)

@@ -44,6 +44,15 @@ def top10_recall(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarra
     return ratio((weights * (best & chosen)).sum(1), (weights * best).sum(1))
 
 
+def top_tenth(y: np.ndarray) -> np.ndarray:
+    """Which rows lie strictly above the 90th percentile, bool `[n]`.
+
+    >>> int(top_tenth(np.arange(25.0)).sum())
+    3
+    """
+    return y > _percentile(y, np.ones((1, len(y))))[0]
+
+
 def _gained(gains: np.ndarray, by: np.ndarray, weights: np.ndarray, kept: np.ndarray) -> np.ndarray:
     order = np.argsort(-by, kind="stable")
     counts = weights[:, order]

@@ -1,5 +1,5 @@
 """A score with its 95 % interval: group bootstrap, percentile and BCa, widened for few units; where these
-serve badly, on a scale of its own (`bioeval.stats.scales`).
+serve badly, on a scale of its own (`bioeval.stats.scales`) or by the score method (`bioeval.stats.shares`).
 
 The scores of `bioeval.scores` take row weights, because a bootstrap resample is nothing but a count for every
 row: one sorted order then serves all resamples, and a whole group is drawn by giving its rows the same count.
@@ -34,14 +34,8 @@ from bioeval.stats.resampling import (
     left_out_values,
     units_of,
 )
-from bioeval.stats.scales import (
-    JACKKNIFED,
-    LOG_RATIOS,
-    ODDS_JACKKNIFED,
-    jackknifed,
-    jackknifed_odds,
-    studentised,
-)
+from bioeval.stats.scales import JACKKNIFED, LOG_RATIOS, jackknifed, studentised
+from bioeval.stats.shares import SHARES, Seen, share_bounds
 
 _NORMAL = NormalDist()
 _LEAST_FREEDOM = 3.0
@@ -60,7 +54,8 @@ class Interval:
         hi: upper bound by `method`.
         percentile: bounds by the percentile method.
         method: `bca`, or `percentile` where BCa is undefined (every resample on one side of the value); of
-            some scores `studentised` or `jackknife` (`bioeval.stats.scales`).
+            some scores `score` (`bioeval.stats.shares`), `studentised` or `jackknife`
+            (`bioeval.stats.scales`).
         units: what was resampled, `rows` or `groups`, and how many.
         resamples: how many were drawn.
         undefined: how many of these had no value (all targets equal) and were left out.
@@ -120,23 +115,24 @@ def interval(
     found = interval_of_draws(statistic, draws, units, how, reason=undefined_because(y, p))
     if found.value is None or found.lo is None:
         return found
-    value, why = found.value, caution(metric, y, units)
+    bounds, method = None, "score"
+    if metric in SHARES:
+        drawn = draws[np.isfinite(draws)]
+        seen = Seen(y=y, p=p, value=found.value, statistic=statistic, draws=drawn, units=units)
+        bounds = share_bounds(metric, seen, level=how.level)
+    elif metric in JACKKNIFED:
+        left_out, method = left_out_values(statistic, units), "jackknife"
+        bounds = jackknifed(metric, found.value, left_out, level=how.level, n=units.count)
+    elif metric in LOG_RATIOS and units.count >= LEAST_TO_STUDENTISE:
+        freedom, method = degrees_of_freedom(left_out_values(statistic, units), units.count), "studentised"
+        tails = tail_level(how.level, units.count, freedom=freedom)
+        bounds = studentised(LOG_RATIOS[metric], y, p, units=units, how=how, tails=tails)
+    if bounds is not None:
+        found = replace(found, lo=bounds[0], hi=bounds[1], method=method, reason="")
+    why = caution(metric, y, units)
     if not why and found.lo == found.hi and found.reason:
         why = f"{TOO_NARROW}: no resample differs"
-    found = replace(found, caution=why)
-    if metric not in (*LOG_RATIOS, *JACKKNIFED, *ODDS_JACKKNIFED):
-        return found
-    left_out, bounds, method = left_out_values(statistic, units), None, "jackknife"
-    if metric in JACKKNIFED:
-        bounds = jackknifed(metric, value, left_out, level=how.level, n=units.count)
-    elif metric in ODDS_JACKKNIFED:
-        freedom = degrees_of_freedom(left_out, units.count)
-        bounds = jackknifed_odds(value, left_out, level=how.level, n=units.count, freedom=freedom)
-    elif units.count >= LEAST_TO_STUDENTISE:
-        tails = tail_level(how.level, units.count, freedom=degrees_of_freedom(left_out, units.count))
-        bounds = studentised(LOG_RATIOS[metric], y, p, units=units, how=how, tails=tails)
-        method = "studentised"
-    return found if bounds is None else replace(found, lo=bounds[0], hi=bounds[1], method=method)
+    return replace(found, caution=why)
 
 
 def interval_of_draws(

@@ -11,9 +11,9 @@ LEAST_UNITS = 15
 """Below these no coverage was measured."""
 LEAST_TO_STUDENTISE = 25
 """Of fewer units many resamples hold so few of them that their spread means nothing."""
-LEAST_OF_CLASS = 8
-LEAST_OF_TOP = {"ndcg10": 3, "top10-recall": 10}
-"""Rows of the top tenth: NDCG of two is covered in 92 %, the recall, which moves in tenths, of ten in 93."""
+LEAST_OF_CLASS = 5
+LEAST_OF_TOP = {"ndcg10": 2, "top10-recall": 2}
+"""Rows of the top tenth: below these, too, none was measured."""
 _OF_CLASSES = frozenset({"auroc", "auprc"})
 _OF_SQUARES = frozenset({"rmse", "r2"})
 
@@ -26,9 +26,9 @@ def caution(metric: str, y: np.ndarray, units: Units) -> str:
         y: targets `[n]` or `[n, k]`.
         units: rows or groups.
 
-    >>> caution("auprc", np.repeat([0, 1], [40, 5]), Units(np.arange(45), 45, "rows"))
-    'interval likely too narrow: 5 rows of the rarest class, 8 are wanted'
-    >>> caution("accuracy", np.repeat([0, 1], [40, 5]), Units(np.arange(45), 45, "rows"))
+    >>> caution("auprc", np.repeat([0, 1], [40, 4]), Units(np.arange(44), 44, "rows"))
+    'interval likely too narrow: 4 rows of the rarest class, 5 are wanted'
+    >>> caution("accuracy", np.repeat([0, 1], [40, 4]), Units(np.arange(44), 44, "rows"))
     ''
     """
     if units.count < LEAST_UNITS:

@@ -13,14 +13,6 @@ fits them too well, so resamples score better than fresh rows do. Leaving rows o
 jackknife's standard error (Efron & Tibshirani 1993, chapter 11) with Student's t of n - 1 on the scale
 arcsin sqrt(v), which makes the spread of a share even; v is the score or, of the adjusted Rand index A,
 (1 + A) / 2.
-
-Average precision: a resample holds its first rows twice or not at all, so its bias is not that of fresh rows;
-of a mean over labels these biases add up while the noise of the labels does not. The jackknife knows the bias
-as well as the spread: bounds are symmetric about the log odds of the score less its bias, at the spread that
-the delta method gives there (error / (v (1 - v))), with Student's t of the degrees of freedom that the
-kurtosis of the left-out scores leaves (`bioeval.stats.bootstrap.degrees_of_freedom`): the few rows of a class
-decide. Intervals of average precision on the scale of log odds: Boyd, Eng & Page 2013
-(doi:10.1007/978-3-642-40994-3_29); the jackknife's bias: Efron & Tibshirani 1993, section 10.5.
 """
 
 from __future__ import annotations
@@ -67,7 +59,6 @@ JACKKNIFED: Mapping[str, tuple[float, float]] = {
     "fmax": (0, 1),
 }
 """The ends of a score, which lie at 0 and 1 of the arcsine scale."""
-ODDS_JACKKNIFED = frozenset({"auprc"})
 
 
 def studentised(
@@ -140,37 +131,6 @@ def jackknifed(metric: str, value: float, left_out: np.ndarray, *, level: float,
     shares = np.sin(np.clip(scaled(np.array(value)) + reach, 0, np.pi / 2)) ** 2
     lo, hi = least + (most - least) * shares
     return float(lo), float(hi)
-
-
-def jackknifed_odds(value: float, left_out: np.ndarray, *, level: float, n: int, freedom: float) -> Bounds:
-    """Bounds of a score from 0 to 1, by its log odds; None where leaving units out changes nothing.
-
-    Args:
-        value: of all rows.
-        left_out: the score without each unit or block of units.
-        level: confidence level in (0, 1).
-        n: units.
-        freedom: degrees of freedom of Student's t.
-
-    >>> out = np.array([0.5, 0.6, 0.4, 0.5])
-    >>> [round(v, 2) for v in jackknifed_odds(0.5, out, level=0.95, n=4, freedom=3)]
-    [0.17, 0.83]
-    """
-    from scipy.special import expit, logit, stdtrit
-
-    left_out = left_out[np.isfinite(left_out)]
-    blocks = len(left_out)
-    if blocks < 3:
-        return None
-    error = np.sqrt((blocks - 1) * np.mean((left_out - left_out.mean()) ** 2))
-    if error < _NO_SPREAD:
-        return None
-    bias = (blocks - 1) * (left_out.mean() - value)
-    least = 0.5 / n
-    here, centre = np.clip([value, value - bias], least, 1 - least)
-    reach = stdtrit(freedom, (1 + level) / 2) * error / (here * (1 - here))
-    lo, hi = expit(logit(centre) + reach * np.array([-1, 1]))
-    return min(float(lo), value), max(float(hi), value)
 
 
 def _by_unit(part: np.ndarray, units: Units) -> np.ndarray:

@@ -226,7 +226,7 @@ def test_classes_and_labels_have_intervals_too() -> None:
     p = np.eye(3)[y] + 2 * RNG.random((60, 3))
     found = interval("accuracy", y, p, how=Resampling(resamples=200))
     assert found.lo is not None and found.hi is not None and found.lo < found.hi and not found.reason
-    perfect = interval("accuracy", y, np.eye(3)[y], how=Resampling(resamples=200))
+    perfect = interval("balanced-accuracy", y, np.eye(3)[y], how=Resampling(resamples=200))
     assert (perfect.lo, perfect.hi) == (1, 1) and "a perfect score" in perfect.reason
     labels = np.where(RNG.random((60, 2)) < 0.1, np.nan, RNG.integers(0, 2, (60, 2)))
     assert interval("auroc", labels, RNG.random((60, 2)), how=Resampling(resamples=200)).lo is not None
