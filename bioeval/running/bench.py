@@ -40,7 +40,7 @@ from bioeval.tasks import Task
 if TYPE_CHECKING:
     from bioeval.evaluate import EvalConfig
 
-RULES_VERSION = 9  # of everything between embeddings and results; part of the key of a result
+RULES_VERSION = 10  # of everything between embeddings and results; part of the key of a result
 _STRANGE = 0.5  # share of unknown tokens above which a model was made for another alphabet
 _LOOKED_AT = 200  # sequences whose tokens are looked at for that
 

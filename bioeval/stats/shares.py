@@ -21,9 +21,9 @@ some scores differ (`SHARES`):
   it is the few rows on top that tell the error.
 
 Over k classes or labels allowed rows m_i add up as for a mean of independent parts, k^2 / sum(1 / m_i), the
-most that it can be worth. Where groups of rows are drawn and leaving them out changes nothing, and for the
-top tenth, each group counts as one: Kish's (sum c)^2 / sum c^2 of groups of c rows (Survey Sampling, 1965,
-section 8.2).
+most that it can be worth. Errors of groups go with Student's t of groups - 1. Where groups of rows are drawn
+and leaving them out changes nothing, and for the top tenth, each group counts as one: Kish's (sum c)^2 / sum
+c^2 of groups of c rows (Survey Sampling, 1965, section 8.2).
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def _ndcg(seen: Seen) -> Worth | None:
     middle, error = float(seen.draws.mean()), float(seen.draws.std())
     if not 0 < middle < 1 or error < _NO_SPREAD:
         return None
-    rows = min(middle * (1 - middle) / error**2, seen.units.count)
+    rows = min(middle * (1 - middle) / error**2, len(seen.y))
     return Worth(centre=seen.value, rows=rows, freedom=max(rows - 1, _LEAST_FREEDOM))
 
 
@@ -185,7 +185,8 @@ def _jackknifed(seen: Seen, most: Callable[[Units | None], float], *, unbiased: 
         return Worth(centre=seen.value, rows=most(seen.units))
     bias = times * (float(left_out.mean()) - seen.value) if unbiased else 0.0
     worth = min(seen.value * (1 - seen.value) / error**2, most(None))
-    return Worth(centre=float(np.clip(seen.value - bias, 0, 1)), rows=worth)
+    freedom = np.inf if seen.units.kind == "rows" else seen.units.count - 1
+    return Worth(centre=float(np.clip(seen.value - bias, 0, 1)), rows=worth, freedom=freedom)
 
 
 def _classes(seen: Seen, units: Units | None) -> list[tuple[float, float]]:

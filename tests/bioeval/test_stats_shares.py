@@ -133,7 +133,9 @@ def test_groups_of_one_row_are_rows_and_equal_rows_count_as_one(metric: str) -> 
     perfect, noisy = np.eye(2)[y], np.eye(2)[y] + 2 * np.random.default_rng(3).random((N, 2))
     for p in (perfect, noisy):
         rows = bounds(interval(metric, y, p, how=HOW))
-        assert bounds(interval(metric, y, p, groups=np.arange(N), how=HOW)) == rows
+        alone = bounds(interval(metric, y, p, groups=np.arange(N), how=HOW))  # Student's t is 4 % longer
+        assert alone == pytest.approx(rows, abs=1e-9 if p is perfect else 0.015)
+        assert alone[0] <= rows[0] and rows[1] <= alone[1]
     twice = [interval(metric, np.tile(y, 2), np.tile(p, (2, 1)), groups=of_two, how=HOW)
              for p in (perfect, noisy)]  # fmt: skip
     assert bounds(twice[0]) == pytest.approx(bounds(interval(metric, y, perfect, how=HOW)))
