@@ -88,7 +88,7 @@ def _body(manifest: Mapping[str, Any]) -> list[str]:
     lines += ["", "## Sources", "", "| file | bytes | sha256 |", "|---|---:|---|"]
     for source in manifest["sources"]:
         name = source.get("name", "")
-        shown = f"[{name}]({source['url']})" if "url" in source else name
+        shown = f"[{name}]({source['url']})" if source.get("url") else name
         lines.append(f"| {shown} | {source.get('size', 0):,} | `{source.get('sha256', '')}` |")
     lines += _terms(manifest["sources"])
     lines += ["", "## Rows dropped or changed", "", "| rule | dropped | changed |", "|---|---:|---:|"]
@@ -116,7 +116,7 @@ def _where(manifest: Mapping[str, Any]) -> str:
 def _terms(sources: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line for each archive that files were fetched from: release, licence, what to cite."""
     found = dict.fromkeys(
-        (s["source"], s["release"], s["licence"], s["citation"]) for s in sources if "url" in s
+        (s["source"], s["release"], s["licence"], s["citation"]) for s in sources if s.get("url")
     )
     lines = []
     for name, release, licence, citation in found:

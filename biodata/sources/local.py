@@ -41,9 +41,9 @@ class SourceFile:
         return bool(self.origin.get("accessions"))
 
     def as_dict(self) -> dict[str, Any]:
-        """What outputs say about the file: everything but the path."""
-        about = {"name": self.name, "size": self.size, "sha256": self.sha256, "format": self.format}
-        return about | dict(self.origin)
+        """What outputs say about the file: everything but the path; `url` is `None` unless it was fetched."""
+        about = {"name": self.name, "url": None, "size": self.size, "sha256": self.sha256}
+        return about | {"format": self.format} | dict(self.origin)
 
 
 def find_files(
