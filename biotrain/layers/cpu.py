@@ -102,28 +102,48 @@ class RMSNorm(Function):
 
 
 class FeedForward(Function):
-    """x [N, D] up to [N, F], tanh-approximated GELU, down to [N, D].
+    """x [N, D] up to [N, F], GELU, exact or tanh-approximated, down to [N, D].
 
-    gelu(h) = h s with s = sigmoid(u), u = a h + b h^3, a = sqrt(8/pi), b = 0.044715 a: tanh's own formula
-    rewritten by (1 + tanh z) / 2 = sigmoid(2 z). Its derivative, s + h s (1 - s)(a + 3 b h^2), is made in
-    the forward pass and takes h's memory, which nothing else needs.
+    The exact one is torch's own, its gradient made in place. Approximated, gelu(h) = h s with s = sigmoid(u),
+    u = a h + b h^3, a = sqrt(8/pi), b = 0.044715 a: tanh's own formula rewritten by (1 + tanh z) / 2 =
+    sigmoid(2 z). Its derivative, s + h s (1 - s)(a + 3 b h^2), is made in the forward pass and takes h's
+    memory, which nothing else needs.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor) -> Tensor:
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        up: Tensor,
+        up_bias: Tensor | None,
+        down: Tensor,
+        down_bias: Tensor | None,
+        exact: bool,
+    ) -> Tensor:
         h = product(x, up, up_bias)
-        y = torch.empty_like(h)
-        _gelu(h, y, rows=max(1, BLOCK_BYTES // (h.shape[1] * h.element_size())))
+        if exact:
+            y = F.gelu(h)
+        else:
+            y = torch.empty_like(h)
+            _gelu(h, y, rows=max(1, BLOCK_BYTES // (h.shape[1] * h.element_size())))
         ctx.save_for_backward(x, up, h, y, down)
+        ctx.exact = exact
         return product(y, down, down_bias)
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, ...]:
-        x, up, slope, y, down = ctx.saved_tensors
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        x, up, h, y, down = ctx.saved_tensors
         grad = grad_outputs[0].contiguous()
-        inner = product(grad, down.t()).mul_(slope)
+        inner = product(grad, down.t())
+        if ctx.exact:
+            torch.ops.aten.gelu_backward.grad_input(inner, h, grad_input=inner)
+        else:
+            inner.mul_(h)
         to_up, to_down = weight_gradient(inner, x), weight_gradient(grad, y)
-        return product(inner, up.t()), to_up, inner.sum(0), to_down, grad.sum(0)
+        to_up_bias, to_down_bias = (
+            g.sum(0) if needed else None for g, needed in zip((inner, grad), ctx.needs_input_grad[2::2])
+        )
+        return product(inner, up.t()), to_up, to_up_bias, to_down, to_down_bias, None
 
 
 def _gelu(h: Tensor, y: Tensor, *, rows: int) -> None:

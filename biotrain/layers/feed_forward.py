@@ -36,8 +36,8 @@ class Plain(nn.Module):
 
     def forward(self, x: Tensor, scene: Scene) -> Tensor:
         """[B, T, D] to [B, T, D]."""
-        if self.activation == "gelu_tanh":
-            return feed_forward(x, self.up, self.down)
+        if self.activation in ("gelu", "gelu_tanh"):
+            return feed_forward(x, self.up, self.down, exact=self.activation == "gelu")
         return linear(ACTIVATIONS[self.activation](linear(x, self.up)), self.down)
 
 

@@ -56,18 +56,19 @@ def linear(x: Tensor, layer: nn.Linear) -> Tensor:
     return cpu.Linear.apply(x.reshape(-1, x.shape[-1]), layer.weight, layer.bias).view(*x.shape[:-1], -1)
 
 
-def feed_forward(x: Tensor, up: nn.Linear, down: nn.Linear) -> Tensor:
-    """down(gelu(up(x))) with the tanh approximation; [B, T, D] to [B, T, D].
+def feed_forward(x: Tensor, up: nn.Linear, down: nn.Linear, *, exact: bool) -> Tensor:
+    """down(gelu(up(x))), exact or with the tanh approximation; [B, T, D] to [B, T, D].
 
     Args:
         x: `[B, T, D]`.
         up: D to the inner width.
         down: back to D.
+        exact: whether GELU is.
     """
     if not use_kernels(x):
-        return down(F.gelu(up(x), approximate="tanh"))
+        return down(F.gelu(up(x), approximate="none" if exact else "tanh"))
     rows = x.reshape(-1, x.shape[-1])
-    return cpu.FeedForward.apply(rows, up.weight, up.bias, down.weight, down.bias).view_as(x)
+    return cpu.FeedForward.apply(rows, up.weight, up.bias, down.weight, down.bias, exact).view_as(x)
 
 
 def rms_norm(x: Tensor, layer: nn.RMSNorm) -> Tensor:
