@@ -13,6 +13,7 @@ import typer
 from biodata import __version__
 from biodata.errors import ConfigError
 from biodata.progress import say
+from biodata.storage import storage_problem
 from seqloom_cli import data, evaluate, models, tokenizer, train
 from seqloom_cli.commands import SWITCHES, json_option
 from seqloom_cli.helm import from_helm
@@ -52,6 +53,9 @@ def main(arguments: list[str] | None = None) -> None:
     except _UsageError as error:
         say(_usage(error))
         sys.exit(ConfigError.exit_code)
+    except OSError as error:  # help and versions that cannot be written; commands say it themselves
+        say(f"error: {storage_problem(error) or error}")
+        sys.exit(1)
     if code == _INTERRUPTED:
         raise KeyboardInterrupt
     sys.exit(code or 0)

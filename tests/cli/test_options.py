@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -202,3 +204,16 @@ def test_a_group_alone_is_its_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         whole.main(["data"])
     assert (left.value.code, "Commands:" in capsys.readouterr().err) == (2, True)
+
+
+def test_help_that_cannot_be_written_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def write(text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(SystemExit) as left:
+        patched.setattr(sys.stdout, "write", write)
+        whole.main(["--help"])
+    said = "error: the disk is full: free some space and run the same command again\n"
+    assert (left.value.code, capsys.readouterr().err) == (1, said)
