@@ -87,6 +87,7 @@ def test_a_build_is_verified_complete_and_explained(tmp_path: Path) -> None:
 
     manifest = open_dataset(out).manifest
     assert manifest["dropped"][build.PURGE_REASON] == purged
+    assert manifest["sources"][0]["url"] is None  # not fetched
     assert manifest["sources"][0]["name"] == "x.fa" and len(manifest["sources"][0]["sha256"]) == 64
     assert manifest["clustering"]["version"] and "linclust" in manifest["clustering"]["command"]
     assert str(tmp_path) not in (out / "manifest.json").read_text()

@@ -187,3 +187,20 @@ def test_coverage_of_few_rows(metric: str, population, n: int, strengths: np.nda
             lo, hi = bounds(interval(metric, y, p, how=Resampling(resamples=200, seed=seed)))
             hits += lo <= truth <= hi
     assert 0.93 <= hits / (runs * len(strengths)) <= 0.97, hits / (runs * len(strengths))
+
+
+def test_coverage_of_average_precision_of_labels() -> None:
+    """Of four labels, from weak to strong models. BCa bounds cover 92 % of 40 rows."""
+    rng, n, runs, hits = np.random.default_rng(0), 40, 80, 0
+    strengths = (0.65, 0.95, 1.25, 1.55, 1.85)
+    for apart in strengths:
+        many = (rng.random((50_000, 4)) < [0.5, 0.4, 0.3, 0.3]).astype(float)
+        truth = score("auprc", many, apart * many + rng.standard_normal(many.shape))
+        for _ in range(runs):
+            y = (rng.random((n, 4)) < [0.5, 0.4, 0.3, 0.3]).astype(float)
+            found = interval("auprc", y, apart * y + rng.standard_normal((n, 4)),
+                             how=Resampling(resamples=100))  # fmt: skip
+            assert found.lo is not None and found.hi is not None and found.value is not None
+            hits += found.lo <= truth <= found.hi
+            assert 0 < found.lo <= found.value <= found.hi < 1
+    assert 0.93 <= hits / (runs * len(strengths)) <= 0.975, hits / (runs * len(strengths))
